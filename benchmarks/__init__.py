@@ -1,0 +1,1 @@
+"""Measurements: what was tried, and the figures that the docs state."""

@@ -1,0 +1,1 @@
+"""The stages: one module, one function and one command line each."""

@@ -1,0 +1,26 @@
+"""Types for command lines: a value out of range is a usage error that names its flag."""
+
+from argparse import ArgumentTypeError
+
+
+def fraction(text: str) -> float:
+    """Parse a number strictly between 0 and 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def count(text: str) -> int:
+    """Parse a whole number from 1 up."""
+    value = int(text)
+    if value < 1:
+        raise ArgumentTypeError(f"{text} is less than 1")
+    return value

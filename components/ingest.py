@@ -1,0 +1,122 @@
+"""Bring reviews from a file, S3, the web or the built-in set into one Parquet table."""
+
+import argparse
+import logging
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components import errors
+from components.errors import StageError
+from components.files import replacing
+from components.reviews import SCHEMA
+from components.sources import FORMATS, batches, fetch, format_of
+
+log = logging.getLogger("ingest")
+
+LABELS = {"positive": 1, "pos": 1, "1": 1, "1.0": 1, "negative": 0, "neg": 0, "0": 0, "0.0": 0}
+
+
+def ingest(
+    source: str,
+    output: Path,
+    text_column: str = "text",
+    label_column: str = "label",
+    format: str | None = None,
+    encoding: str = "utf-8",
+) -> int:
+    """Write the reviews of ``source`` to ``output`` in their order and return their number.
+
+    A missing text stays missing, for validate to report. A file is read in batches, so that
+    memory does not grow with its size.
+
+    Raises:
+        StageError: the source cannot be read, a column is missing or a label is unknown.
+    """
+    with tempfile.TemporaryDirectory() as scratch, replacing(output) as partial:
+        log.info("reading %s", source)
+        origin = fetch(source, Path(scratch))
+        rows = 0
+        with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+            for batch in batches(origin.path, format or format_of(source), encoding, source):
+                if origin.only is not None:
+                    batch = batch[batch["source"] == origin.only]
+                batch = _reviews(batch, rows, source, text_column, label_column, origin.name)
+                writer.write_table(_table(batch, source))
+                rows += len(batch)
+                if len(batch):
+                    log.info("%d reviews", rows)
+        if not rows:
+            raise StageError(f"{source}: no reviews in it")
+    return rows
+
+
+def _reviews(
+    batch: pd.DataFrame, offset: int, source: str, text_column: str, label_column: str, name: str
+) -> pd.DataFrame:
+    for flag, column in (("--text-column", text_column), ("--label-column", label_column)):
+        if column not in batch.columns:
+            found = ", ".join(map(str, batch.columns))
+            raise StageError(f"{source}: no column {column!r} among ({found}); see {flag}")
+    texts = batch[text_column]
+    strange = texts.map(lambda value: not isinstance(value, str)) & texts.notna()
+    if strange.any():
+        at = strange.to_numpy().argmax()
+        kind = type(texts.iloc[at]).__name__
+        raise StageError(f"{source}: review {offset + at + 1}: text is a {kind}, not a string")
+    given = batch[label_column].map(lambda value: str(value).strip().lower())
+    labels = given.map(LABELS)
+    if labels.isna().any():
+        at = labels.isna().to_numpy().argmax()
+        raise StageError(
+            f"{source}: review {offset + at + 1}: label {batch[label_column].iloc[at]!r} is not one"
+            " of positive/negative, pos/neg, 1/0"
+        )
+    return pd.DataFrame({"text": texts, "label": labels.astype("int8"), "source": name})
+
+
+def _table(batch: pd.DataFrame, source: str) -> pa.Table:
+    try:
+        return pa.Table.from_pandas(batch, SCHEMA, preserve_index=False)
+    except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair
+        raise StageError(f"{source}: a text is not valid Unicode ({error})") from error
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m components.ingest", description=__doc__)
+    parser.add_argument(
+        "--source",
+        required=True,
+        help="a file, s3://bucket/key, https://host/path, 'builtin' (25,000 IMDB reviews) or"
+        " 'builtin:rotten_tomatoes' (8,530 sentences)",
+    )
+    parser.add_argument("--output", required=True, type=Path, help="Parquet file to write")
+    parser.add_argument("--text-column", default="text", help="default: %(default)s")
+    parser.add_argument("--label-column", default="label", help="default: %(default)s")
+    parser.add_argument("--format", choices=FORMATS, help="default: by the ending of the name")
+    parser.add_argument("--encoding", default="utf-8", help="of CSV and TSV; default: %(default)s")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+
+    def work() -> None:
+        ingest(
+            args.source,
+            args.output,
+            args.text_column,
+            args.label_column,
+            args.format,
+            args.encoding,
+        )
+        log.info("done: %s", args.output)
+
+    return errors.run("ingest", work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

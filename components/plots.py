@@ -1,0 +1,59 @@
+"""The curves of an evaluation: CSV files that `dvc plots` draws, and the same as pictures."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn import metrics
+from sklearn.calibration import calibration_curve
+
+from sentiment.model import LABELS
+
+POINTS = 500  # of a curve, as many as a picture shows
+
+
+def write(labels: NDArray[np.int8], p: NDArray[np.float64], directory: Path) -> None:
+    names = np.array(LABELS)
+    confusion = pd.DataFrame({"actual": names[labels], "predicted": names[(p > 0.5).astype(int)]})
+    confusion.to_csv(directory / "confusion.csv", index=False)
+    matrix = metrics.ConfusionMatrixDisplay.from_predictions(
+        labels, p > 0.5, display_labels=names, colorbar=False, ax=(axes := _axes())
+    )
+    _save(axes, "Confusion matrix", directory / "confusion.png")
+    matrix.figure_.clear()
+
+    fpr, tpr, _ = metrics.roc_curve(labels, p)
+    precision, recall, _ = metrics.precision_recall_curve(labels, p)
+    observed, predicted = calibration_curve(labels, p, n_bins=10)
+    for name, title, x, y in (
+        ("roc", "ROC curve", ("false_positive_rate", fpr), ("true_positive_rate", tpr)),
+        ("precision_recall", "Precision and recall", ("recall", recall), ("precision", precision)),
+        ("calibration", "Calibration", ("predicted", predicted), ("observed", observed)),
+    ):
+        curve = _thin(pd.DataFrame(dict((x, y))))
+        curve.to_csv(directory / f"{name}.csv", index=False, float_format="%.6f")
+        axes = _axes()
+        axes.plot(curve[x[0]], curve[y[0]], marker="o" if name == "calibration" else "")
+        axes.set_xlabel(x[0].replace("_", " "))
+        axes.set_ylabel(y[0].replace("_", " "))
+        _save(axes, title, directory / f"{name}.png")
+
+
+def _thin(curve: pd.DataFrame) -> pd.DataFrame:
+    at = np.unique(np.linspace(0, len(curve) - 1, POINTS).round().astype(int))
+    return curve.iloc[at]
+
+
+def _axes() -> Axes:
+    """Return the axes of a new figure; pyplot, with its global state and windows, stays out."""
+    return Figure(figsize=(5, 5), layout="constrained").add_subplot()
+
+
+def _save(axes: Axes, title: str, path: Path) -> None:
+    axes.set_title(title)
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # noqa: S101 - _axes made it
+    figure.savefig(path, dpi=100, metadata={"Software": None})

@@ -1,0 +1,154 @@
+"""Log a trained model to MLflow, register it as a version, and call it the challenger."""
+
+import argparse
+import importlib.metadata
+import logging
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import mlflow.sklearn
+import numpy as np
+import pandas as pd
+from mlflow.entities import Metric, Param
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+import sentiment
+import sentiment.store
+from components import card, errors, registry, reviews
+from components.files import read_json, write_json
+from components.models import load_facts, load_model
+
+log = logging.getLogger("register")
+
+# all that the model file needs to be read and run, at the versions that wrote it
+REQUIREMENTS = ("numpy", "scikit-learn", "scipy", "skops")
+SIGNATURE = ModelSignature(
+    inputs=Schema([TensorSpec(np.dtype(str), (-1,))]),
+    outputs=Schema([TensorSpec(np.dtype(float), (-1, 2))]),
+)
+
+
+def register(
+    model_directory: Path, metrics: dict[str, float], plots: Path, test: pd.DataFrame, name: str
+) -> dict[str, str]:
+    """Return name, version and digests of the registered model, the new challenger.
+
+    The same model, trained on the same data, is registered once: to run again, after a kill or
+    for no reason, finds the version and sets the alias.
+    """
+    facts = load_facts(model_directory)
+    digests = {
+        "model_digest": facts["model_digest"],
+        "data_digest": facts["data_digest"],
+        "test_digest": reviews.digest(test),
+    }
+    with registry.connected() as client:
+        version = _find(client, name, digests)
+        if version is None:
+            version = _log(client, name, model_directory, facts, digests, metrics, plots, test)
+            log.info("registered %s version %s", name, version)
+        else:
+            log.info("%s version %s is this model already", name, version)
+        client.set_registered_model_alias(name, registry.CHALLENGER, version)
+    return {"name": name, "version": version, **digests}
+
+
+def _find(client: mlflow.MlflowClient, name: str, digests: dict[str, str]) -> str | None:
+    wanted = " and ".join(f"tag.`{key}` = '{value}'" for key, value in digests.items())
+    found = client.search_model_versions(f"name = '{name}' and {wanted}")
+    return str(min(int(version.version) for version in found)) if found else None
+
+
+def _log(
+    client: mlflow.MlflowClient,
+    name: str,
+    model_directory: Path,
+    facts: dict[str, Any],
+    digests: dict[str, str],
+    metrics: dict[str, float],
+    plots: Path,
+    test: pd.DataFrame,
+) -> str:
+    tags = digests | {"git_commit": _git_commit()}
+    run = client.create_run(
+        registry.experiment_id(client, name),
+        tags=tags | {"mlflow.runName": digests["model_digest"][:12]},
+    ).info
+    log.info("logging run %s", run.run_id)
+    params = facts["parameters"] | {"train_rows": facts["rows"], "features": facts["features"]}
+    measured = metrics | {f"valid_{key}": value for key, value in facts["valid"].items()}
+    client.log_batch(
+        run.run_id,
+        metrics=[Metric(key, value, run.start_time, 0) for key, value in measured.items()],
+        params=[Param(key, str(value)) for key, value in params.items()],
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        packed = Path(scratch) / "model"
+        text = card.write(name, facts, metrics, tags)
+        _pack(model_directory, packed, test["text"].iloc[0])
+        (packed / "model_card.md").write_text(text)
+        client.log_artifacts(run.run_id, str(packed), "model")
+    client.log_artifacts(run.run_id, str(plots), "plots")
+    client.set_terminated(run.run_id)
+    if not client.search_registered_models(f"name = '{name}'"):
+        client.create_registered_model(name)
+    source = f"{run.artifact_uri}/model"
+    return str(
+        client.create_model_version(name, source, run.run_id, tags, description=text).version
+    )
+
+
+def _pack(model_directory: Path, output: Path, example: str) -> None:
+    """Write the model in MLflow's scikit-learn flavour, with the very file that train wrote."""
+    requirements = [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
+    mlflow.sklearn.save_model(
+        load_model(model_directory),
+        output,
+        signature=SIGNATURE,
+        input_example=np.array([example]),
+        pip_requirements=requirements,
+        code_paths=[str(Path(sentiment.__file__).parent)],
+        serialization_format="skops",
+        skops_trusted_types=sentiment.store.TRUSTED_TYPES,
+        pyfunc_predict_fn="predict_proba",
+    )
+    for file in model_directory.iterdir():
+        (output / file.name).write_bytes(file.read_bytes())
+
+
+def _git_commit() -> str:
+    """Return the commit checked out, ``-dirty`` behind it where files differ, or unknown."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m components.register", description=__doc__)
+    parser.add_argument("--model", required=True, type=Path, help="directory from train")
+    parser.add_argument("--metrics", required=True, type=Path, help="JSON file from evaluate")
+    parser.add_argument("--plots", required=True, type=Path, help="directory from evaluate")
+    parser.add_argument("--test", required=True, type=Path, help="Parquet file from prepare")
+    parser.add_argument("--name", default="sentiment", help="default: %(default)s")
+    parser.add_argument("--registered", required=True, type=Path, help="JSON file to write")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+
+    def work() -> None:
+        metrics, test = read_json(args.metrics), reviews.read_labelled(args.test)
+        write_json(args.registered, register(args.model, metrics, args.plots, test, args.name))
+
+    return errors.run("register", work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,39 @@
+"""Compile the pipelines to the IR YAML that a Kubeflow Pipelines server takes."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from kfp.compiler import Compiler
+
+from components.files import replacing
+from pipelines.training import training
+
+PIPELINES = {"training": training}
+COMPILED = Path(__file__).parent / "compiled"
+
+
+def compile_to(directory: Path) -> list[Path]:
+    """Write one file for each pipeline and return their paths."""
+    paths = []
+    for name, pipeline in PIPELINES.items():
+        path = directory / f"{name}.yaml"
+        with replacing(path) as partial:
+            # the compiler tells YAML from JSON by the ending
+            draft = partial.with_suffix(".yaml")
+            Compiler().compile(pipeline, str(draft))
+            draft.replace(partial)
+        paths.append(path)
+    return paths
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.compile", description=__doc__)
+    parser.add_argument("--output", type=Path, default=COMPILED, help="default: %(default)s")
+    for path in compile_to(parser.parse_args(argv).output):
+        print(path, file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""The model: from text to features to probability. Knows scikit-learn, NumPy and skops."""

@@ -1,0 +1,1 @@
+"""The KServe predictor: the champion behind HTTP and gRPC."""

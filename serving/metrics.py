@@ -1,0 +1,53 @@
+"""The three metrics of the service, beside KServe's own on /metrics."""
+
+import time
+from collections.abc import Iterable
+
+from prometheus_client import Counter, Histogram
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sentiment.model import LABELS
+
+# prometheus_client adds _total to the name of a counter's samples
+REQUESTS = Counter("app_request_count", "HTTP requests", ["method", "endpoint"])
+LATENCY = Histogram(
+    "app_request_latency_seconds",
+    "Time from the request's head to the answer's end",
+    ["endpoint"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+PREDICTIONS = Counter("model_prediction_count", "Predictions by class", ["prediction"])
+for _label in LABELS:
+    PREDICTIONS.labels(_label)  # a class never seen is 0, not absent
+
+_METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_OTHER = "other"
+
+
+class RequestMetrics:
+    """ASGI middleware that counts and times each HTTP request.
+
+    ``endpoint`` is the template of the route, not the path, so that callers cannot grow the
+    number of time series.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            endpoint = getattr(scope.get("route"), "path", _OTHER)
+            method = scope["method"] if scope["method"] in _METHODS else _OTHER
+            REQUESTS.labels(method, endpoint).inc()
+            LATENCY.labels(endpoint).observe(time.perf_counter() - started)
+
+
+def count_predictions(labels: Iterable[str]) -> None:
+    for label in labels:
+        PREDICTIONS.labels(label).inc()
