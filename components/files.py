@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,16 @@ def replacing(path: Path) -> Iterator[Path]:
     A killed writer leaves ``.NAME.partial``, which the next one writes over.
     """
     partial = path.with_name(f".{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         _flush(partial)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
         raise StageError(f"{path}: {error.strerror or error}") from error
     except BaseException:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
         raise
 
 
@@ -67,6 +67,11 @@ def read_json(path: Path) -> Any:
         raise StageError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise StageError(f"{path}: not JSON ({error})") from error
+
+
+def _remove(partial: Path) -> None:
+    with suppress(OSError):  # that there is nothing to remove, or no way to, hides no other error
+        partial.unlink()
 
 
 def _flush(path: Path) -> None:

@@ -46,7 +46,7 @@ def first(labels: NDArray[np.int8], challenger: NDArray[np.bool_], gate: Gate) -
         "challenger_accuracy_low": float(interval.low),
         "floor": floor,
     }
-    passed = interval.low > floor
+    passed = bool(interval.low > floor)
     why = (
         f"accuracy {figures['challenger_accuracy']:.4f}, at least {interval.low:.4f} with 95%"
         f" confidence, is {'above' if passed else 'not above'} the floor of {floor:.4f}"
@@ -71,7 +71,7 @@ def paired(champion: NDArray[np.bool_], challenger: NDArray[np.bool_], gate: Gat
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile((draws[:, 0] - draws[:, 1]) / rows, [tail, 1 - tail])
     worse = difference < 0 and p_value < gate.alpha
-    unsure = low < -gate.margin
+    unsure = bool(low < -gate.margin)
     figures = {
         "champion_accuracy": float(champion.mean()),
         "challenger_accuracy": float(challenger.mean()),

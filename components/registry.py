@@ -37,7 +37,7 @@ def connected() -> Iterator[mlflow.MlflowClient]:
         mlflow.set_tracking_uri(uri)
         yield mlflow.MlflowClient()
     except (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError) as error:
-        raise StageError(f"MLflow at {_without_password(uri)}: {_cause(error)}") from error
+        raise StageError(_without_password(f"MLflow at {uri}: {_cause(error)}")) from error
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,9 @@ def _user() -> str:
         return f"uid {os.getuid()}"
 
 
-def _without_password(uri: str) -> str:
-    """Return ``uri`` as it may be shown: user and password left out."""
-    return re.sub(r"//[^/@]*@", "//", uri)
+def _without_password(message: str) -> str:
+    """Return ``message`` with user and password left out of its addresses."""
+    return re.sub(r"//[^/@\s]*@", "//", message)
 
 
 def _cause(error: Exception) -> str:

@@ -1,0 +1,167 @@
+"""What tests share: real reviews, the stages run on them, and real servers on loopback."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from components import evaluate, ingest, plots, prepare, reviews, train
+from components.files import write_json
+
+REPO = Path(__file__).parent.parent
+PARAMETERS = {"max_n": 2, "min_df": 2, "alpha": 1.0, "C": 0.4}
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on, below 50000: some servers want it plus 10000 too."""
+    while True:
+        with socket.socket() as probe, socket.socket() as beyond:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1] - 15000
+            try:
+                beyond.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:
+    """Wait until ``url`` answers anything at all."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise AssertionError(f"{url} did not answer:\n{log.read_text()[-3000:]}")
+
+
+@contextmanager
+def running(command: list[str], url: str, directory: Path, **environment: str) -> Iterator[Path]:
+    """Run a server until the block ends and yield the file of its output."""
+    directory.mkdir(parents=True, exist_ok=True)
+    log = directory / "server.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command, cwd=directory, env=os.environ | environment, stdout=output, stderr=output
+        )
+        try:
+            wait_for(url, server, log)
+            yield log
+        finally:
+            server.terminate()
+            try:
+                server.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+Stage = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """Run a stage's command line in a directory of its own, as DVC and Kubeflow do."""
+
+    def run(
+        name: str, *arguments: object, cwd: Path = tmp_path, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", f"components.{name}", *map(str, arguments)],
+            cwd=cwd,
+            env=os.environ | {"PYTHONPATH": str(REPO)} | environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    return run
+
+
+def assert_one_line(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Assert that a stage failed with one line of error that says ``words``."""
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr, result.stderr
+    errors = [line for line in result.stderr.splitlines() if ": error: " in line]
+    assert len(errors) == 1, result.stderr
+    for word in words:
+        assert word in errors[0]
+
+
+@pytest.fixture(scope="session")
+def imdb(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The built-in reviews, all 25,000."""
+    path = tmp_path_factory.mktemp("imdb") / "reviews.parquet"
+    ingest.ingest("builtin", path)
+    return reviews.read(path)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Files of the stages up to evaluate, run on 3,000 real reviews."""
+
+    directory: Path
+    reviews: Path
+    train: Path
+    valid: Path
+    test: Path
+    model: Path
+    metrics: Path
+    plots: Path
+
+    def registration(self) -> list[object]:
+        """Return the arguments of register."""
+        return [
+            *("--model", self.model, "--metrics", self.metrics),
+            *("--plots", self.plots, "--test", self.test),
+        ]
+
+
+def run_stages(table: pd.DataFrame, directory: Path, **parameters: float) -> Trained:
+    paths = Trained(
+        directory,
+        *(directory / f"{name}.parquet" for name in ("reviews", "train", "valid", "test")),
+        directory / "model",
+        directory / "metrics.json",
+        directory / "plots",
+    )
+    reviews.write(paths.reviews, table)
+    splits = prepare.prepare(table, valid_fraction=0.1, test_fraction=0.2)
+    for name, split in splits.items():
+        reviews.write(getattr(paths, name), split)
+    train.train(splits["train"], splits["valid"], PARAMETERS | parameters, paths.model)
+    values, p = evaluate.evaluate(paths.model, splits["test"])
+    write_json(paths.metrics, values)
+    paths.plots.mkdir()
+    plots.write(splits["test"]["label"].to_numpy(), p, paths.plots)
+    return paths
+
+
+@pytest.fixture(scope="session")
+def trained(imdb: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return run_stages(imdb.iloc[::8][:3000], tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture(scope="session")
+def trained_worse(imdb: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The same reviews, learned with so strong a penalty and so few n-grams that it shows."""
+    return run_stages(
+        imdb.iloc[::8][:3000],
+        tmp_path_factory.mktemp("worse"),
+        max_n=1,
+        min_df=150,
+        C=0.01,
+    )

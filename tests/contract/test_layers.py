@@ -1,0 +1,129 @@
+"""Imports point one way, and the docs and targets are true."""
+
+import ast
+import configparser
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.conftest import REPO
+from tests.contract.test_pipelines import STAGES
+
+ALLOWED = {
+    "sentiment": {"sentiment"},
+    "components": {"sentiment", "components"},
+    "serving": {"sentiment", "serving"},
+    "pipelines": {"components", "pipelines"},
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_imports_point_one_way(package: str):
+    for path in (REPO / package).rglob("*.py"):
+        assert (imports_of(path) & set(ALLOWED)) <= ALLOWED[package], path
+
+
+def modules_after(statement: str) -> set[str]:
+    program = f"{statement}; import sys; print(*(name.split('.')[0] for name in sys.modules))"
+    output = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=True
+    )
+    return set(output.stdout.split())
+
+
+def test_the_model_knows_neither_mlflow_nor_pandas():
+    loaded = modules_after("import sentiment.model, sentiment.store")
+    assert not loaded & {"mlflow", "kfp", "kserve", "boto3"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_knows_no_kfp(stage: str):
+    loaded = modules_after(f"import components.{stage}")
+    assert not loaded & {"kfp", "kserve", "dvc"}
+    if stage not in {"register", "promote"}:
+        assert "mlflow" not in loaded
+
+
+def test_serving_knows_no_mlflow():
+    assert not modules_after("import serving.__main__") & {"mlflow", "kfp", "dvc"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_explains_itself(stage: str):
+    command = [sys.executable, "-m", f"components.{stage}", "--help"]
+    output = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True)
+    assert f"python -m components.{stage}" in output.stdout
+
+
+@pytest.mark.parametrize("extra", ["train", "serve", "pipeline", "dev"])
+def test_the_lock_fits_what_setup_cfg_asks_for(extra: str):
+    lock = (REPO / "requirements" / f"{extra}.txt").read_text()
+    locked = dict(re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==(\S+)", lock, re.MULTILINE))
+    config = configparser.ConfigParser()
+    config.read(REPO / "setup.cfg")
+    asked = config["options"]["install_requires"] + config["options.extras_require"][extra]
+    for line in filter(None, asked.splitlines()):
+        if line.startswith("#"):
+            continue
+        requirement = Requirement(line)
+        name = requirement.name.lower()
+        assert requirement.specifier.contains(locked[name]), f"{line}: run make lock"
+    assert lock.count("==") <= lock.count("--hash="), "a package without a hash"
+    assert "://" not in lock
+
+
+def targets() -> dict[str, str]:
+    lines = (REPO / "Makefile").read_text().splitlines()
+    return dict(
+        re.fullmatch(r"([a-z-]+):.*?## (.*)", line).groups()
+        for line in lines
+        if re.match(r"[a-z-]+:.*## ", line)
+    )
+
+
+def test_help_lists_every_target():
+    output = subprocess.run(["make", "help"], cwd=REPO, capture_output=True, text=True, check=True)
+    for target, text in targets().items():
+        assert re.search(rf"^  {target} +{re.escape(text)}$", output.stdout, re.MULTILINE)
+    phony = re.search(r"^\.PHONY: (.*)$", (REPO / "Makefile").read_text(), re.MULTILINE)
+    assert phony is not None
+    assert set(phony[1].split()) == set(targets())
+
+
+def documented_commands() -> list[str]:
+    blocks = []
+    for path in [REPO / "README.md", *REPO.glob("docs/**/*.md"), REPO / "benchmarks/README.md"]:
+        blocks += re.findall(r"^```sh\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+    joined = "".join(blocks).replace("\\\n", " ")
+    return [line.partition(" #")[0].strip() for line in joined.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("command", documented_commands())
+def test_every_documented_command_exists(command: str):
+    """Those that take servers or minutes run in tests/integration and tests/system."""
+    words = [word for word in command.split() if "=" not in word or word.startswith("-")]
+    if words[0] == "make":
+        assert set(words[1:]) <= set(targets())
+    elif words[:2] == ["python", "-m"]:
+        output = subprocess.run(
+            [sys.executable, "-m", words[2], "--help"], cwd=REPO, capture_output=True, text=True
+        )
+        assert output.returncode == 0
+        for flag in (word for word in words[3:] if word.startswith("--")):
+            assert re.search(rf"{flag}\b", output.stdout), f"{words[2]} has no {flag}"
+    else:
+        assert words[0] in {"git", "cd", "curl", "dvc", "export", "mlflow"}, command

@@ -1,0 +1,146 @@
+"""Stages that are killed, and disks that are full."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import sentiment.store
+from components import registry
+
+from tests.conftest import REPO, Trained, assert_one_line
+
+
+def arguments(trained: Trained, out: Path) -> dict[str, list[str]]:
+    given = {
+        "ingest": ["--source", "builtin", "--output", out / "reviews.parquet"],
+        "validate": ["--reviews", trained.reviews, "--report", out / "validation.json"],
+        "prepare": [
+            *("--reviews", trained.reviews, "--train", out / "train.parquet"),
+            *("--valid", out / "valid.parquet", "--test", out / "test.parquet"),
+        ],
+        "train": ["--train", trained.train, "--valid", trained.valid, "--model", out / "model"],
+        "evaluate": [
+            *("--model", trained.model, "--test", trained.test, "--metrics", out / "metrics.json"),
+            *("--predictions", out / "predictions.parquet", "--plots", out / "plots"),
+        ],
+        "register": [*trained.registration(), "--registered", out / "registered.json"],
+        "promote": [
+            *("--registered", out / "registered.json", "--test", trained.test),
+            *("--promotion", out / "promotion.json", "--min-accuracy", "0.5"),
+        ],
+    }
+    return {stage: list(map(str, values)) for stage, values in given.items()}
+
+
+def assert_whole(out: Path) -> None:
+    """Assert that every file that bears a final name can be read to its end."""
+    for path in out.rglob("*"):
+        if path.is_dir() or ".partial" in str(path) or ".old" in str(path):
+            continue
+        if path.suffix == ".parquet":
+            pq.read_table(path)
+        elif path.suffix == ".json":
+            assert path.read_text().endswith("}\n"), path
+        elif path.suffix == ".csv":
+            pd.read_csv(path)
+        elif path.suffix == ".png":
+            assert path.read_bytes().endswith(b"IEND\xaeB`\x82"), path
+        elif path.suffix == ".skops":
+            sentiment.store.load(path.parent)
+        else:
+            raise AssertionError(f"what is {path}?")
+
+
+@pytest.mark.parametrize("stage", ["ingest", "prepare", "train", "evaluate"])
+def test_killed_stages_leave_nothing_half_written(stage, trained, tmp_path):
+    command = [sys.executable, "-m", f"components.{stage}", *arguments(trained, tmp_path)[stage]]
+    started = time.monotonic()
+    subprocess.run(command, cwd=REPO, check=True, capture_output=True)
+    whole = time.monotonic() - started
+    names = sorted(path.name for path in tmp_path.iterdir())
+    for at in random.Random(0).choices(range(40, 100), k=4):
+        for path in tmp_path.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        process = subprocess.Popen(command, cwd=REPO, stderr=subprocess.DEVNULL)
+        time.sleep(whole * at / 100)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert_whole(tmp_path)
+        subprocess.run(command, cwd=REPO, check=True, capture_output=True)
+        assert_whole(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_killed_registration_and_promotion_end_in_one_version_and_one_champion(
+    trained, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
+    monkeypatch.chdir(tmp_path)
+    for stage in ("register", "promote"):
+        command = [sys.executable, "-m", f"components.{stage}"]
+        command += arguments(trained, tmp_path)[stage]
+        environment = os.environ | {"PYTHONPATH": str(REPO)}
+        for seconds in (3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0):
+            process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+            time.sleep(seconds)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        for _ in range(2):
+            subprocess.run(command, env=environment, check=True, capture_output=True)
+    with registry.connected() as client:
+        versions = client.search_model_versions("name = 'sentiment'")
+        assert [str(version.version) for version in versions] == ["1"]
+        assert sentiment.store.digest(
+            registry.download(client, versions[0], tmp_path / "there")
+        ) == sentiment.store.digest(trained.model)
+        champion = registry.alias_version(client, "sentiment", "champion")
+        assert champion is not None
+        moves = registry.moves(client, "sentiment")
+        assert {(move["from"], move["to"]) for move in moves} == {("none", "1")}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A real file system of 256 KiB."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(mount)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield mount
+    subprocess.run(["umount", str(mount)], check=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["ingest", "validate", "prepare", "train", "evaluate", "register", "promote"]
+)
+def test_a_full_disk_is_one_line_and_nothing_is_lost(
+    stage, trained, small_disk, tmp_path, name, monkeypatch
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{small_disk}/registry.db")
+    keep = small_disk / "keep.json"
+    keep.write_text('{"kept": true}\n')
+    with (small_disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
+        while True:
+            filler.write(b"x" * 4096)
+    given = arguments(trained, small_disk)[name]
+    if name == "promote":
+        registered = tmp_path / "registered.json"
+        registered.write_text('{"name": "sentiment", "version": "1"}\n')
+        given[given.index("--registered") + 1] = str(registered)
+    assert_one_line(stage(name, *given), str(small_disk))
+    assert keep.read_text() == '{"kept": true}\n'
+    (small_disk / "filler").unlink()
+    assert_whole(small_disk / "none")
+    assert sorted(path.name for path in small_disk.iterdir()) in (
+        ["keep.json"],
+        ["keep.json", "registry.db"],
+    )

@@ -1,0 +1,179 @@
+"""Every kind of source and every kind of bad input, through the command line."""
+
+import functools
+import http.server
+import json
+import threading
+
+import pandas as pd
+import pytest
+from components import reviews
+
+from tests.conftest import assert_one_line
+
+TEXTS = ['He said: "fine",\nthen left.', "NA", "Ünïcödé 😀", "plain"]
+ROWS = pd.DataFrame({"text": TEXTS, "label": ["positive", "neg", "1", 0]})
+
+
+def write(frame: pd.DataFrame, path) -> None:
+    {
+        ".csv": lambda: frame.to_csv(path, index=False),
+        ".tsv": lambda: frame.to_csv(path, index=False, sep="\t"),
+        ".jsonl": lambda: frame.to_json(path, orient="records", lines=True),
+        ".parquet": lambda: frame.astype({"label": str}).to_parquet(path),
+    }[path.suffix]()
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_formats(stage, tmp_path, ending):
+    write(ROWS, tmp_path / f"mine.{ending}")
+    result = stage("ingest", "--source", f"mine.{ending}", "--output", "out/reviews.parquet")
+    assert result.returncode == 0, result.stderr
+    table = reviews.read(tmp_path / "out/reviews.parquet")
+    assert table["text"].tolist() == TEXTS
+    assert table["label"].tolist() == [1, 0, 1, 0]
+    assert set(table["source"]) == {"mine"}
+
+
+def test_columns_by_flag_and_format_by_flag(stage, tmp_path):
+    ROWS.rename(columns={"text": "body", "label": "stars"}).to_csv(tmp_path / "x.data", index=False)
+    flags = ["--text-column", "body", "--label-column", "stars", "--format", "csv"]
+    result = stage("ingest", "--source", "x.data", "--output", "r.parquet", *flags)
+    assert result.returncode == 0, result.stderr
+    assert len(reviews.read(tmp_path / "r.parquet")) == 4
+
+
+def test_encoding_by_flag(stage, tmp_path):
+    (tmp_path / "old.csv").write_bytes("text,label\ncaf\xe9,pos\n".encode("latin-1"))
+    result = stage(
+        "ingest", "--source", "old.csv", "--output", "r.parquet", "--encoding", "latin-1"
+    )
+    assert result.returncode == 0, result.stderr
+    assert reviews.read(tmp_path / "r.parquet")["text"].tolist() == ["café"]
+
+
+def test_the_web(stage, tmp_path):
+    ROWS.to_csv(tmp_path / "web.csv", index=False)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        result = stage("ingest", "--source", f"{address}/web.csv?x=1", "--output", "r.parquet")
+        assert result.returncode == 0, result.stderr
+        assert len(reviews.read(tmp_path / "r.parquet")) == 4
+        missing = stage("ingest", "--source", f"{address}/no.csv", "--output", "none.parquet")
+        assert_one_line(missing, "no.csv", "404")
+        server.shutdown()
+    gone = stage("ingest", "--source", f"{address}/web.csv", "--output", "none.parquet")
+    assert_one_line(gone, "web.csv", "refused")
+    assert not (tmp_path / "none.parquet").exists()
+
+
+def test_rotten_tomatoes(stage, tmp_path):
+    result = stage("ingest", "--source", "builtin:rotten_tomatoes", "--output", "r.parquet")
+    assert result.returncode == 0, result.stderr
+    table = reviews.read(tmp_path / "r.parquet")
+    assert len(table) == 8530
+    assert set(table["source"]) == {"rotten_tomatoes"}
+
+
+BAD = {
+    "empty.csv": (b"", ["empty.csv", "empty"]),
+    "header.csv": (b"text,label\n", ["header.csv", "no reviews"]),
+    "column.csv": (b"body,label\nx,1\n", ["column.csv", "no column 'text'", "--text-column"]),
+    "label.csv": (b"text,label\nx,1\ny,maybe\n", ["label.csv", "review 2", "'maybe'"]),
+    "unlabelled.csv": (b"text,label\nx,1\ny,\n", ["unlabelled.csv", "review 2"]),
+    "ragged.csv": (b"text,label\nx,1\ny,1,2,3\n", ["ragged.csv", "line 3"]),
+    "quote.csv": (b'text,label\n"x,1\ny,0\n', ["quote.csv"]),
+    "utf8.csv": (b"text,label\n\xff\xfe,1\n", ["utf8.csv", "utf-8", "--encoding"]),
+    "utf8.jsonl": (b'{"text": "\xff", "label": 1}\n', ["utf8.jsonl", "utf-8"]),
+    "broken.jsonl": (b'{"text": "x", "label": 1}\n{"te', ["broken.jsonl", "line 2"]),
+    "list.jsonl": (b'["x", 1]\n', ["list.jsonl", "line 1", "object"]),
+    "number.jsonl": (b'{"text": 5, "label": 1}\n', ["number.jsonl", "review 1", "not a string"]),
+    "half.jsonl": (b'{"text": "\\ud800", "label": 1}\n', ["half.jsonl", "Unicode"]),
+    "not.parquet": (b"PAR1 this is none", ["not.parquet", "Parquet"]),
+    "what.xyz": (b"text,label\nx,1\n", ["what.xyz", "--format"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_stop_with_one_line_and_leave_nothing(stage, tmp_path, name):
+    content, words = BAD[name]
+    (tmp_path / name).write_bytes(content)
+    result = stage("ingest", "--source", name, "--output", "r.parquet")
+    assert_one_line(result, *words)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [
+        ("nowhere.csv", "no such file"),
+        ("ftp://host/x.csv", "https://"),
+        ("builtin:amazon", "rotten_tomatoes"),
+    ],
+)
+def test_bad_sources(stage, source, word):
+    result = stage("ingest", "--source", source, "--output", "r.parquet")
+    assert_one_line(result, source, word)
+
+
+def test_missing_texts_are_kept_for_validate_to_report(stage, tmp_path):
+    rows = [{"text": None, "label": 1}, {"text": float("nan"), "label": 0}, {"label": 1}]
+    rows += [{"text": f"review {i}", "label": i % 2} for i in range(200)]
+    (tmp_path / "nan.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert stage("ingest", "--source", "nan.jsonl", "--output", "r.parquet").returncode == 0
+    assert reviews.read(tmp_path / "r.parquet")["text"].isna().sum() == 3
+    result = stage("validate", "--reviews", "r.parquet", "--report", "v.json")
+    assert result.returncode == 1
+    assert "breach: r.parquet: empty 1.48%, max_empty is 1.00%" in result.stderr
+    assert json.loads((tmp_path / "v.json").read_text())["shares"]["empty"] == 3 / 203
+
+
+def run_all(stage, *split: str) -> dict[str, str]:
+    """Run validate, prepare, train and evaluate, and return the first error of each."""
+    said = {}
+    splits = ["--train", "train.parquet", "--valid", "valid.parquet", "--test", "test.parquet"]
+    for name, arguments in {
+        "validate": ["--reviews", "r.parquet", "--report", "v.json"],
+        "prepare": ["--reviews", "r.parquet", *splits],
+        "train": [*splits[:4], "--model", "model"],
+        "evaluate": ["--model", "model", "--test", "test.parquet", "--metrics", "m.json"]
+        + ["--predictions", "p.parquet", "--plots", "plots"],
+    }.items():
+        result = stage(name, *arguments)
+        assert "Traceback" not in result.stderr, result.stderr
+        assert result.returncode in (0, 1)
+        if result.returncode:
+            said[name] = result.stderr
+    return said
+
+
+def test_one_class(stage, tmp_path):
+    frame = pd.DataFrame({"text": [f"text {i}" for i in range(300)], "label": 1})
+    frame.to_csv(tmp_path / "one.csv", index=False)
+    assert stage("ingest", "--source", "one.csv", "--output", "r.parquet").returncode == 0
+    said = run_all(stage)
+    assert "smaller_class 0.00%" in said["validate"]
+    assert "not of both labels" in said["prepare"]
+    assert "train.parquet" in said["train"]
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_hundred_thousand_copies(stage, tmp_path):
+    frame = pd.DataFrame({"text": "the very same review", "label": [0, 1] * 50_000})
+    frame.to_csv(tmp_path / "copies.csv", index=False)
+    assert stage("ingest", "--source", "copies.csv", "--output", "r.parquet").returncode == 0
+    said = run_all(stage)
+    assert "duplicates 100.00%" in said["validate"]
+    assert "more data is needed" in said["prepare"]
+
+
+def test_a_review_of_ten_megabytes(stage, tmp_path, imdb):
+    frame = imdb.iloc[::25][["text", "label"]]
+    long = pd.DataFrame({"text": ["good film " * 1_000_000], "label": [1]})
+    pd.concat([frame, long]).to_csv(tmp_path / "long.csv", index=False)
+    assert stage("ingest", "--source", "long.csv", "--output", "r.parquet").returncode == 0
+    said = run_all(stage)
+    assert set(said) == {"validate"}
+    assert "too_long 0.10%" in said["validate"]

@@ -1,0 +1,199 @@
+"""register and promote, against SQLite and a real MLflow server with passwords."""
+
+import json
+import os
+import sys
+from dataclasses import replace
+
+import mlflow
+import numpy as np
+import pytest
+import sentiment.store
+from components import registry, reviews
+
+from tests.conftest import Trained, assert_one_line, free_port, running
+
+SAFE = ["--min-accuracy", "0.5"]
+
+
+def register(stage, trained: Trained, **environment: str):
+    return stage("register", *trained.registration(), "--registered", "r.json", **environment)
+
+
+def promote(stage, trained: Trained, **environment: str):
+    arguments = ["--registered", "r.json", "--test", trained.test, "--promotion", "p.json", *SAFE]
+    return stage("promote", *arguments, **environment)
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch) -> mlflow.MlflowClient:
+    """A client of the SQLite file that the stages use too.
+
+    The path is absolute, as MLflow keeps a store open for each address that it has seen.
+    """
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
+    monkeypatch.chdir(tmp_path)
+    with registry.connected() as client:
+        yield client
+
+
+def test_the_life_of_a_champion(stage, tmp_path, client, trained, trained_worse):
+    read = lambda name: json.loads((tmp_path / name).read_text())  # noqa: E731
+
+    assert register(stage, trained).returncode == 0
+    assert (read("r.json")["version"], read("r.json")["name"]) == ("1", "sentiment")
+    assert promote(stage, trained).returncode == 0
+    first = read("p.json")
+    assert (first["outcome"], first["from"], first["to"]) == ("promoted", "none", "1")
+
+    # the same again changes nothing
+    assert register(stage, trained).returncode == 0
+    assert read("r.json")["version"] == "1"
+    assert promote(stage, trained).returncode == 0
+    assert read("p.json")["outcome"] == "unchanged"
+    assert len(client.search_model_versions("name = 'sentiment'")) == 1
+
+    # a worse one is registered, and refused with a reason; that is no error
+    assert register(stage, trained_worse).returncode == 0
+    assert read("r.json")["version"] == "2"
+    result = promote(stage, trained)
+    assert result.returncode == 0
+    assert (read("p.json")["outcome"], read("p.json")["to"]) == ("refused", "1")
+    assert "worse: accuracy" in read("p.json")["why"]
+    assert registry.alias_version(client, "sentiment", "champion").version in (1, "1")
+    assert registry.alias_version(client, "sentiment", "challenger").version in (2, "2")
+
+    # by hand to 2, with a reason, and back
+    assert stage("promote", "--rollback", "--to", "2", "--why", "a test").returncode == 0
+    moves = registry.moves(client, "sentiment")
+    assert [(m["outcome"], m["from"], m["to"], m["why"]) for m in moves[:1]] == [
+        ("rolled_back", "1", "2", "a test")
+    ]
+    assert moves[0]["by"]
+    assert stage("promote", "--rollback", "--to", "1", "--why", "back").returncode == 0
+    history = stage("promote", "--history").stdout.splitlines()
+    assert [line.split(": ")[1] for line in history] == [
+        *("rolled_back 2 -> 1", "rolled_back 1 -> 2", "promoted none -> 1")
+    ]
+    assert_one_line(stage("promote", "--rollback", "--why", "none before"), "replaced no other")
+    assert_one_line(stage("promote", "--rollback", "--to", "9", "--why", "x"), "9")
+
+
+def test_rollback_goes_to_what_the_champion_replaced(
+    stage, tmp_path, client, trained, trained_worse
+):
+    for candidate in (trained_worse, trained):
+        assert register(stage, candidate).returncode == 0
+        assert promote(stage, trained).returncode == 0
+    assert json.loads((tmp_path / "p.json").read_text())["outcome"] == "promoted"
+    for _ in range(2):  # the second finds that version 1 replaced nothing, and does not swing back
+        result = stage("promote", "--rollback", "--why", "slow")
+    assert registry.alias_version(client, "sentiment", "champion").version in (1, "1")
+    assert_one_line(result, "version 1 replaced no other")
+
+
+def test_a_version_says_what_it_is_made_of(stage, client, trained, tmp_path):
+    assert register(stage, trained).returncode == 0
+    version = client.get_model_version("sentiment", "1")
+    facts = json.loads((trained.model / "training.json").read_text())
+    assert version.tags["model_digest"] == sentiment.store.digest(trained.model)
+    assert version.tags["data_digest"] == reviews.digest(reviews.read(trained.train))
+    assert len(version.tags["git_commit"].removesuffix("-dirty")) in (len("unknown"), 40)
+    assert "test reviews" in version.description
+    run = client.get_run(version.run_id)
+    assert run.data.params["C"] == str(facts["parameters"]["C"])
+    assert run.data.metrics["accuracy"] == json.loads(trained.metrics.read_text())["accuracy"]
+    assert {file.path for file in client.list_artifacts(version.run_id, "plots")} >= {
+        *("plots/confusion.png", "plots/roc.png", "plots/calibration.png")
+    }
+    folder = registry.download(client, version, tmp_path / "there")
+    names = {path.name for path in folder.rglob("*")}
+    assert not [name for name in names if name.endswith((".pkl", ".pickle"))]
+    assert {"MLmodel", "model.skops", "requirements.txt", "input_example.json"} <= names
+    assert sentiment.store.digest(folder) == version.tags["model_digest"]
+    assert "scikit-learn==" in (folder / "requirements.txt").read_text()
+
+
+def test_mlflows_own_loaders_take_the_model(stage, client, trained, monkeypatch):
+    assert register(stage, trained).returncode == 0
+    monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "true")  # its switch for skops too
+    texts = ["a wonderful film", "dull and bad"]
+    ours = sentiment.store.load(trained.model).predict_proba(texts)
+    pipeline = mlflow.sklearn.load_model("models:/sentiment@challenger")
+    np.testing.assert_array_equal(pipeline.predict_proba(texts), ours)
+    pyfunc = mlflow.pyfunc.load_model("models:/sentiment@challenger")
+    np.testing.assert_array_equal(pyfunc.predict(np.array(texts)), ours)
+
+
+def test_a_model_file_that_is_not_the_trained_one_is_refused(stage, trained, tmp_path):
+    forged = tmp_path / "forged"
+    forged.mkdir()
+    (forged / "training.json").write_bytes((trained.model / "training.json").read_bytes())
+    (forged / "model.skops").write_bytes((trained.model / "model.skops").read_bytes() + b"x")
+    assert_one_line(register(stage, replace(trained, model=forged)), "forged", "training.json")
+
+
+def test_promote_without_a_registered_model(stage, trained, tmp_path):
+    assert_one_line(promote(stage, trained), "r.json", "No such file")
+    (tmp_path / "r.json").write_text('{"name": "sentiment", "version": "7"}')
+    assert_one_line(promote(stage, trained), "sentiment")
+    assert_one_line(stage("promote", "--rollback", "--why", "x"), "no champion")
+
+
+def test_usage_errors_name_the_flag(stage):
+    for arguments, word in ((["--rollback"], "--why"), ([], "--registered")):
+        result = stage("promote", *arguments)
+        assert result.returncode == 2
+        assert word in result.stderr
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory):
+    """A real `mlflow server` with its basic-auth app; yields address and credentials."""
+    directory = tmp_path_factory.mktemp("mlflow")
+    (directory / "auth.ini").write_text(
+        "[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///auth.db\n"
+        "admin_username = admin\nadmin_password = correct-horse-1\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
+    command += ["--backend-store-uri", "sqlite:///server.db", "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    address = f"http://127.0.0.1:{port}"
+    environment = {
+        "MLFLOW_AUTH_CONFIG_PATH": str(directory / "auth.ini"),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": os.urandom(16).hex(),
+    }
+    with running(command, f"{address}/health", directory, **environment):
+        yield {
+            "MLFLOW_TRACKING_URI": address,
+            "MLFLOW_TRACKING_USERNAME": "admin",
+            "MLFLOW_TRACKING_PASSWORD": "correct-horse-1",
+        }
+
+
+def test_a_server_with_passwords(stage, tmp_path, server, trained):
+    assert register(stage, trained, **server).returncode == 0
+    result = promote(stage, trained, **server)
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / "p.json").read_text())["outcome"] == "promoted"
+    history = stage("promote", "--history", **server)
+    assert " admin: promoted none -> 1" in history.stdout
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_wrong_password_is_one_line_without_the_password(stage, server, trained):
+    wrong = server | {"MLFLOW_TRACKING_PASSWORD": "wrong-horse-1"}
+    result = register(stage, trained, **wrong)
+    assert_one_line(result, server["MLFLOW_TRACKING_URI"])
+    assert "wrong-horse-1" not in result.stderr
+
+
+def test_a_stopped_server_is_one_line(stage, trained, tmp_path):
+    address = f"http://someone:hidden@127.0.0.1:{free_port()}"
+    environment = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    result = register(stage, trained, **environment)
+    assert_one_line(result, "MLflow at http://127.0.0.1:")
+    assert "hidden" not in result.stderr
+    assert not (tmp_path / "r.json").exists()

@@ -1,0 +1,67 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from components import evaluate
+from components.errors import StageError
+from components.files import replacing, replacing_directory, write_json
+
+
+def test_expected_calibration_error_is_the_papers():
+    rng = np.random.default_rng(0)
+    p = rng.random(2000)
+    labels = (rng.random(2000) < p**2).astype(np.int8)
+    confidence, correct = np.maximum(p, 1 - p), (p > 0.5) == labels
+    expected = 0.0
+    for low in np.arange(15) / 15:
+        inside = (confidence >= low) & (confidence < low + 1 / 15)
+        if inside.any():
+            expected += inside.mean() * abs(confidence[inside].mean() - correct[inside].mean())
+    assert evaluate.expected_calibration_error(labels, p) == pytest.approx(expected)
+
+
+def test_metrics_of_a_perfect_and_of_a_hopeless_model():
+    labels = np.array([0, 1, 0, 1], np.int8)
+    perfect = evaluate.measure(labels, labels.astype(float))
+    assert (perfect["accuracy"], perfect["roc_auc"], perfect["log_loss"]) == (1, 1, 0)
+    hopeless = evaluate.measure(labels, 1 - labels.astype(float))
+    assert (hopeless["accuracy"], hopeless["macro_f1"], hopeless["roc_auc"]) == (0, 0, 0)
+
+
+def test_plots_hold_the_predictions(trained):
+    confusion = pd.read_csv(trained.plots / "confusion.csv")
+    metrics = json.loads(trained.metrics.read_text())
+    assert len(confusion) == metrics["rows"]
+    right = (confusion["actual"] == confusion["predicted"]).mean()
+    assert right == pytest.approx(metrics["accuracy"], abs=1e-9)
+    for name in ("confusion", "roc", "precision_recall", "calibration"):
+        assert (trained.plots / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_output_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "value.json"
+    write_json(path, 1)
+    with pytest.raises(RuntimeError), replacing(path) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_a_directory_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "model"
+    for name in ("first", "second"):
+        with replacing_directory(path) as partial:
+            (partial / name).write_text(name)
+    with pytest.raises(RuntimeError), replacing_directory(path) as partial:
+        (partial / "third").write_text("half")
+        raise RuntimeError
+    assert [file.name for file in path.iterdir()] == ["second"]
+    assert [file.name for file in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StageError, match="value"):
+        write_json(tmp_path / "file" / "value.json", 1)

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from components import gate
+from scipy.stats import binomtest
+
+LABELS = np.array([0, 1] * 500, np.int8)
+
+
+def outcomes(both: int, only_champion: int, only_challenger: int, neither: int):
+    champion = [True] * both + [True] * only_champion + [False] * (only_challenger + neither)
+    challenger = [True] * both + [False] * only_champion
+    challenger += [True] * only_challenger + [False] * neither
+    return np.array(champion), np.array(challenger)
+
+
+@pytest.mark.parametrize(
+    ("counts", "passed", "word"),
+    [
+        ((4500, 50, 90, 360), True, "not worse"),  # better
+        ((4600, 60, 60, 280), True, "not worse"),  # equal
+        ((5000, 0, 0, 0), True, "not worse"),  # the same
+        ((4500, 90, 50, 360), False, "worse"),  # surely worse, within the margin
+        ((400, 30, 26, 44), False, "may be worse"),  # too few reviews to tell
+        ((2500, 1500, 500, 500), False, "worse"),
+    ],
+)
+def test_paired(counts, passed, word):
+    verdict = gate.paired(*outcomes(*counts), gate.Gate())
+    assert verdict.passed is passed
+    assert verdict.why.startswith(word)
+
+
+def test_mcnemar_is_the_exact_test():
+    verdict = gate.paired(*outcomes(900, 30, 12, 58), gate.Gate())
+    assert verdict.figures["p_value"] == pytest.approx(binomtest(12, 42).pvalue)
+
+
+def test_the_interval_is_the_bootstrap_of_rows():
+    champion, challenger = outcomes(800, 60, 90, 50)
+    figures = gate.paired(champion, challenger, gate.Gate()).figures
+    rng = np.random.default_rng(1)
+    gains = challenger.astype(int) - champion.astype(int)
+    draws = [rng.choice(gains, len(gains)).mean() for _ in range(4000)]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    assert figures["difference"] == pytest.approx(0.03)
+    assert figures["difference_low"] == pytest.approx(low, abs=0.002)
+    assert figures["difference_high"] == pytest.approx(high, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("right", "floor", "passed"), [(600, 0.0, True), (520, 0.0, False), (900, 0.89, False)]
+)
+def test_first_must_clear_the_floor_with_confidence(right, floor, passed):
+    challenger = np.arange(1000) < right
+    assert gate.first(LABELS, challenger, gate.Gate(min_accuracy=floor)).passed is passed
+
+
+def test_first_must_beat_the_commoner_label():
+    labels = np.array([1] * 800 + [0] * 200, np.int8)
+    assert not gate.first(labels, np.arange(1000) < 810, gate.Gate()).passed
+
+
+def test_the_same_reviews_give_the_same_verdict():
+    pair = outcomes(900, 30, 12, 58)
+    assert gate.paired(*pair, gate.Gate()) == gate.paired(*pair, gate.Gate())

@@ -1,0 +1,96 @@
+import os
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import sentiment.model
+import sentiment.store
+import skops.io
+from scipy.sparse import csr_array
+from sentiment.weighting import LogCountRatio
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from tests.conftest import PARAMETERS, REPO
+
+TEXTS = ["good good film", "a bad film", "good fun", "bad and long"]
+LABELS = np.array([1, 0, 1, 0])
+
+
+@pytest.fixture
+def model() -> Pipeline:
+    return sentiment.model.build(**PARAMETERS).fit(TEXTS * 2, np.tile(LABELS, 2))
+
+
+def test_log_count_ratio_is_the_papers():
+    matrix = csr_array(np.array([[1.0, 0, 1], [1, 1, 0], [0, 1, 0]]))
+    weights = LogCountRatio(alpha=0.5).fit(matrix, [1, 1, 0])
+    p, q = np.array([2.5, 1.5, 1.5]), np.array([0.5, 1.5, 0.5])
+    expected = np.log((p / 5.5) / (q / 2.5))
+    np.testing.assert_allclose(weights.ratio_, expected)
+    np.testing.assert_allclose(weights.transform(matrix).toarray(), matrix.toarray() * expected)
+
+
+def test_saved_and_loaded_gives_the_same_bits(model, tmp_path):
+    sentiment.store.save(model, tmp_path)
+    loaded = sentiment.store.load(tmp_path)
+    texts = [*TEXTS, "", "never heard"]
+    assert np.array_equal(
+        sentiment.model.probabilities(loaded, texts), sentiment.model.probabilities(model, texts)
+    )
+
+
+def test_the_same_model_is_the_same_bytes_in_another_process(model, tmp_path):
+    digest = sentiment.store.save(model, tmp_path)
+    program = f"""
+import pathlib, tempfile, numpy as np, sentiment.model, sentiment.store
+texts, labels = {TEXTS * 2!r}, np.tile({LABELS.tolist()!r}, 2)
+model = sentiment.model.build(**{PARAMETERS!r}).fit(texts, labels)
+with tempfile.TemporaryDirectory() as directory:
+    print(sentiment.store.save(model, pathlib.Path(directory)))
+"""
+    for seed in "12":
+        other = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=REPO,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert other.stdout.strip() == digest
+
+
+def test_the_digest_changes_with_the_model(model, tmp_path):
+    first = sentiment.store.save(model, tmp_path)
+    model["classifier"].intercept_[0] = np.nextafter(model["classifier"].intercept_[0], 1)
+    assert sentiment.store.save(model, tmp_path) != first
+
+
+def test_no_pickle_and_no_code_in_the_file(model, tmp_path):
+    sentiment.store.save(model, tmp_path)
+    with zipfile.ZipFile(tmp_path / sentiment.store.MODEL_FILE) as archive:
+        assert all(name.endswith((".npy", ".json")) for name in archive.namelist())
+
+
+@pytest.mark.parametrize("keep", [0, 100, -30])
+def test_a_damaged_file_is_refused(model, tmp_path, keep):
+    sentiment.store.save(model, tmp_path)
+    path = tmp_path / sentiment.store.MODEL_FILE
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=r"model\.skops"):
+        sentiment.store.load(tmp_path)
+
+
+def test_a_foreign_type_is_refused(tmp_path):
+    foreign = Pipeline([("code", FunctionTransformer(os.system))])
+    skops.io.dump(foreign, tmp_path / sentiment.store.MODEL_FILE)
+    with pytest.raises(ValueError, match=r"posix\.system|os\.system"):
+        sentiment.store.load(tmp_path)
+
+
+def test_probability_of_positive_follows_the_texts(model):
+    positive, negative = sentiment.model.probabilities(model, ["good fun", "bad and long"])
+    assert positive > 0.5 > negative

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sentiment.ngrams import NgramVectorizer
+from sentiment.tokens import tokenize
+from sklearn.feature_extraction.text import CountVectorizer
+
+WORDS = st.sampled_from(["good", "bad", "film", "not", "a", "<br />", "Éclair", "don't", "!"])
+TEXTS = st.lists(st.lists(WORDS, max_size=12).map(" ".join), min_size=1, max_size=8)
+
+
+def slow(max_n: int, min_df: int) -> CountVectorizer:
+    """scikit-learn's own vectorizer, over strings: slow, and known to be right."""
+    return CountVectorizer(
+        analyzer=lambda text: [
+            " ".join(tokens[i : i + n])
+            for tokens in [tokenize(text)]
+            for n in range(1, max_n + 1)
+            for i in range(len(tokens) - n + 1)
+        ],
+        min_df=min_df,
+        binary=True,
+    )
+
+
+def columns(matrix, names) -> dict[str, list[float]]:
+    return {name: matrix[:, i].tolist() for i, name in enumerate(names)}
+
+
+def assert_same(texts: list[str], others: list[str], max_n: int, min_df: int) -> None:
+    fast, reference = NgramVectorizer(max_n, min_df), slow(max_n, min_df)
+    fitted = fast.fit_transform(texts).toarray()
+    expected = reference.fit_transform(texts).toarray()
+    names = fast.get_feature_names_out()
+    assert columns(fitted, names) == columns(expected, reference.get_feature_names_out())
+    np.testing.assert_array_equal(fast.transform(texts).toarray(), fitted)
+    assert columns(fast.transform(others).toarray(), names) == columns(
+        reference.transform(others).toarray(), reference.get_feature_names_out()
+    )
+
+
+@settings(deadline=None)
+@given(texts=TEXTS, others=TEXTS, max_n=st.integers(1, 4), min_df=st.integers(1, 3))
+def test_equals_scikit_learn_on_any_text(texts, others, max_n, min_df):
+    try:
+        slow(max_n, min_df).fit(texts)
+    except ValueError:
+        with pytest.raises(ValueError, match="nothing to learn"):
+            NgramVectorizer(max_n, min_df).fit(texts)
+        return
+    assert_same(texts, others, max_n, min_df)
+
+
+def test_equals_scikit_learn_on_real_reviews(imdb):
+    assert_same(imdb["text"].iloc[:150].tolist(), imdb["text"].iloc[-50:].tolist(), 3, 2)
+
+
+def test_a_row_does_not_depend_on_the_rows_beside_it(imdb):
+    texts = imdb["text"].iloc[:60].tolist()
+    vectorizer = NgramVectorizer().fit(texts)
+    together = vectorizer.transform(texts).toarray()
+    alone = np.vstack([vectorizer.transform([text]).toarray() for text in texts])
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_an_empty_or_unknown_text_is_a_row_of_zeros():
+    vectorizer = NgramVectorizer(min_df=1).fit(["good film", "bad film"])
+    assert vectorizer.transform(["", "unheard of", "<br />"]).nnz == 0
+    assert vectorizer.transform([]).shape == (0, len(vectorizer.get_feature_names_out()))
+
+
+def test_markup_and_case_go():
+    assert tokenize("Fine.<br /><br />NOT <i>bad</i> at 1 < 2 > 0") == [
+        *("fine", "not", "bad", "at", "1", "2", "0")
+    ]
