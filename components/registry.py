@@ -16,6 +16,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from components.errors import StageError
+from components.files import replacing
 
 LOCAL_URI = "sqlite:///mlflow.db"
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -34,6 +35,7 @@ def connected() -> Iterator[mlflow.MlflowClient]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
+        _create_database(uri)
         mlflow.set_tracking_uri(uri)
         yield mlflow.MlflowClient()
     except (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError) as error:
@@ -116,6 +118,18 @@ def moves(client: mlflow.MlflowClient, name: str) -> list[dict[str, str]]:
         if run.info.status == "FINISHED"
         or (champion is not None and run.data.tags["to"] == str(champion.version))
     ]
+
+
+def _create_database(uri: str) -> None:
+    """Make the file of a SQLite address, where there is none, in one step.
+
+    When MLflow is killed while it makes its tables, it can never open the file again.
+    """
+    path = Path(uri.removeprefix("sqlite:///"))
+    if uri.startswith("sqlite:///") and not path.exists():
+        with replacing(path) as partial:
+            partial.unlink(missing_ok=True)
+            mlflow.MlflowClient(f"sqlite:///{partial}").search_experiments()
 
 
 def _user() -> str:

@@ -60,7 +60,13 @@ def _from_registry(uri: str) -> LoadedModel:
         raise SourceError(f"{uri}: mlflow is not installed; name a folder instead") from None
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db")
+    registry = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    database = registry.removeprefix("sqlite:///")
+    if database != registry and not Path(database).exists():  # MLflow would make an empty one
+        raise SourceError(
+            f"{uri}: no registry at {database}; train first, or set MLFLOW_TRACKING_URI"
+        )
+    mlflow.set_tracking_uri(registry)
     try:
         name, version = parts["name"], parts["version"]
         if version is None:

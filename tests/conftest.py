@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from components import evaluate, ingest, plots, prepare, reviews, train
 from components.files import write_json
 

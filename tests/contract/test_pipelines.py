@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pipelines import compile
 
+from pipelines import compile
 from tests.conftest import REPO
 
 STAGES = ["ingest", "validate", "prepare", "train", "evaluate", "register", "promote"]

@@ -12,9 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+
 import sentiment.store
 from components import registry
-
 from tests.conftest import REPO, Trained, assert_one_line
 
 
@@ -128,7 +128,10 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{small_disk}/registry.db")
     keep = small_disk / "keep.json"
     keep.write_text('{"kept": true}\n')
-    with (small_disk / "filler").open("wb", buffering=0) as filler, pytest.raises(OSError, match="No space"):
+    with (
+        (small_disk / "filler").open("wb", buffering=0) as filler,
+        pytest.raises(OSError, match="No space"),
+    ):
         while True:
             filler.write(b"x" * 4096)
     given = arguments(trained, small_disk)[name]

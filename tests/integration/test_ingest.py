@@ -7,8 +7,8 @@ import threading
 
 import pandas as pd
 import pytest
-from components import reviews
 
+from components import reviews
 from tests.conftest import assert_one_line
 
 TEXTS = ['He said: "fine",\nthen left.', "NA", "Ünïcödé 😀", "plain"]

@@ -8,9 +8,9 @@ from dataclasses import replace
 import mlflow
 import numpy as np
 import pytest
+
 import sentiment.store
 from components import registry, reviews
-
 from tests.conftest import Trained, assert_one_line, free_port, running
 
 SAFE = ["--min-accuracy", "0.5"]

@@ -9,8 +9,8 @@ import sys
 import boto3
 import pytest
 from botocore.config import Config
-from components import reviews
 
+from components import reviews
 from tests.conftest import REPO, assert_one_line, free_port, running
 
 BUCKET = "sentiment"

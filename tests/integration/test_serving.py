@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import sentiment.model
-import sentiment.store
 from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
 from prometheus_client.parser import text_string_to_metric_families
 
+import sentiment.model
+import sentiment.store
 from tests.conftest import REPO, free_port, running
 
 TEXTS = ["A wonderful film, well acted.", "Dull, bad and far too long.", "", "<br />Ünï 😀"]
@@ -58,9 +58,7 @@ def server(trained, tmp_path_factory):
     command += ["--http_port", str(http), "--grpc_port", str(grpc), "--model_version", "7"]
     address = f"http://127.0.0.1:{http}"
     directory = tmp_path_factory.mktemp("serving")
-    with running(
-        command, f"{address}/v1/models/sentiment", directory, PYTHONPATH=str(REPO)
-    ) as log:
+    with running(command, f"{address}/v1/models/sentiment", directory, PYTHONPATH=str(REPO)) as log:
         yield Server(address, f"127.0.0.1:{grpc}")
     assert "Traceback" not in log.read_text()
 
@@ -229,7 +227,10 @@ def test_v2_names_the_version_and_fills_in_a_missing_id(server):
     ("flags", "words"),
     [
         (["--model_uri", "/nowhere"], ["/nowhere", "No such file"]),
-        (["--model_uri", "models:/sentiment@champion"], ["models:/sentiment@champion"]),
+        (
+            ["--model_uri", "models:/sentiment@champion"],
+            ["no registry at mlflow.db", "train first"],
+        ),
         (["--model_uri", "models:/sentiment"], ["models:/NAME@ALIAS"]),
     ],
 )

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+
 from components import evaluate
 from components.errors import StageError
 from components.files import replacing, replacing_directory, write_json

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from components import gate
 from scipy.stats import binomtest
+
+from components import gate
 
 LABELS = np.array([0, 1] * 500, np.int8)
 

@@ -5,14 +5,14 @@ import zipfile
 
 import numpy as np
 import pytest
-import sentiment.model
-import sentiment.store
 import skops.io
 from scipy.sparse import csr_array
-from sentiment.weighting import LogCountRatio
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+import sentiment.model
+import sentiment.store
+from sentiment.weighting import LogCountRatio
 from tests.conftest import PARAMETERS, REPO
 
 TEXTS = ["good good film", "a bad film", "good fun", "bad and long"]

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.feature_extraction.text import CountVectorizer
+
 from sentiment.ngrams import NgramVectorizer
 from sentiment.tokens import tokenize
-from sklearn.feature_extraction.text import CountVectorizer
 
 WORDS = st.sampled_from(["good", "bad", "film", "not", "a", "<br />", "Éclair", "don't", "!"])
 TEXTS = st.lists(st.lists(WORDS, max_size=12).map(" ".join), min_size=1, max_size=8)

@@ -1,4 +1,5 @@
 import pandas as pd
+
 from components import prepare, reviews, validate
 
 
@@ -26,7 +27,9 @@ def test_the_splits_have_their_shares_and_nothing_in_common(imdb):
 
 def test_copies_empties_and_conflicts_go():
     splits = prepare.prepare(
-        table(("Good", 1), (" good ", 1), ("", 0), (None, 1), ("so so", 0), ("So  so", 1), ("x", 0)),
+        table(
+            ("Good", 1), (" good ", 1), ("", 0), (None, 1), ("so so", 0), ("So  so", 1), ("x", 0)
+        ),
         0.1,
         0.2,
     )

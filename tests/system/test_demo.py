@@ -1,0 +1,129 @@
+"""What the README's first command does, in a clone with an empty home; and once more."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.conftest import REPO, free_port, running
+
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+def clone(directory: Path) -> Path:
+    subprocess.run(["git", "clone", "-q", str(REPO), str(directory)], check=True)
+    return directory
+
+
+def environment(home: Path) -> dict[str, str]:
+    home.mkdir(exist_ok=True)
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    return kept | {"PATH": PATH, "HOME": str(home), "PYTHONPATH": ""}
+
+
+def run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env=environment(directory.parent / "home"),
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The clone in which the demo ran, and what it printed."""
+    directory = clone(tmp_path_factory.mktemp("demo") / "project")
+    recipe = run(["make", "--dry-run", "demo", "PYTHON=python"], directory).stdout
+    assert recipe.splitlines()[-1] == "python -m pipelines.demo"
+    result = run([sys.executable, "-m", "pipelines.demo"], directory)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return directory, result.stdout
+
+
+def test_the_summary_says_what_was_made(demo):
+    directory, output = demo
+    accuracy = re.search(r"^Accuracy +(0\.\d{4}) on the test reviews$", output, re.MULTILINE)
+    assert accuracy is not None
+    assert float(accuracy[1]) >= 0.915
+    metrics = json.loads((directory / "reports/metrics.json").read_text())
+    assert f"{metrics['accuracy']:.4f}" == accuracy[1]
+    assert re.search(r"^Reviews +25000 read, 5056 kept for test$", output, re.MULTILINE)
+    assert re.search(r"^Champion +version 1; promoted: ", output, re.MULTILINE)
+    answers = re.findall(r"^Answer +(\w+) \(0\.\d+\)", output, re.MULTILINE)
+    assert answers == ["positive", "negative"]
+    assert "model_prediction_count{positive} 1" in output
+    assert "make serve" in output
+
+
+def test_the_second_time_there_is_nothing_to_do(demo):
+    directory, _ = demo
+    lock = (directory / "dvc.lock").read_bytes()
+    again = run(["dvc", "repro"], directory)
+    assert "Data and pipelines are up to date." in again.stdout
+    assert (directory / "dvc.lock").read_bytes() == lock
+
+
+def test_dvc_shows_metrics_and_plots(demo):
+    directory, _ = demo
+    shown = run(["dvc", "metrics", "show", "--json"], directory)
+    accuracy = json.loads(shown.stdout)[""]["data"]["reports/metrics.json"]["data"]["accuracy"]
+    assert accuracy > 0.9
+    plots = run(["dvc", "plots", "show", "--out", str(directory / "plots")], directory)
+    assert plots.returncode == 0, plots.stderr
+    page = (directory / "plots/index.html").read_text()
+    for title in ("confusion", "ROC curve", "precision and recall", "calibration"):
+        assert title in page
+
+
+def test_the_champion_answers_as_it_was_evaluated(demo):
+    """Probabilities over HTTP equal those of evaluate, to the last bit, on 1,000 test reviews."""
+    directory, _ = demo
+    evaluated = pd.read_parquet(directory / "reports/predictions.parquet").iloc[:1000]
+    http, grpc = free_port(), free_port()
+    command = ["make", "serve", f"HTTP_PORT={http}", f"GRPC_PORT={grpc}", "-o", ".venv/installed"]
+    address = f"http://127.0.0.1:{http}/v1/models/sentiment"
+    recipe = run([*command, "--dry-run"], directory).stdout.strip()
+    command = [sys.executable, *recipe.split()[1:], "--model_uri", "models:/sentiment@champion"]
+    served = []
+    with running(command, address, directory, **environment(directory.parent / "home")):
+        for at in range(0, 1000, 50):
+            texts = evaluated["text"].iloc[at : at + 50].tolist()
+            body = json.dumps({"instances": texts}).encode()
+            with urllib.request.urlopen(f"{address}:predict", body) as response:
+                served += [row["probability"] for row in json.load(response)["predictions"]]
+                assert response.headers["x-model-version"] == "1"
+    assert served == evaluated["probability"].tolist()
+
+
+def test_another_clone_killed_on_the_way_gives_the_same_digits(demo, tmp_path):
+    first, _ = demo
+    second = clone(tmp_path / "project")
+    process = subprocess.Popen(
+        ["dvc", "repro"],
+        cwd=second,
+        env=environment(tmp_path / "home"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while not (second / "data/test.parquet").exists() and process.poll() is None:
+        time.sleep(0.1)
+    time.sleep(8)  # into train
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (second / "reports/metrics.json").exists()
+    result = run(["dvc", "repro"], second)
+    assert result.returncode == 0, result.stdout + result.stderr
+    for name in ("reports/metrics.json", "models/sentiment/model.skops", "dvc.lock"):
+        assert (second / name).read_bytes() == (first / name).read_bytes(), name
