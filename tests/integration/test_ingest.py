@@ -138,8 +138,10 @@ def run_all(stage, *split: str) -> dict[str, str]:
         "validate": ["--reviews", "r.parquet", "--report", "v.json"],
         "prepare": ["--reviews", "r.parquet", *splits],
         "train": [*splits[:4], "--model", "model"],
-        "evaluate": ["--model", "model", "--test", "test.parquet", "--metrics", "m.json"]
-        + ["--predictions", "p.parquet", "--plots", "plots"],
+        "evaluate": [
+            *("--model", "model", "--test", "test.parquet", "--metrics", "m.json"),
+            *("--predictions", "p.parquet", "--plots", "plots"),
+        ],
     }.items():
         result = stage(name, *arguments)
         assert "Traceback" not in result.stderr, result.stderr
