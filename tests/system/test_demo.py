@@ -25,7 +25,9 @@ def clone(directory: Path) -> Path:
 
 def environment(home: Path) -> dict[str, str]:
     home.mkdir(exist_ok=True)
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    # nothing of the tracking server around us, nor of the `make test` that we run under
+    alien = ("MLFLOW_", "MAKE", "MFLAGS")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(alien)}
     return kept | {"PATH": PATH, "HOME": str(home), "PYTHONPATH": ""}
 
 
