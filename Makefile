@@ -1,14 +1,20 @@
 # Every target does what its line in `make help` says; CI and the docs call the same ones.
 SHELL := /bin/bash -o pipefail
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-EXTRAS := train serve pipeline dev
+EXTRAS := train serve pipeline sbom dev
+VERSION := $(shell sed -n 's/^version = //p' setup.cfg)
+CONTAINER ?= $(shell command -v podman || command -v docker)
+BASE ?= $(shell sed -n 's/^ARG BASE=//p' Dockerfile.train)
+LOCAL_BASE := localhost/python-base:3.11
+COMMIT ?= $(shell git describe --always --abbrev=40 --dirty --exclude='*')
+SOURCE ?= $(shell git remote get-url origin 2>/dev/null | sed 's,//[^/@]*@,//,')
 HTTP_PORT ?= 8080
 GRPC_PORT ?= 8081
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MODEL_URI ?= models:/sentiment@champion
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train serve mlflow test lint format compile lock clean
+.PHONY: help demo train serve mlflow images base pipeline-local test lint format compile lock packages clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -24,6 +30,28 @@ serve: .venv/installed ## Keep the champion served, on HTTP_PORT (8080) and GRPC
 
 mlflow: .venv/installed ## Open the tracking UI on port 5000
 	mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1
+
+images: ## Build the images of training and serving with podman or docker, and say their sizes
+	@for image in train serve; do \
+	  $(CONTAINER) build --file Dockerfile.$$image --tag localhost/sentiment-$$image:$(VERSION) \
+	    --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) \
+	    --build-arg SOURCE=$(SOURCE) . || exit; \
+	done
+	@base=$$($(CONTAINER) image inspect --format '{{.Size}}' $(BASE)); \
+	for image in train serve; do \
+	  size=$$($(CONTAINER) image inspect --format '{{.Size}}' localhost/sentiment-$$image:$(VERSION)); \
+	  echo "sentiment-$$image:$(VERSION) $$((size / 1000000)) MB, $$(((size - base) / 1000000)) MB of it on top of the base"; \
+	done
+
+base: ## Make a base image from Debian 12's packages, where no image registry is in reach; then: make images BASE=localhost/python-base:3.11
+	mmdebstrap --quiet --variant=minbase --include=ca-certificates,python3,python3-pip,python3-venv \
+	  --customize-hook='ln -sf python3.11 "$$1/usr/bin/python"' \
+	  --customize-hook='copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs' \
+	  bookworm - $$(apt-get indextargets --format '$$(REPO_URI)' 'Codename: bookworm' | head -1) \
+	| $(CONTAINER) import --change 'ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt' - $(LOCAL_BASE)
+
+pipeline-local: .venv/installed ## Run the training pipeline in containers, against MLflow and S3 on this machine
+	python -m pipelines.local --image localhost/sentiment-train:$(VERSION)
 
 test: lint ## Check style and types, then run all tests, with real servers
 	pytest
@@ -48,6 +76,11 @@ lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with ha
 	    --constraints requirements/dev.txt \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet || exit; \
 	done
+
+packages: ## Install podman and what else images and their tests take (Debian 12, as root)
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	  aardvark-dns buildah iptables mmdebstrap netavark podman runc
 
 clean: ## Remove what the stages made; the registry and the virtual environment stay
 	rm -rf data models reports

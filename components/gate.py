@@ -1,91 +1,97 @@
-"""The statistics of promotion: two classifiers on the same reviews, or one against the obvious."""
+"""Judge the challenger against the champion on the same test reviews. A refusal is no error."""
 
-from dataclasses import dataclass
+import argparse
+import logging
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
 
+import mlflow
 import numpy as np
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
-RESAMPLES = 10_000
-CONFIDENCE = 0.95
+import sentiment.model
+from components import errors, registry, reviews, significance
+from components.files import read_json, write_json
+from components.models import load_model
+from components.significance import Limits
+
+log = logging.getLogger("gate")
 
 
-@dataclass(frozen=True)
-class Gate:
-    """What a challenger must show.
+def gate(name: str, version: str, test: pd.DataFrame, limits: Limits) -> dict[str, Any]:
+    """Return the verdict on ``version``: whether it passed, why, and the figures.
 
-    ``margin`` is the loss of accuracy that nobody would mind; ``alpha`` the level of the test
-    for a loss; ``min_accuracy`` a floor for the lower end of the interval of its accuracy.
+    ``champion`` is the version it was judged against. Both are read from the registry, as serving
+    will read them. A refusal is recorded in the registry; it is promote that moves the champion.
     """
-
-    margin: float = 0.01
-    alpha: float = 0.05
-    min_accuracy: float = 0.0
-
-
-@dataclass(frozen=True)
-class Verdict:
-    passed: bool
-    why: str
-    figures: dict[str, float]
-
-
-def first(labels: NDArray[np.int8], challenger: NDArray[np.bool_], gate: Gate) -> Verdict:
-    """Judge a challenger that has no champion to beat.
-
-    The Wilson interval of its accuracy must lie above the floor, and above what always answering
-    the commoner label would get. ``challenger`` says for each review whether it was right.
-    """
-    interval = binomtest(int(challenger.sum()), len(labels)).proportion_ci(
-        confidence_level=CONFIDENCE, method="wilson"
-    )
-    commoner = max(float(labels.mean()), 1 - float(labels.mean()))
-    floor = max(commoner, gate.min_accuracy)
-    figures = {
-        "challenger_accuracy": float(challenger.mean()),
-        "challenger_accuracy_low": float(interval.low),
-        "floor": floor,
+    with registry.connected() as client:
+        challenger = client.get_model_version(name, version)
+        champion = registry.alias_version(client, name, registry.CHAMPION)
+        before = str(champion.version) if champion else registry.NONE
+        judged = {"name": name, "version": version, "champion": before}
+        if champion is not None and champion.version == challenger.version:
+            why = f"version {version} is the champion already"
+            return judged | {"passed": False, "outcome": "unchanged", "why": why, "figures": {}}
+        right = _right(client, challenger, test)
+        if champion is None:
+            verdict = significance.first(test["label"].to_numpy(), right, limits)
+        else:
+            verdict = significance.paired(_right(client, champion, test), right, limits)
+        outcome = "passed" if verdict.passed else "refused"
+        if not verdict.passed:
+            decision = registry.Decision(outcome, before, version, verdict.why, verdict.figures)
+            registry.decide(client, name, decision)
+    return judged | {
+        "passed": verdict.passed,
+        "outcome": outcome,
+        "why": verdict.why,
+        "figures": verdict.figures,
     }
-    passed = bool(interval.low > floor)
-    why = (
-        f"accuracy {figures['challenger_accuracy']:.4f}, at least {interval.low:.4f} with 95%"
-        f" confidence, is {'above' if passed else 'not above'} the floor of {floor:.4f}"
-    )
-    return Verdict(passed, why, figures)
 
 
-def paired(champion: NDArray[np.bool_], challenger: NDArray[np.bool_], gate: Gate) -> Verdict:
-    """Judge a challenger by the reviews on which only one of the two is right.
+def _right(
+    client: mlflow.MlflowClient, version: ModelVersion, test: pd.DataFrame
+) -> NDArray[np.bool_]:
+    """Tell for each test review whether a registered version gets it right."""
+    log.info("scoring %d reviews with version %s", len(test), version.version)
+    with tempfile.TemporaryDirectory() as scratch:
+        model = load_model(registry.download(client, version, Path(scratch)))
+    p = sentiment.model.probabilities(model, test["text"])
+    return (p > 0.5) == (test["label"].to_numpy() == 1)
 
-    It is refused when the exact McNemar test finds it worse, or when the bootstrap interval of
-    the difference in accuracy leaves room for a loss of more than the margin.
-    """
-    rows = len(champion)
-    gained = int((challenger & ~champion).sum())
-    lost = int((champion & ~challenger).sum())
-    difference = (gained - lost) / rows
-    p_value = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
-    # a resample of rows is a draw from a multinomial over gained, lost and equal
-    shares = [gained / rows, lost / rows, 1 - (gained + lost) / rows]
-    draws = np.random.default_rng(0).multinomial(rows, shares, RESAMPLES)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile((draws[:, 0] - draws[:, 1]) / rows, [tail, 1 - tail])
-    worse = difference < 0 and p_value < gate.alpha
-    unsure = bool(low < -gate.margin)
-    figures = {
-        "champion_accuracy": float(champion.mean()),
-        "challenger_accuracy": float(challenger.mean()),
-        "difference": difference,
-        "difference_low": float(low),
-        "difference_high": float(high),
-        "p_value": float(p_value),
-    }
-    measured = (
-        f"accuracy {figures['challenger_accuracy']:.4f} against {figures['champion_accuracy']:.4f},"
-        f" difference {difference:+.4f} [{low:+.4f}, {high:+.4f}], McNemar p {p_value:.3g}"
-    )
-    if worse:
-        return Verdict(False, f"worse: {measured}, alpha {gate.alpha}", figures)
-    if unsure:
-        return Verdict(False, f"may be worse: {measured}, margin {gate.margin}", figures)
-    return Verdict(True, f"not worse: {measured}", figures)
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m components.gate", description=__doc__)
+    parser.add_argument("--registered", required=True, type=Path, help="JSON file from register")
+    parser.add_argument("--test", required=True, type=Path, help="Parquet file from prepare")
+    for field in fields(Limits):
+        parser.add_argument(
+            "--" + field.name.replace("_", "-"),
+            type=float,
+            default=field.default,
+            help="default: %(default)s",
+        )
+    parser.add_argument("--verdict", required=True, type=Path, help="JSON file to write")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+
+    def work() -> None:
+        registered = read_json(args.registered)
+        limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
+        test = reviews.read_labelled(args.test)
+        verdict = gate(registered["name"], registered["version"], test, limits)
+        write_json(args.verdict, verdict)
+        log.info("version %(version)s %(outcome)s: %(why)s", verdict)
+
+    return errors.run("gate", work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

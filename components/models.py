@@ -1,4 +1,4 @@
-"""A model directory as train writes it: the model file and the facts of its training."""
+"""A model directory as train writes it: the model file and what is known of it."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ from components.errors import StageError
 from components.files import read_json
 
 FACTS_FILE = "training.json"
+REFERENCE_FILE = "reference.json"  # histograms of sentiment.drift, on the validation reviews
+CANDIDATES_FILE = "candidates.json"  # what select chose among
 
 
 def load_model(directory: Path) -> Pipeline:

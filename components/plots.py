@@ -25,7 +25,7 @@ def write(labels: NDArray[np.int8], p: NDArray[np.float64], directory: Path) -> 
     _save(axes, "Confusion matrix", directory / "confusion.png")
     matrix.figure_.clear()
 
-    fpr, tpr, _ = metrics.roc_curve(labels, p)
+    fpr, tpr, thresholds = metrics.roc_curve(labels, p)
     precision, recall, _ = metrics.precision_recall_curve(labels, p)
     observed, predicted = calibration_curve(labels, p, n_bins=10)
     for name, title, x, y in (
@@ -33,7 +33,10 @@ def write(labels: NDArray[np.int8], p: NDArray[np.float64], directory: Path) -> 
         ("precision_recall", "Precision and recall", ("recall", recall), ("precision", precision)),
         ("calibration", "Calibration", ("predicted", predicted), ("observed", observed)),
     ):
-        curve = _thin(pd.DataFrame(dict((x, y))))
+        curve = pd.DataFrame(dict((x, y)))
+        if name == "roc":  # scikit-learn begins with an infinite one: nothing is positive
+            curve["threshold"] = np.minimum(thresholds, 1.0)
+        curve = _thin(curve)
         curve.to_csv(directory / f"{name}.csv", index=False, float_format="%.6f")
         axes = _axes()
         axes.plot(curve[x[0]], curve[y[0]], marker="o" if name == "calibration" else "")

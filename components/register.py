@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import logging
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -19,8 +20,8 @@ from mlflow.types import Schema, TensorSpec
 import sentiment
 import sentiment.store
 from components import card, errors, registry, reviews
-from components.files import read_json, write_json
-from components.models import load_facts, load_model
+from components.files import read_json, replacing, write_json
+from components.models import CANDIDATES_FILE, load_facts, load_model
 
 log = logging.getLogger("register")
 
@@ -34,8 +35,8 @@ SIGNATURE = ModelSignature(
 
 def register(
     model_directory: Path, metrics: dict[str, float], plots: Path, test: pd.DataFrame, name: str
-) -> dict[str, str]:
-    """Return name, version and digests of the registered model, the new challenger.
+) -> tuple[dict[str, str], str]:
+    """Return name, version and digests of the registered model, the new challenger, and its card.
 
     The same model, trained on the same data, is registered once: to run again, after a kill or
     for no reason, finds the version and sets the alias.
@@ -46,15 +47,21 @@ def register(
         "data_digest": facts["data_digest"],
         "test_digest": reviews.digest(test),
     }
+    tags = digests | {"git_commit": _git_commit()}
+    candidates = read_json(model_directory / CANDIDATES_FILE)
+    text = card.write(name, facts, candidates, metrics, digests)  # no commit: no two are alike
     with registry.connected() as client:
         version = _find(client, name, digests)
         if version is None:
-            version = _log(client, name, model_directory, facts, digests, metrics, plots, test)
+            example = test["text"].iloc[0]
+            version = _log(
+                client, name, model_directory, facts, metrics, tags, text, plots, example
+            )
             log.info("registered %s version %s", name, version)
         else:
             log.info("%s version %s is this model already", name, version)
         client.set_registered_model_alias(name, registry.CHALLENGER, version)
-    return {"name": name, "version": version, **digests}
+    return {"name": name, "version": version, **digests}, text
 
 
 def _find(client: mlflow.MlflowClient, name: str, digests: dict[str, str]) -> str | None:
@@ -68,15 +75,15 @@ def _log(
     name: str,
     model_directory: Path,
     facts: dict[str, Any],
-    digests: dict[str, str],
     metrics: dict[str, float],
+    tags: dict[str, str],
+    text: str,
     plots: Path,
-    test: pd.DataFrame,
+    example: str,
 ) -> str:
-    tags = digests | {"git_commit": _git_commit()}
     run = client.create_run(
         registry.experiment_id(client, name),
-        tags=tags | {"mlflow.runName": digests["model_digest"][:12]},
+        tags=tags | {"mlflow.runName": tags["model_digest"][:12]},
     ).info
     log.info("logging run %s", run.run_id)
     params = facts["parameters"] | {"train_rows": facts["rows"], "features": facts["features"]}
@@ -88,8 +95,7 @@ def _log(
     )
     with tempfile.TemporaryDirectory() as scratch:
         packed = Path(scratch) / "model"
-        text = card.write(name, facts, metrics, tags)
-        _pack(model_directory, packed, test["text"].iloc[0])
+        _pack(model_directory, packed, example)
         (packed / "model_card.md").write_text(text)
         client.log_artifacts(run.run_id, str(packed), "model")
     client.log_artifacts(run.run_id, str(plots), "plots")
@@ -121,7 +127,12 @@ def _pack(model_directory: Path, output: Path, example: str) -> None:
 
 
 def _git_commit() -> str:
-    """Return the commit checked out, ``-dirty`` behind it where files differ, or unknown."""
+    """Return the commit checked out, ``-dirty`` behind it where files differ, or unknown.
+
+    In the training image, which holds no repository, it is the commit that the image was built of.
+    """
+    if built := os.environ.get("GIT_COMMIT"):
+        return built
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -131,12 +142,13 @@ def _git_commit() -> str:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m components.register", description=__doc__)
-    parser.add_argument("--model", required=True, type=Path, help="directory from train")
+    parser.add_argument("--model", required=True, type=Path, help="directory from select")
     parser.add_argument("--metrics", required=True, type=Path, help="JSON file from evaluate")
     parser.add_argument("--plots", required=True, type=Path, help="directory from evaluate")
     parser.add_argument("--test", required=True, type=Path, help="Parquet file from prepare")
     parser.add_argument("--name", default="sentiment", help="default: %(default)s")
     parser.add_argument("--registered", required=True, type=Path, help="JSON file to write")
+    parser.add_argument("--card", required=True, type=Path, help="Markdown file to write")
     return parser
 
 
@@ -145,7 +157,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         metrics, test = read_json(args.metrics), reviews.read_labelled(args.test)
-        write_json(args.registered, register(args.model, metrics, args.plots, test, args.name))
+        registered, text = register(args.model, metrics, args.plots, test, args.name)
+        write_json(args.registered, registered)
+        with replacing(args.card) as partial:
+            partial.write_text(text)
 
     return errors.run("register", work)
 

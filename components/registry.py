@@ -35,7 +35,7 @@ def connected() -> Iterator[mlflow.MlflowClient]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
-        _create_database(uri)
+        create_database(uri)
         mlflow.set_tracking_uri(uri)
         yield mlflow.MlflowClient()
     except (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError) as error:
@@ -120,7 +120,7 @@ def moves(client: mlflow.MlflowClient, name: str) -> list[dict[str, str]]:
     ]
 
 
-def _create_database(uri: str) -> None:
+def create_database(uri: str) -> None:
     """Make the file of a SQLite address, where there is none, in one step.
 
     When MLflow is killed while it makes its tables, it can never open the file again.

@@ -1,16 +1,26 @@
 """The stages as Kubeflow components: each runs its command line in the training image.
 
-The only module of this package that imports kfp. The image is named when the module is imported:
-``TRAIN_IMAGE``, which a release sets to a digest.
+The only module of this package that imports kfp. The image is the one that `make images` builds;
+a submission puts a digest in its place. Outputs of the types Metrics and ClassificationMetrics
+are for the eye alone: they live in Kubeflow's metadata, and no task reads them.
 """
 
-import os
 from typing import Any
 
 from kfp import dsl
-from kfp.dsl import Artifact, ContainerSpec, Dataset, Input, Metrics, Model, Output
+from kfp.dsl import (
+    Artifact,
+    ClassificationMetrics,
+    ContainerSpec,
+    Dataset,
+    Input,
+    Markdown,
+    Metrics,
+    Model,
+    Output,
+)
 
-IMAGE = os.environ.get("TRAIN_IMAGE", "sentiment-train:0.1.0")
+IMAGE = "localhost/sentiment-train:0.1.0"
 
 
 def _spec(stage: str, **arguments: Any) -> ContainerSpec:
@@ -18,7 +28,11 @@ def _spec(stage: str, **arguments: Any) -> ContainerSpec:
     args = [
         part for name, value in arguments.items() for part in ("--" + name.replace("_", "-"), value)
     ]
-    return ContainerSpec(image=IMAGE, command=["python", "-m", f"components.{stage}"], args=args)
+    return ContainerSpec(
+        image=IMAGE,
+        command=["python", "-m", "components.kubeflow"],
+        args=[dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER, stage, *args],
+    )
 
 
 @dsl.container_component
@@ -91,9 +105,9 @@ def train(
     C: float,
     train: Input[Dataset],
     valid: Input[Dataset],
-    model: Output[Model],
+    candidates: Output[Model],
 ) -> ContainerSpec:
-    """Fit one candidate."""
+    """Fit one candidate and score it on the validation reviews."""
     return _spec(
         "train",
         train=train.path,
@@ -102,8 +116,16 @@ def train(
         min_df=min_df,
         alpha=alpha,
         C=C,
-        model=model.path,
+        candidates=candidates.path,
     )
+
+
+@dsl.container_component
+def select(
+    candidates: Input[list[Model]], model: Output[Model], scores: Output[Metrics]
+) -> ContainerSpec:
+    """Keep the candidate that does best on the validation reviews."""
+    return _spec("select", candidates="*candidates", model=model.path)
 
 
 @dsl.container_component
@@ -112,7 +134,9 @@ def evaluate(
     test: Input[Dataset],
     predictions: Output[Dataset],
     plots: Output[Artifact],
-    metrics: Output[Metrics],
+    metrics: Output[Artifact],
+    scores: Output[Metrics],
+    curves: Output[ClassificationMetrics],
 ) -> ContainerSpec:
     """Measure the model on reviews that it has not seen."""
     return _spec(
@@ -129,12 +153,13 @@ def evaluate(
 def register(
     name: str,
     model: Input[Model],
-    metrics: Input[Metrics],
+    metrics: Input[Artifact],
     plots: Input[Artifact],
     test: Input[Dataset],
     registered: Output[Artifact],
+    card: Output[Markdown],
 ) -> ContainerSpec:
-    """Log the model to MLflow and call it the challenger."""
+    """Log the model to MLflow, call it the challenger, and show its card."""
     return _spec(
         "register",
         model=model.path,
@@ -143,25 +168,59 @@ def register(
         test=test.path,
         name=name,
         registered=registered.path,
+        card=card.path,
     )
 
 
 @dsl.container_component
-def promote(
+def gate(
     margin: float,
     alpha: float,
     min_accuracy: float,
     registered: Input[Artifact],
     test: Input[Dataset],
-    promotion: Output[Artifact],
+    verdict: Output[Artifact],
+    scores: Output[Metrics],
+    passed: dsl.OutputPath(bool),  # type: ignore[valid-type]
 ) -> ContainerSpec:
-    """Make the challenger the champion, or say why not."""
+    """Judge the challenger against the champion on the same test reviews."""
     return _spec(
-        "promote",
+        "gate",
         registered=registered.path,
         test=test.path,
         margin=margin,
         alpha=alpha,
         min_accuracy=min_accuracy,
-        promotion=promotion.path,
+        verdict=verdict.path,
+    )
+
+
+@dsl.container_component
+def promote(verdict: Input[Artifact], promotion: Output[Artifact]) -> ContainerSpec:
+    """Make the challenger the champion."""
+    return _spec("promote", verdict=verdict.path, promotion=promotion.path)
+
+
+@dsl.container_component
+def monitor(
+    captured: str,
+    text_column: str,
+    name: str,
+    max_psi: float,
+    min_rows: int,
+    drift: Output[Artifact],
+    report: Output[Markdown],
+    scores: Output[Metrics],
+    drifted: dsl.OutputPath(bool),  # type: ignore[valid-type]
+) -> ContainerSpec:
+    """Compare captured requests with the reviews that the champion was checked on."""
+    return _spec(
+        "monitor",
+        captured=captured,
+        text_column=text_column,
+        name=name,
+        max_psi=max_psi,
+        min_rows=min_rows,
+        drift=drift.path,
+        report=report.path,
     )

@@ -7,10 +7,11 @@ from pathlib import Path
 from kfp.compiler import Compiler
 
 from components.files import replacing
+from pipelines.ir import COMPILED
+from pipelines.monitoring import monitoring
 from pipelines.training import training
 
-PIPELINES = {"training": training}
-COMPILED = Path(__file__).parent / "compiled"
+PIPELINES = {"monitoring": monitoring, "training": training}
 
 
 def compile_to(directory: Path) -> list[Path]:

@@ -1,29 +1,26 @@
 """The training pipeline: from raw reviews to a promoted champion. Wiring only."""
 
-from pathlib import Path
-from typing import Any
-
-import yaml
-from kfp import dsl, kubernetes
-from kfp.dsl import PipelineTask
+from kfp import dsl
+from kfp.dsl import Artifact, Input
 
 from components import specs
+from pipelines.tasks import PARAMETERS, outward, sized
 
-PARAMETERS: dict[str, dict[str, Any]] = yaml.safe_load(
-    (Path(__file__).parent.parent / "params.yaml").read_text()
+
+# a pipeline of its own, as kfp.local evaluates a condition on nothing but a pipeline's inputs
+@dsl.pipeline(name="promotion", description="Promotes what has passed the gate.")
+def promotion(verdict: Input[Artifact], passed: bool) -> None:
+    with dsl.If(passed == True, name="passed the gate"):  # noqa: E712 - kfp's operator
+        promote = specs.promote(verdict=verdict)
+        sized(promote, "promote to champion")
+        outward(promote)
+
+
+@dsl.pipeline(
+    name="training",
+    display_name="Sentiment: training",
+    description="From raw reviews to a champion, if the new model is not worse than the present.",
 )
-# tracking credentials, by key of the secret and name of the environment variable
-SECRET = "capstone-secret"  # noqa: S105 - its name
-SECRET_KEYS = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
-
-
-def _tracked(task: PipelineTask) -> None:
-    """Let a task reach MLflow; it acts outside the pipeline, so it must not come from a cache."""
-    task.set_caching_options(False)
-    kubernetes.use_secret_as_env(task, SECRET, {key: key for key in SECRET_KEYS}, optional=True)
-
-
-@dsl.pipeline(name="training", display_name="Sentiment: training", description=__doc__)
 def training(
     source: str = PARAMETERS["ingest"]["source"],
     text_column: str = PARAMETERS["ingest"]["text_column"],
@@ -40,14 +37,39 @@ def training(
     max_n: int = PARAMETERS["train"]["max_n"],
     min_df: int = PARAMETERS["train"]["min_df"],
     alpha: float = PARAMETERS["train"]["alpha"],
-    C: float = PARAMETERS["train"]["C"],
+    C: list[float] = PARAMETERS["train"]["candidates"]["C"],
     name: str = PARAMETERS["register"]["name"],
-    margin: float = PARAMETERS["promote"]["margin"],
-    gate_alpha: float = PARAMETERS["promote"]["alpha"],
-    min_accuracy: float = PARAMETERS["promote"]["min_accuracy"],
+    margin: float = PARAMETERS["gate"]["margin"],
+    gate_alpha: float = PARAMETERS["gate"]["alpha"],
+    min_accuracy: float = PARAMETERS["gate"]["min_accuracy"],
 ) -> None:
+    """Train, judge and promote.
+
+    Args:
+        source: A file, s3://bucket/key, https://host/path or builtin (25,000 IMDB reviews).
+        text_column: Column of the text.
+        label_column: Column of the label, positive/negative, pos/neg or 1/0.
+        min_rows: Fewest reviews.
+        max_empty: Largest share of reviews without text.
+        min_class: Least share of the rarer label.
+        max_duplicates: Largest share of copies.
+        max_conflicts: Largest share of texts that have both labels.
+        max_length: Characters that a review may have.
+        max_damaged: Largest share of texts that were decoded wrongly.
+        valid_fraction: Share of the reviews that candidates are chosen on.
+        test_fraction: Share of the reviews that the gate judges on.
+        max_n: Longest n-gram.
+        min_df: Fewest reviews that an n-gram must be in.
+        alpha: Smoothing of the n-gram counts.
+        C: Inverse L2 penalties, one candidate each.
+        name: Registered model.
+        margin: Loss of accuracy that nobody would mind.
+        gate_alpha: Level of the test for a loss.
+        min_accuracy: Floor for the first champion.
+    """
     ingest = specs.ingest(source=source, text_column=text_column, label_column=label_column)
-    ingest.set_display_name("Ingest").set_caching_options(False)
+    sized(ingest, "ingest reviews")
+    outward(ingest)
     reviews = ingest.outputs["reviews"]
     validate = specs.validate(
         reviews=reviews,
@@ -58,22 +80,29 @@ def training(
         max_conflicts=max_conflicts,
         max_length=max_length,
         max_damaged=max_damaged,
-    ).set_display_name("Validate")
+    )
+    sized(validate, "validate reviews")
     prepare = specs.prepare(
         reviews=reviews, valid_fraction=valid_fraction, test_fraction=test_fraction
     )
-    prepare.set_display_name("Prepare").after(validate)
+    sized(prepare.after(validate), "split reviews")
     test = prepare.outputs["test"]
-    train = specs.train(
-        train=prepare.outputs["train"],
-        valid=prepare.outputs["valid"],
-        max_n=max_n,
-        min_df=min_df,
-        alpha=alpha,
-        C=C,
-    ).set_display_name("Train")
-    model = train.outputs["model"]
-    evaluate = specs.evaluate(model=model, test=test).set_display_name("Evaluate")
+    with dsl.ParallelFor(C) as value:
+        train = specs.train(
+            train=prepare.outputs["train"],
+            valid=prepare.outputs["valid"],
+            max_n=max_n,
+            min_df=min_df,
+            alpha=alpha,
+            C=value,
+        )
+        # not renamed, and the loop neither: servers before 2.18 look what is collected up by name
+        sized(train, "train", memory="2Gi")
+    select = specs.select(candidates=dsl.Collected(train.outputs["candidates"]))
+    sized(select, "select the best candidate")
+    model = select.outputs["model"]
+    evaluate = specs.evaluate(model=model, test=test)
+    sized(evaluate, "evaluate on test reviews")
     register = specs.register(
         name=name,
         model=model,
@@ -81,12 +110,15 @@ def training(
         plots=evaluate.outputs["plots"],
         test=test,
     )
-    _tracked(register.set_display_name("Register"))
-    promote = specs.promote(
+    sized(register, "register the challenger")
+    outward(register)
+    gate = specs.gate(
         registered=register.outputs["registered"],
         test=test,
         margin=margin,
         alpha=gate_alpha,
         min_accuracy=min_accuracy,
     )
-    _tracked(promote.set_display_name("Promote"))
+    sized(gate, "judge the challenger")
+    outward(gate)
+    promotion(verdict=gate.outputs["verdict"], passed=gate.outputs["passed"])

@@ -47,7 +47,7 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
     def transform(self, texts: Iterable[str]) -> csr_array:
         """Return a matrix of shape (texts, n-grams) with a 1.0 for each n-gram present."""
         check_is_fitted(self)
-        vocabulary = self._vocabulary()
+        vocabulary = self.vocabulary()
         ids: list[int] = []
         lengths: list[int] = []
         for text in texts:
@@ -64,7 +64,7 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Return the n-grams as strings, tokens joined by a space, in column order."""
         check_is_fitted(self)
-        tokens = np.array(list(self._vocabulary()), object)
+        tokens = np.array(list(self.vocabulary()), object)
         names = [tokens]
         for keys in self.keys_:
             names.append(names[-1][keys // len(tokens)] + " " + tokens[keys % len(tokens)])
@@ -97,14 +97,15 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         self._index = {token: i for i, token in enumerate(vocabulary)}
         return columns, documents, len(lengths)
 
-    def _vocabulary(self) -> dict[str, int]:
+    def vocabulary(self) -> dict[str, int]:
+        """Return the kept tokens with their columns."""
         if not hasattr(self, "_index"):
             tokens = self.tokens_.tobytes().decode().split("\n")
             self._index = {token: i for i, token in enumerate(tokens)}
         return self._index
 
     def _matrix(self, columns: list[Ints], documents: Ints, rows: int) -> csr_array:
-        widths = [len(self._vocabulary()), *map(len, self.keys_)]
+        widths = [len(self.vocabulary()), *map(len, self.keys_)]
         offsets = np.cumsum([0, *widths])
         width = int(offsets[-1])
         cells = np.concatenate(

@@ -1,0 +1,91 @@
+"""The statistics of promotion: two classifiers on the same reviews, or one against the obvious."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a challenger must show.
+
+    ``margin`` is the loss of accuracy that nobody would mind; ``alpha`` the level of the test
+    for a loss; ``min_accuracy`` a floor for the lower end of the interval of its accuracy.
+    """
+
+    margin: float = 0.01
+    alpha: float = 0.05
+    min_accuracy: float = 0.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    passed: bool
+    why: str
+    figures: dict[str, float]
+
+
+def first(labels: NDArray[np.int8], challenger: NDArray[np.bool_], limits: Limits) -> Verdict:
+    """Judge a challenger that has no champion to beat.
+
+    The Wilson interval of its accuracy must lie above the floor, and above what always answering
+    the commoner label would get. ``challenger`` says for each review whether it was right.
+    """
+    interval = binomtest(int(challenger.sum()), len(labels)).proportion_ci(
+        confidence_level=CONFIDENCE, method="wilson"
+    )
+    commoner = max(float(labels.mean()), 1 - float(labels.mean()))
+    floor = max(commoner, limits.min_accuracy)
+    figures = {
+        "challenger_accuracy": float(challenger.mean()),
+        "challenger_accuracy_low": float(interval.low),
+        "floor": floor,
+    }
+    passed = bool(interval.low > floor)
+    why = (
+        f"accuracy {figures['challenger_accuracy']:.4f}, at least {interval.low:.4f} with 95%"
+        f" confidence, is {'above' if passed else 'not above'} the floor of {floor:.4f}"
+    )
+    return Verdict(passed, why, figures)
+
+
+def paired(champion: NDArray[np.bool_], challenger: NDArray[np.bool_], limits: Limits) -> Verdict:
+    """Judge a challenger by the reviews on which only one of the two is right.
+
+    It is refused when the exact McNemar test finds it worse, or when the bootstrap interval of
+    the difference in accuracy leaves room for a loss of more than the margin.
+    """
+    rows = len(champion)
+    gained = int((challenger & ~champion).sum())
+    lost = int((champion & ~challenger).sum())
+    difference = (gained - lost) / rows
+    p_value = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
+    # a resample of rows is a draw from a multinomial over gained, lost and equal
+    shares = [gained / rows, lost / rows, 1 - (gained + lost) / rows]
+    draws = np.random.default_rng(0).multinomial(rows, shares, RESAMPLES)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile((draws[:, 0] - draws[:, 1]) / rows, [tail, 1 - tail])
+    worse = difference < 0 and p_value < limits.alpha
+    unsure = bool(low < -limits.margin)
+    figures = {
+        "champion_accuracy": float(champion.mean()),
+        "challenger_accuracy": float(challenger.mean()),
+        "difference": difference,
+        "difference_low": float(low),
+        "difference_high": float(high),
+        "p_value": float(p_value),
+    }
+    measured = (
+        f"accuracy {figures['challenger_accuracy']:.4f} against {figures['champion_accuracy']:.4f},"
+        f" difference {difference:+.4f} [{low:+.4f}, {high:+.4f}], McNemar p {p_value:.3g}"
+    )
+    if worse:
+        return Verdict(False, f"worse: {measured}, alpha {limits.alpha}", figures)
+    if unsure:
+        return Verdict(False, f"may be worse: {measured}, margin {limits.margin}", figures)
+    return Verdict(True, f"not worse: {measured}", figures)

@@ -1,0 +1,66 @@
+"""How far texts and scores have moved from those that the model was checked on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from sentiment.model import probabilities
+from sentiment.tokens import tokenize
+
+BINS = 10
+Statistics = dict[str, NDArray[np.float64]]
+
+
+def describe(model: Pipeline, texts: Sequence[str]) -> Statistics:
+    """Return three figures for each text, arrays of shape (texts,).
+
+    ``score`` is the probability of *positive*, ``length`` the number of tokens, ``unknown`` the
+    share of them that the model has no column for (0 for a text of no tokens).
+    """
+    vocabulary = model["ngrams"].vocabulary()
+    lengths, unknown = [], []
+    for text in texts:
+        tokens = tokenize(text)
+        lengths.append(len(tokens))
+        unknown.append(sum(token not in vocabulary for token in tokens) / (len(tokens) or 1))
+    return {
+        "score": probabilities(model, texts),
+        "length": np.array(lengths, float),
+        "unknown": np.array(unknown),
+    }
+
+
+def reference(statistics: Statistics) -> dict[str, Any]:
+    """Return each statistic as a histogram over its own deciles, plain enough for JSON."""
+    histograms = {}
+    for name, values in statistics.items():
+        edges = np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
+        histograms[name] = {"edges": edges.tolist(), "counts": _count(values, edges).tolist()}
+    return histograms
+
+
+def stability(reference: dict[str, Any], statistics: Statistics) -> dict[str, float]:
+    """Return the population stability index of each statistic against the reference.
+
+    The sum over bins of (current - expected) * ln(current / expected), in shares. By the usual
+    reading less than 0.1 is no change and more than 0.25 a large one (Siddiqi 2006, "Credit Risk
+    Scorecards"). Half a text is added to each bin, so that an empty one does not give infinity.
+    """
+    indices = {}
+    for name, histogram in reference.items():
+        expected = _shares(np.array(histogram["counts"]))
+        current = _shares(_count(statistics[name], np.array(histogram["edges"])))
+        indices[name] = float(((current - expected) * np.log(current / expected)).sum())
+    return indices
+
+
+def _count(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+
+
+def _shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    smoothed: NDArray[np.float64] = (counts + 0.5) / (counts + 0.5).sum()
+    return smoothed
