@@ -2,48 +2,44 @@
 
 import argparse
 import json
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from components import errors
+from components.errors import StageError
+from pipelines import servers
 
 REVIEWS = (
     "A wonderful film: warm, funny, and never a minute too long. I would gladly see it again.",
     "Not even the cast can save it. Two dull hours, and the ending makes no sense at all.",
 )
 REPORTS = Path("reports")
-START_SECONDS = 120
-
-
-class DemoError(Exception):
-    """A part did not work; the message says which."""
 
 
 def main(argv: list[str] | None = None) -> int:
     argparse.ArgumentParser(prog="python -m pipelines.demo", description=__doc__).parse_args(argv)
-    try:
+
+    def work() -> None:
         if subprocess.run(["dvc", "repro"]).returncode:
-            raise DemoError("a stage failed; its own message is above")
+            raise StageError("a stage failed; its own message is above")
         name = _report("registered")["name"]
         uri = f"models:/{name}@champion"
         print(f"\nServing {uri} …", flush=True)
         with _serving(uri) as address:
             predictions, version = _ask(address)
             counts = _counts(address)
-    except DemoError as error:
-        print(f"demo: error: {error}", file=sys.stderr)
-        return 1
-    _summary(predictions, version, counts)
-    return 0
+        _summary(predictions, version, counts)
+
+    return errors.run("demo", work)
 
 
 def _summary(predictions: list[dict[str, Any]], version: str, counts: dict[str, float]) -> None:
@@ -64,30 +60,16 @@ def _summary(predictions: list[dict[str, Any]], version: str, counts: dict[str, 
 @contextmanager
 def _serving(model_uri: str) -> Iterator[str]:
     """Serve a model on free ports and yield the server's address; stop it in the end."""
-    http_port, grpc_port = _free_ports()
+    http_port, grpc_port = servers.free_ports(2)
     command = [sys.executable, "-m", "serving", "--model_uri", model_uri]
     command += ["--http_port", str(http_port), "--grpc_port", str(grpc_port)]
     address = f"http://127.0.0.1:{http_port}"
-    with tempfile.TemporaryFile("w+") as output:
-        server = subprocess.Popen(command, stdout=output, stderr=output)
-        try:
-            _wait_until_ready(f"{address}/v1/models/sentiment", server, output)
-            yield address
-        finally:
-            server.terminate()
-            server.wait()
-
-
-def _wait_until_ready(url: str, server: subprocess.Popen[bytes], output: IO[str]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, TimeoutError):
-            time.sleep(0.2)
-    output.seek(0)
-    raise DemoError(f"the predictor did not start: {output.read().strip()[-2000:]}")
+    ready = partial(servers.answers, f"{address}/v1/models/sentiment")
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        servers.running(command, ready, Path(scratch) / "predictor.log"),
+    ):
+        yield address
 
 
 def _ask(address: str) -> tuple[list[dict[str, Any]], str]:
@@ -116,13 +98,6 @@ def _counts(address: str) -> dict[str, float]:
 def _report(name: str) -> dict[str, Any]:
     report: dict[str, Any] = json.loads((REPORTS / f"{name}.json").read_text())
     return report
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 if __name__ == "__main__":

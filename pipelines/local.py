@@ -5,54 +5,23 @@ Everything is kept in one directory, so that the next run finds the champion of 
 
 import argparse
 import logging
-import os
 import re
-import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import docker
-import requests.exceptions
-from kfp import components as kfp_components
-from kfp import local
-from kfp.local import docker_task_handler
+import kfp.components
+import kfp.local
 
 from components import errors
 from components.errors import StageError
 from components.files import read_json
-from pipelines import ir, servers
+from pipelines import containers, ir, servers
 
-USER = 10001  # of the images
-LABEL = "sentiment.pipeline-local"
-BOUNDED = ("nofile", "nproc")
 UPLOADED = ("source", "captured")  # parameters that may name a file of this machine
-
-
-@contextmanager
-def engine(directory: Path) -> Iterator[docker.DockerClient]:
-    """Yield a client of the container engine: Docker's, or a podman service of our own."""
-    with ExitStack() as stack:
-        if "DOCKER_HOST" not in os.environ and not Path("/var/run/docker.sock").exists():
-            podman = shutil.which("podman")
-            if podman is None:
-                raise StageError("neither docker nor podman is here; on Debian: make packages")
-            socket = directory / "podman.sock"
-            address = f"unix://{socket}"
-            log = directory / "podman.log"
-            command = [podman, "system", "service", "--time", "0", address]
-            stack.enter_context(servers.running(command, socket.exists, log))
-            os.environ["DOCKER_HOST"] = address
-            stack.callback(os.environ.pop, "DOCKER_HOST")
-        try:
-            client = stack.enter_context(closing(docker.from_env()))
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-            raise StageError(f"container engine: {error}") from error
-        yield client
 
 
 def run(
@@ -61,9 +30,17 @@ def run(
     """Run the pipeline and return the directory of its artifacts.
 
     Raises:
-        StageError: a task failed.
+        StageError: a task failed, or a condition could not be evaluated.
     """
-    docker_task_handler.run_docker_container = _run_container
+    artifacts = directory / "runs"
+    artifacts.mkdir(exist_ok=True)
+    before = set(artifacts.iterdir())
+    runner = containers.runner(directory, artifacts, environment)
+    kfp.local.init(runner, pipeline_root=str(artifacts))
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "pipeline.yaml"
+        path.write_text(ir.dump(documents))
+        pipeline = kfp.components.load_component_from_file(str(path))
     unresolved: list[str] = []
 
     def follow(record: logging.LogRecord) -> bool:
@@ -74,85 +51,28 @@ def run(
         return " outputs:" not in message
 
     logging.getLogger().addFilter(follow)
-    artifacts = directory / "runs"
-    artifacts.mkdir(exist_ok=True)
-    before = set(artifacts.iterdir())
-    local.init(
-        local.DockerRunner(
-            environment=environment,
-            labels={LABEL: str(directory)},
-            network_mode="host",  # MLflow and S3 listen on loopback
-            read_only=True,
-            tmpfs={"/tmp": "mode=1777"},  # noqa: S108 - of the container
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            # engines ask for a million of each, which they may not be given where they run confined
-            ulimits=[docker.types.Ulimit(name=name, soft=4096, hard=4096) for name in BOUNDED],
-            **_user(artifacts),
-        ),
-        pipeline_root=str(artifacts),
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "pipeline.yaml"
-        path.write_text(ir.dump(documents))
-        pipeline = kfp_components.load_component_from_file(str(path))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Task .* settings .* have no effect")  # limits, names
-        try:
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Task .* settings .* have no effect")  # limits, names
             pipeline(**values)
-        except RuntimeError as error:
-            task = re.findall(r"Inner task failed: '(?:\x1b\[\d+m)*([\w-]+)", str(error))
-            raise StageError(
-                f"task {''.join(task) or error} failed; what it said is above"
-            ) from error
+    except RuntimeError as error:
+        task = re.search(r"Inner task failed: '(?:\x1b\[\d+m)*([\w-]+)", str(error))
+        raise StageError(f"task {task[1] if task else error} failed; see above") from error
+    finally:
+        logging.getLogger().removeFilter(follow)
     if unresolved:
         raise StageError(f"a condition was not evaluated: {unresolved[0]}")
     (made,) = set(artifacts.iterdir()) - before
     return made
 
 
-def _run_container(
-    client: docker.DockerClient,
-    image: str,
-    command: list[str],
-    volumes: dict[str, Any],
-    **arguments: Any,
-) -> int:
-    """Run a task's container to its end, print what it says, and return its exit status.
-
-    Stands in for kfp 2.17's own function, which has the engine remove the container as it ends
-    and takes one that is gone for a success: with podman that is every failure.
-    """
-    container = client.containers.run(image, command, volumes=volumes, detach=True, **arguments)
-    try:
-        for chunk in container.logs(stream=True):
-            sys.stdout.write(chunk.decode(errors="replace"))
-            sys.stdout.flush()
-        return int(container.wait()["StatusCode"])
-    finally:
-        container.remove(force=True)
-
-
-def _user(artifacts: Path) -> dict[str, str]:
-    """Let a container write the artifacts: as the images' user for root, or else as ourselves."""
-    if os.getuid() == 0:
-        os.chown(artifacts, USER, USER)
-        return {}
-    return {"user": f"{os.getuid()}:{os.getgid()}", "userns_mode": "keep-id"}
-
-
-def _ready(client: docker.DockerClient, documents: ir.Documents, directory: Path) -> None:
-    """Check that the images are here, and end what a run that was killed has left behind."""
+def _check_images(client: docker.DockerClient, documents: ir.Documents) -> None:
     for image in ir.images(documents):
         try:
             client.images.get(image)
         except docker.errors.ImageNotFound as error:
-            raise StageError(
-                f"--image {image}: no such image here; make images builds it"
-            ) from error
-    label = {"label": f"{LABEL}={directory}"}
-    for container in client.containers.list(all=True, filters=label):
-        container.remove(force=True)
+            message = f"--image {image}: no such image here; make images builds it"
+            raise StageError(message) from error
 
 
 def _uploaded(values: dict[str, Any], storage: dict[str, str]) -> dict[str, Any]:
@@ -196,13 +116,14 @@ def main(argv: list[str] | None = None) -> int:
         documents = ir.load(args.pipeline, args.image)
         values = ir.parameters(documents, args.param)
         directory.mkdir(parents=True, exist_ok=True)
-        with (
-            engine(directory) as client,
-            servers.s3(directory / "s3") as storage,
-            servers.mlflow(directory, storage) as tracking,
-        ):
-            _ready(client, documents, directory)
-            made = run(documents, _uploaded(values, storage), directory, storage | tracking)
+        with containers.engine(directory) as client:
+            _check_images(client, documents)
+            containers.clear(client, directory)
+            with (
+                servers.s3(directory / "s3") as storage,
+                servers.mlflow(directory, storage) as tracking,
+            ):
+                made = run(documents, _uploaded(values, storage), directory, storage | tracking)
         _summary(made)
 
     return errors.run("pipeline-local", work)

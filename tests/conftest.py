@@ -7,7 +7,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from components import evaluate, ingest, plots, prepare, reviews, train
+from components import evaluate, ingest, plots, prepare, reviews, select, train
 from components.files import write_json
 
 REPO = Path(__file__).parent.parent
-PARAMETERS = {"max_n": 2, "min_df": 2, "alpha": 1.0, "C": 0.4}
+PARAMETERS = {"max_n": 2, "min_df": 2, "alpha": 1.0}
+PENALTIES = [0.2, 0.4]
 
 
 def free_port() -> int:
@@ -119,6 +120,7 @@ class Trained:
     train: Path
     valid: Path
     test: Path
+    candidates: Path
     model: Path
     metrics: Path
     plots: Path
@@ -127,14 +129,17 @@ class Trained:
         """Return the arguments of register."""
         return [
             *("--model", self.model, "--metrics", self.metrics),
-            *("--plots", self.plots, "--test", self.test),
+            *("--plots", self.plots, "--test", self.test, "--card", "card.md"),
         ]
 
 
-def run_stages(table: pd.DataFrame, directory: Path, **parameters: float) -> Trained:
+def run_stages(
+    table: pd.DataFrame, directory: Path, C: Sequence[float] = PENALTIES, **parameters: float
+) -> Trained:
     paths = Trained(
         directory,
         *(directory / f"{name}.parquet" for name in ("reviews", "train", "valid", "test")),
+        directory / "candidates",
         directory / "model",
         directory / "metrics.json",
         directory / "plots",
@@ -143,7 +148,8 @@ def run_stages(table: pd.DataFrame, directory: Path, **parameters: float) -> Tra
     splits = prepare.prepare(table, valid_fraction=0.1, test_fraction=0.2)
     for name, split in splits.items():
         reviews.write(getattr(paths, name), split)
-    train.train(splits["train"], splits["valid"], PARAMETERS | parameters, paths.model)
+    train.train(splits["train"], splits["valid"], C, PARAMETERS | parameters, paths.candidates)
+    select.select([paths.candidates], paths.model)
     values, p = evaluate.evaluate(paths.model, splits["test"])
     write_json(paths.metrics, values)
     paths.plots.mkdir()
@@ -164,5 +170,5 @@ def trained_worse(imdb: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) 
         tmp_path_factory.mktemp("worse"),
         max_n=1,
         min_df=150,
-        C=0.01,
+        C=[0.01],
     )

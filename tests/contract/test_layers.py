@@ -11,8 +11,9 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.conftest import REPO
-from tests.contract.test_pipelines import STAGES
+from tests.contract.test_pipelines import STAGES as OF_TRAINING
 
+STAGES = [*OF_TRAINING, "monitor"]
 ALLOWED = {
     "sentiment": {"sentiment"},
     "components": {"sentiment", "components"},
@@ -54,7 +55,7 @@ def test_the_model_knows_neither_mlflow_nor_pandas():
 def test_a_stage_knows_no_kfp(stage: str):
     loaded = modules_after(f"import components.{stage}")
     assert not loaded & {"kfp", "kserve", "dvc"}
-    if stage not in {"register", "promote"}:
+    if stage not in {"register", "gate", "promote", "monitor"}:
         assert "mlflow" not in loaded
 
 
@@ -69,7 +70,7 @@ def test_every_stage_explains_itself(stage: str):
     assert f"python -m components.{stage}" in output.stdout
 
 
-@pytest.mark.parametrize("extra", ["train", "serve", "pipeline", "dev"])
+@pytest.mark.parametrize("extra", ["train", "serve", "pipeline", "sbom", "dev"])
 def test_the_lock_fits_what_setup_cfg_asks_for(extra: str):
     lock = (REPO / "requirements" / f"{extra}.txt").read_text()
     locked = dict(re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==(\S+)", lock, re.MULTILINE))

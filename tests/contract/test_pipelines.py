@@ -1,21 +1,31 @@
 """The compiled pipelines, DVC's stages and the stages' command lines say the same."""
 
 import importlib
+import json
 import re
 import shlex
 from argparse import ArgumentParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from pipelines import compile
+from components.errors import StageError
+from pipelines import compile, ir, tasks
 from tests.conftest import REPO
 
-STAGES = ["ingest", "validate", "prepare", "train", "evaluate", "register", "promote"]
-IR = yaml.safe_load((compile.COMPILED / "training.yaml").read_text().split("\n---\n")[0])
+STAGES = [
+    *("ingest", "validate", "prepare", "train", "select", "evaluate"),
+    *("register", "gate", "promote"),
+]
+OUTWARD = {"ingest", "register", "gate", "promote", "monitor"}
+TRAINING, TRAINING_PLATFORM = ir.load("training")
+MONITORING, MONITORING_PLATFORM = ir.load("monitoring")
+BOTH = pytest.mark.parametrize("name", ["training", "monitoring"])
 DVC = yaml.safe_load((REPO / "dvc.yaml").read_text())
 PARAMS = yaml.safe_load((REPO / "params.yaml").read_text())
+DIGEST = f"registry.example.org/sentiment-train@sha256:{'0a' * 32}"
 
 
 def parser_of(stage: str) -> ArgumentParser:
@@ -30,74 +40,264 @@ def parser_of(stage: str) -> ArgumentParser:
 
 
 def dvc_command(stage: str) -> list[str]:
-    command = re.sub(
-        r"\$\{(\w+)\.(\w+)\}",
-        lambda match: str(PARAMS[match[1]][match[2]]),
-        DVC["stages"][stage]["cmd"],
-    )
-    return shlex.split(command)
+    def fill(match: re.Match[str]) -> str:
+        value: Any = PARAMS
+        for key in match[1].split("."):
+            value = value[key]
+        if isinstance(value, dict):  # DVC makes flags of it
+            return " ".join(f"--{k} {' '.join(map(str, v))}" for k, v in value.items())
+        return str(value)
+
+    return shlex.split(re.sub(r"\$\{([\w.]+)\}", fill, DVC["stages"][stage]["cmd"]))
 
 
-def ir_command(stage: str) -> list[str]:
+def dags(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the graph and those within it."""
+    inner = [c["dag"] for c in document["components"].values() if "dag" in c]
+    return [document["root"]["dag"], *inner]
+
+
+def tasks_of(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the tasks that run a container, by the name of their stage."""
+    return {
+        task["componentRef"]["name"].removeprefix("comp-"): task
+        for dag in dags(document)
+        for task in dag["tasks"].values()
+        if "executorLabel" in document["components"][task["componentRef"]["name"]]
+    }
+
+
+def ir_command(document: dict[str, Any], stage: str) -> list[str]:
     """Return the container's command line with every placeholder filled as the backend does."""
-    container = IR["deploymentSpec"]["executors"][f"exec-{stage}"]["container"]
-    inputs = IR["root"]["dag"]["tasks"][stage].get("inputs", {}).get("parameters", {})
-    defaults = IR["root"]["inputDefinitions"]["parameters"]
+    container = document["deploymentSpec"]["executors"][f"exec-{stage}"]["container"]
+    inputs = tasks_of(document)[stage].get("inputs", {}).get("parameters", {})
+    defaults = document["root"]["inputDefinitions"]["parameters"]
 
     def fill(part: str) -> str:
         match = re.fullmatch(r"\{\{\$\.inputs\.parameters\['(\w+)'\]\}\}", part)
         if match is None:
-            return re.sub(r"\{\{.*\['(\w+)'\]\.path\}\}", r"/tmp/\1", part)
-        name = inputs[match[1]]["componentInputParameter"]
-        value = defaults[name]["defaultValue"]
-        integer = defaults[name]["parameterType"] == "NUMBER_INTEGER"
-        return str(int(value) if integer else value)
+            return re.sub(r"\{\{.*\['(\w+)'\]\.path\}\}|\*(\w+)", r"/tmp/\1\2", part)
+        name = inputs[match[1]]["componentInputParameter"].removeprefix("pipelinechannel--")
+        definition = defaults[name.removesuffix("-loop-item")]
+        value = definition.get("defaultValue", "given")
+        if name.endswith("-loop-item"):
+            value = value[0]
+        return str(int(value) if definition["parameterType"] == "NUMBER_INTEGER" else value)
 
     return [*container["command"], *map(fill, container["args"])]
 
 
 def test_committed_ir_is_fresh_and_deterministic(tmp_path: Path):
     for path in compile.compile_to(tmp_path):
-        assert path.read_text() == (compile.COMPILED / path.name).read_text(), "run: make compile"
+        assert path.read_text() == (ir.COMPILED / path.name).read_text(), "run: make compile"
 
 
 def test_one_name_for_one_thing():
     assert list(DVC["stages"]) == STAGES
-    assert sorted(IR["root"]["dag"]["tasks"]) == sorted(STAGES)
+    assert sorted(tasks_of(TRAINING)) == sorted(STAGES)
+    assert sorted(tasks_of(MONITORING)) == sorted([*STAGES, "monitor"])
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_command_line_parses_and_gives_the_same_parameters(stage: str):
-    commands = {"dvc": dvc_command(stage), "kubeflow": ir_command(stage)}
-    parsed = {}
-    for runner, command in commands.items():
-        assert command[:3] == ["python", "-m", f"components.{stage}"]
+    dvc, kubeflow = dvc_command(stage), ir_command(TRAINING, stage)
+    assert dvc[:3] == ["python", "-m", f"components.{stage}"]
+    assert kubeflow[:5] == ["python", "-m", "components.kubeflow", "{{$}}", stage]
+    parsed = []
+    for command in (dvc[3:], kubeflow[5:]):
         assert not any("{" in part for part in command), command
-        values = vars(parser_of(stage).parse_args(command[3:]))
-        parsed[runner] = {k: v for k, v in values.items() if not isinstance(v, Path)}
-    assert parsed["dvc"] == parsed["kubeflow"]
+        values = vars(parser_of(stage).parse_args(command))
+        paths = {k for k, v in values.items() if isinstance(v, Path | list) and k != "C"}
+        parsed.append({k: v for k, v in values.items() if k not in paths})
+    for command in parsed:
+        command.pop("C", None)  # all of them in one process there, one a task here
+    assert parsed[0] == parsed[1]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+def test_the_monitor_command_line_parses():
+    values = parser_of("monitor").parse_args(ir_command(MONITORING, "monitor")[5:])
+    assert (values.max_psi, values.min_rows) == tuple(PARAMS["monitor"].values())
+
+
+def test_the_candidates_are_the_same_in_both():
+    assert (
+        TRAINING["root"]["inputDefinitions"]["parameters"]["C"]["defaultValue"]
+        == (PARAMS["train"]["candidates"]["C"])
+    )
+    (loop,) = [t for d in dags(TRAINING) for t in d["tasks"].values() if "parameterIterator" in t]
+    assert loop["parameterIterator"]["items"]["inputParameter"] == "pipelinechannel--C"
+    assert " ".join(map(str, PARAMS["train"]["candidates"]["C"])) in " ".join(dvc_command("train"))
+
+
+@pytest.mark.parametrize("stage", [*STAGES, "monitor"])
 def test_every_parameter_is_passed_on(stage: str):
     """A parameter in params.yaml that no runner uses would be a knob on nothing."""
-    given = {name for name, value in PARAMS.get(stage, {}).items()}
-    arguments = {part[2:].replace("-", "_") for part in ir_command(stage) if part.startswith("--")}
-    assert given <= arguments
+    given = {name for name in PARAMS.get(stage, {}) if name != "candidates"}
+    command = ir_command(MONITORING, stage) if stage == "monitor" else ir_command(TRAINING, stage)
+    assert given <= {part[2:].replace("-", "_") for part in command if part.startswith("--")}
 
 
-def test_stages_that_act_outside_are_never_cached():
-    for stage in STAGES:
-        cached = IR["root"]["dag"]["tasks"][stage].get("cachingOptions", {}).get("enableCache")
-        assert bool(cached) is (stage not in {"ingest", "register", "promote"}), stage
+@BOTH
+def test_stages_that_act_outside_are_never_cached(name: str):
+    for stage, task in tasks_of(ir.load(name)[0]).items():
+        cached = task.get("cachingOptions", {}).get("enableCache")
+        assert bool(cached) is (stage not in OUTWARD), stage
 
 
 def test_training_waits_for_validation():
-    assert IR["root"]["dag"]["tasks"]["prepare"]["dependentTasks"] == ["ingest", "validate"]
+    assert tasks_of(TRAINING)["prepare"]["dependentTasks"] == ["ingest", "validate"]
     assert "reports/validation.json" in str(DVC["stages"]["prepare"]["deps"])
 
 
-def test_credentials_come_from_the_secret_alone():
-    text = (compile.COMPILED / "training.yaml").read_text()
-    assert "capstone-secret" in text
-    assert not re.search(r"(?i)(password|token|secret_key)\s*[:=]\s*\S", text)
+def test_a_champion_is_made_only_of_what_passed_the_gate():
+    (condition,) = {
+        task["triggerPolicy"]["condition"]
+        for dag in dags(TRAINING)
+        for task in dag["tasks"].values()
+        if "triggerPolicy" in task
+    }
+    assert condition == "inputs.parameter_values['pipelinechannel--passed'] == true"
+
+
+@BOTH
+def test_every_task_has_requests_limits_retries_and_a_name(name: str):
+    document, platform = ir.load(name)
+    for stage, task in tasks_of(document).items():
+        resources = document["deploymentSpec"]["executors"][f"exec-{stage}"]["container"][
+            "resources"
+        ]
+        for kind in ("resourceCpuRequest", "resourceCpuLimit", "resourceMemoryRequest"):
+            assert resources[kind], (stage, kind)
+        assert resources["resourceMemoryLimit"].endswith("Gi")
+        assert task["retryPolicy"]["maxRetryCount"] > 0
+        assert task["retryPolicy"]["backoffDuration"] != "0s"
+        assert task["taskInfo"]["name"] != task["componentRef"]["name"]
+        kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        assert int(kubernetes[f"exec-{stage}"]["activeDeadlineSeconds"]) > 0
+
+
+@BOTH
+def test_every_input_is_explained_and_typed(name: str):
+    document = ir.load(name)[0]
+    assert document["pipelineInfo"]["displayName"]
+    assert document["pipelineInfo"]["description"]
+    for key, definition in document["root"]["inputDefinitions"]["parameters"].items():
+        assert definition["description"], key
+        assert definition["parameterType"] in ir._KINDS
+
+
+def test_what_the_ui_shows():
+    kinds = {
+        output["artifactType"]["schemaTitle"]
+        for component in TRAINING["components"].values()
+        for output in component.get("outputDefinitions", {}).get("artifacts", {}).values()
+    }
+    assert {"system.Metrics", "system.ClassificationMetrics", "system.Markdown"} <= kinds
+
+
+@BOTH
+def test_what_is_for_the_eye_alone_is_read_by_no_task(name: str):
+    """Newer servers keep these two in their database and no file of them."""
+    for component in ir.load(name)[0]["components"].values():
+        for each in component.get("inputDefinitions", {}).get("artifacts", {}).values():
+            assert each["artifactType"]["schemaTitle"] not in (
+                *("system.Metrics", "system.ClassificationMetrics"),
+            )
+
+
+def suspicious(text: str) -> list[str]:
+    """Find what looks like the value of a secret."""
+    patterns = (
+        r"AKIA[0-9A-Z]{16}",
+        r"//[^/\s:@'\"]+:[^/\s:@'\"]+@",
+        r"-----BEGIN",
+        r"eyJ[\w-]{10,}\.eyJ",
+        r"(?i)(?:password|passwd|token|secret_?(?:access_?)?key)['\"]?\s*[:=]\s*(?!MLFLOW_|AWS_)\S+",
+    )
+    return [match[0] for pattern in patterns for match in re.finditer(pattern, text)]
+
+
+@BOTH
+def test_credentials_come_from_the_secret_alone(name: str):
+    assert not suspicious((ir.COMPILED / f"{name}.yaml").read_text())
+    document, platform = ir.load(name)
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for stage in tasks_of(document):
+        secrets = executors[f"exec-{stage}"].get("secretAsEnv", [])
+        assert [each["secretName"] for each in secrets] == ["capstone-secret"] * (stage in OUTWARD)
+        for each in secrets:
+            assert {key["envVar"] for key in each["keyToEnv"]} == set(tasks.SECRET_KEYS)
+        assert "env" not in document["deploymentSpec"]["executors"][f"exec-{stage}"]["container"]
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "key: AKIAIOSFODNN7EXAMPLE",
+        "uri: https://me:hunter2@mlflow.example.org",
+        "MLFLOW_TRACKING_PASSWORD: hunter2",
+        "value: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln",
+        "aws_secret_access_key=abc/def",
+    ],
+)
+def test_a_planted_secret_is_found(planted: str):
+    assert suspicious((ir.COMPILED / "training.yaml").read_text() + planted)
+
+
+def test_images_by_tag_are_found_and_a_digest_takes_their_place():
+    assert ir.unpinned(ir.load("training")) == ["localhost/sentiment-train:0.1.0"]
+    pinned = ir.load("training", DIGEST)
+    assert ir.images(pinned) == [DIGEST]
+    assert ir.unpinned(pinned) == []
+    for loose in ("x", "x:latest", "x:1.0.0", "x@sha256:abc", f"{DIGEST}0"):
+        assert ir.unpinned(ir.load("training", loose)) == [loose]
+    assert ir.version(pinned) != ir.version(ir.load("training"))
+    assert ir.version(pinned) == ir.version(ir.load("training", DIGEST))
+    assert [*yaml.safe_load_all(ir.dump(pinned))] == pinned
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("source=s3://bucket/a=b.csv", "s3://bucket/a=b.csv"),
+        ("max_n=2", 2),
+        ("margin=0.5", 0.5),
+        ("margin=1", 1),
+        ("C=[0.1, 1]", [0.1, 1]),
+    ],
+)
+def test_parameters_are_read_by_their_type(text: str, value: object):
+    assert ir.parameters(ir.load("training"), [text]) == {text.partition("=")[0]: value}
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "given", "words"),
+    [
+        (
+            "training",
+            ["max_m=2"],
+            "--param max_m: training has no such parameter; it takes C, alpha",
+        ),
+        ("training", ["max_n"], "--param max_n: say name=value"),
+        ("training", ["max_n=2.5"], "--param max_n=2.5: it takes a whole number"),
+        ("training", ["max_n=true"], "--param max_n=true: it takes a whole number"),
+        ("training", ["margin=small"], "it takes a number"),
+        ("training", ["C=0.4"], "it takes a JSON list"),
+        ("monitoring", [], "--param captured=…: monitoring needs it"),
+    ],
+)
+def test_wrong_parameters_are_named(pipeline: str, given: list[str], words: str):
+    with pytest.raises(StageError, match=re.escape(words)):
+        ir.parameters(ir.load(pipeline), given)
+
+
+def test_what_is_no_pipeline_is_named(tmp_path: Path):
+    with pytest.raises(StageError, match="there are monitoring, training"):
+        ir.load("trainning")
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps({"a": 1}))
+    with pytest.raises(StageError, match=r"mine.yaml: not a compiled pipeline"):
+        ir.load(str(path))
+    path.write_text("a: [")
+    with pytest.raises(StageError, match=r"mine.yaml: not YAML"):
+        ir.load(str(path))

@@ -1,5 +1,6 @@
 """Stages that are killed, and disks that are full."""
 
+import json
 import os
 import random
 import shutil
@@ -26,15 +27,25 @@ def arguments(trained: Trained, out: Path) -> dict[str, list[str]]:
             *("--reviews", trained.reviews, "--train", out / "train.parquet"),
             *("--valid", out / "valid.parquet", "--test", out / "test.parquet"),
         ],
-        "train": ["--train", trained.train, "--valid", trained.valid, "--model", out / "model"],
+        "train": [
+            *("--train", trained.train, "--valid", trained.valid, "--max-n", "2"),
+            *("--C", "0.2", "0.4", "--candidates", out / "candidates"),
+        ],
+        "select": ["--candidates", trained.candidates, "--model", out / "model"],
         "evaluate": [
             *("--model", trained.model, "--test", trained.test, "--metrics", out / "metrics.json"),
             *("--predictions", out / "predictions.parquet", "--plots", out / "plots"),
         ],
-        "register": [*trained.registration(), "--registered", out / "registered.json"],
-        "promote": [
+        "register": [
+            *trained.registration()[:-1],
+            *(out / "card.md", "--registered", out / "registered.json"),
+        ],
+        "gate": [
             *("--registered", out / "registered.json", "--test", trained.test),
-            *("--promotion", out / "promotion.json", "--min-accuracy", "0.5"),
+            *("--verdict", out / "verdict.json", "--min-accuracy", "0.5"),
+        ],
+        "promote": [
+            *("--verdict", out / "verdict.json", "--promotion", out / "promotion.json"),
         ],
     }
     return {stage: list(map(str, values)) for stage, values in given.items()}
@@ -48,7 +59,7 @@ def assert_whole(out: Path) -> None:
         if path.suffix == ".parquet":
             pq.read_table(path)
         elif path.suffix == ".json":
-            assert path.read_text().endswith("}\n"), path
+            json.loads(path.read_text())
         elif path.suffix == ".csv":
             pd.read_csv(path)
         elif path.suffix == ".png":
@@ -59,7 +70,7 @@ def assert_whole(out: Path) -> None:
             raise AssertionError(f"what is {path}?")
 
 
-@pytest.mark.parametrize("stage", ["ingest", "validate", "prepare", "train", "evaluate"])
+@pytest.mark.parametrize("stage", ["ingest", "validate", "prepare", "train", "select", "evaluate"])
 def test_killed_stages_leave_nothing_half_written(stage, trained, tmp_path):
     command = [sys.executable, "-m", f"components.{stage}", *arguments(trained, tmp_path)[stage]]
     started = time.monotonic()
@@ -84,7 +95,7 @@ def test_killed_registration_and_promotion_end_in_one_version_and_one_champion(
 ):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
     monkeypatch.chdir(tmp_path)
-    for stage in ("register", "promote"):
+    for stage in ("register", "gate", "promote"):
         command = [sys.executable, "-m", f"components.{stage}"]
         command += arguments(trained, tmp_path)[stage]
         environment = os.environ | {"PYTHONPATH": str(REPO)}
@@ -120,7 +131,11 @@ def small_disk(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "name", ["ingest", "validate", "prepare", "train", "evaluate", "register", "promote"]
+    "name",
+    [
+        *("ingest", "validate", "prepare", "train", "select", "evaluate"),
+        *("register", "gate", "promote"),
+    ],
 )
 def test_a_full_disk_is_one_line_and_nothing_is_lost(
     stage, trained, small_disk, tmp_path, name, monkeypatch
@@ -135,10 +150,13 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(
         while True:
             filler.write(b"x" * 4096)
     given = arguments(trained, small_disk)[name]
-    if name == "promote":
-        registered = tmp_path / "registered.json"
-        registered.write_text('{"name": "sentiment", "version": "1"}\n')
-        given[given.index("--registered") + 1] = str(registered)
+    if name in ("gate", "promote"):
+        flag = {"gate": "--registered", "promote": "--verdict"}[name]
+        before = tmp_path / "before.json"
+        before.write_text(
+            '{"name": "sentiment", "version": "1", "passed": true, "champion": "none"}\n'
+        )
+        given[given.index(flag) + 1] = str(before)
     assert_one_line(stage(name, *given), str(small_disk))
     assert keep.read_text() == '{"kept": true}\n'
     (small_disk / "filler").unlink()

@@ -137,7 +137,8 @@ def run_all(stage, *split: str) -> dict[str, str]:
     for name, arguments in {
         "validate": ["--reviews", "r.parquet", "--report", "v.json"],
         "prepare": ["--reviews", "r.parquet", *splits],
-        "train": [*splits[:4], "--model", "model"],
+        "train": [*splits[:4], "--candidates", "candidates"],
+        "select": ["--candidates", "candidates", "--model", "model"],
         "evaluate": [
             *("--model", "model", "--test", "test.parquet", "--metrics", "m.json"),
             *("--predictions", "p.parquet", "--plots", "plots"),

@@ -21,8 +21,12 @@ def register(stage, trained: Trained, **environment: str):
 
 
 def promote(stage, trained: Trained, **environment: str):
-    arguments = ["--registered", "r.json", "--test", trained.test, "--promotion", "p.json", *SAFE]
-    return stage("promote", *arguments, **environment)
+    """Run gate and, where that went well, promote."""
+    arguments = ["--registered", "r.json", "--test", trained.test, "--verdict", "v.json", *SAFE]
+    judged = stage("gate", *arguments, **environment)
+    if judged.returncode:
+        return judged
+    return stage("promote", "--verdict", "v.json", "--promotion", "p.json", **environment)
 
 
 @pytest.fixture
@@ -102,6 +106,8 @@ def test_a_version_says_what_it_is_made_of(stage, client, trained, tmp_path):
     assert "test reviews" in version.description
     run = client.get_run(version.run_id)
     assert run.data.params["C"] == str(facts["parameters"]["C"])
+    assert (tmp_path / "card.md").read_text() == version.description
+    assert "Chosen among 2 by log loss" in version.description
     assert run.data.metrics["accuracy"] == json.loads(trained.metrics.read_text())["accuracy"]
     assert {file.path for file in client.list_artifacts(version.run_id, "plots")} >= {
         *("plots/confusion.png", "plots/roc.png", "plots/calibration.png")
@@ -110,6 +116,7 @@ def test_a_version_says_what_it_is_made_of(stage, client, trained, tmp_path):
     names = {path.name for path in folder.rglob("*")}
     assert not [name for name in names if name.endswith((".pkl", ".pickle"))]
     assert {"MLmodel", "model.skops", "requirements.txt", "input_example.json"} <= names
+    assert {"reference.json", "candidates.json", "model_card.md"} <= names
     assert sentiment.store.digest(folder) == version.tags["model_digest"]
     assert "scikit-learn==" in (folder / "requirements.txt").read_text()
 
@@ -128,9 +135,25 @@ def test_mlflows_own_loaders_take_the_model(stage, client, trained, monkeypatch)
 def test_a_model_file_that_is_not_the_trained_one_is_refused(stage, trained, tmp_path):
     forged = tmp_path / "forged"
     forged.mkdir()
-    (forged / "training.json").write_bytes((trained.model / "training.json").read_bytes())
+    for name in ("training.json", "candidates.json"):
+        (forged / name).write_bytes((trained.model / name).read_bytes())
     (forged / "model.skops").write_bytes((trained.model / "model.skops").read_bytes() + b"x")
     assert_one_line(register(stage, replace(trained, model=forged)), "forged", "training.json")
+
+
+def test_a_champion_that_changed_since_the_gate_is_not_replaced(
+    stage, tmp_path, client, trained, trained_worse
+):
+    for candidate in (trained_worse, trained):
+        assert register(stage, candidate).returncode == 0
+    arguments = ["--registered", "r.json", "--test", trained.test, "--verdict", "v.json", *SAFE]
+    assert stage("gate", *arguments).returncode == 0
+    assert json.loads((tmp_path / "v.json").read_text())["champion"] == "none"
+    client.set_registered_model_alias("sentiment", "champion", "1")  # by somebody else
+    result = stage("promote", "--verdict", "v.json", "--promotion", "p.json")
+    assert_one_line(result, "version 1 now, and was none", "run gate again")
+    assert str(registry.alias_version(client, "sentiment", "champion").version) == "1"
+    assert not (tmp_path / "p.json").exists()
 
 
 def test_promote_without_a_registered_model(stage, trained, tmp_path):
@@ -141,7 +164,7 @@ def test_promote_without_a_registered_model(stage, trained, tmp_path):
 
 
 def test_usage_errors_name_the_flag(stage):
-    for arguments, word in ((["--rollback"], "--why"), ([], "--registered")):
+    for arguments, word in ((["--rollback"], "--why"), ([], "--verdict")):
         result = stage("promote", *arguments)
         assert result.returncode == 2
         assert word in result.stderr

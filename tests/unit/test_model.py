@@ -15,13 +15,14 @@ import sentiment.store
 from sentiment.weighting import LogCountRatio
 from tests.conftest import PARAMETERS, REPO
 
+ALL = PARAMETERS | {"C": 0.4}
 TEXTS = ["good good film", "a bad film", "good fun", "bad and long"]
 LABELS = np.array([1, 0, 1, 0])
 
 
 @pytest.fixture
 def model() -> Pipeline:
-    return sentiment.model.build(**PARAMETERS).fit(TEXTS * 2, np.tile(LABELS, 2))
+    return sentiment.model.build(**PARAMETERS, C=0.4).fit(TEXTS * 2, np.tile(LABELS, 2))
 
 
 def test_log_count_ratio_is_the_papers():
@@ -47,7 +48,7 @@ def test_the_same_model_is_the_same_bytes_in_another_process(model, tmp_path):
     program = f"""
 import pathlib, tempfile, numpy as np, sentiment.model, sentiment.store
 texts, labels = {TEXTS * 2!r}, np.tile({LABELS.tolist()!r}, 2)
-model = sentiment.model.build(**{PARAMETERS!r}).fit(texts, labels)
+model = sentiment.model.build(**{ALL!r}).fit(texts, labels)
 with tempfile.TemporaryDirectory() as directory:
     print(sentiment.store.save(model, pathlib.Path(directory)))
 """

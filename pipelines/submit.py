@@ -1,0 +1,158 @@
+"""Send a compiled pipeline to a Kubeflow Pipelines server and run it, once or on a schedule.
+
+A version is uploaded only when the server has none of the same content. Credentials come from
+--token-file, from KFP_TOKEN, or as the cookie of a session from KFP_COOKIE.
+"""
+
+import argparse
+import logging
+import os
+import tempfile
+import warnings
+from contextlib import redirect_stdout
+from datetime import UTC, datetime
+from pathlib import Path
+
+import kfp
+import kfp_server_api
+
+from components import errors
+from components.arguments import positive
+from components.errors import StageError
+from pipelines import ir, runs
+from pipelines.connection import connect, one_line
+
+log = logging.getLogger("submit")
+
+
+def find(
+    client: kfp.Client, documents: ir.Documents, namespace: str | None
+) -> tuple[str | None, kfp_server_api.V2beta1PipelineVersion | None]:
+    """Return the id of the pipeline on the server, and its version of this content, if any."""
+    name = ir.name(documents)
+    found = client.list_pipelines(filter=runs.named(name), namespace=namespace).pipelines
+    if not found:
+        return None, None
+    pipeline_id = found[0].pipeline_id
+    wanted = runs.named(ir.version(documents))
+    versions = client.list_pipeline_versions(pipeline_id, filter=wanted).pipeline_versions
+    return pipeline_id, versions[0] if versions else None
+
+
+def upload(
+    client: kfp.Client, documents: ir.Documents, namespace: str | None
+) -> kfp_server_api.V2beta1PipelineVersion:
+    """Return the server's version of this content, new only if there was none."""
+    pipeline_id, version = find(client, documents, namespace)
+    if version is not None:
+        log.info("version %s is there already", version.display_name)
+        return version
+    if pipeline_id is None:
+        info = documents[0]["pipelineInfo"]
+        pipeline = kfp_server_api.V2beta1Pipeline(
+            display_name=info["name"], description=info.get("description"), namespace=namespace
+        )
+        made = client.pipelines.pipeline_service_create_pipeline(pipeline=pipeline)
+        pipeline_id = made.pipeline_id
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "pipeline.yaml"
+        path.write_text(ir.dump(documents))
+        version = client.upload_pipeline_version(
+            str(path), ir.version(documents), pipeline_id=pipeline_id
+        )
+    log.info("uploaded version %s", ir.version(documents))
+    return version
+
+
+def cron(text: str) -> str:
+    """Take a schedule of five fields, minutes first, or of Kubeflow's six, seconds first."""
+    fields = text.split()
+    if len(fields) not in (5, 6):
+        raise argparse.ArgumentTypeError(f"{text!r} has {len(fields)} fields; say five, or six")
+    return " ".join(["0", *fields] if len(fields) == 5 else fields)
+
+
+def host(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise argparse.ArgumentTypeError(f"{text!r}: say http:// or https://")
+    return text.rstrip("/")
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.submit", description=__doc__)
+    add = parser.add_argument
+    add("--host", required=True, type=host, help="address of Kubeflow Pipelines")
+    add("--pipeline", required=True, help="training, monitoring, or a compiled .yaml file")
+    add("--image", help="to run every task in, by digest; default: as compiled")
+    add("--allow-unpinned", action="store_true", help="take images that are named by a tag")
+    add("--param", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
+    add("--experiment", default="sentiment", help="default: %(default)s")
+    add("--run-name", help="default: the pipeline's name and the time")
+    add("--namespace", help="where the server serves several users: whose")
+    add("--service-account", help="that the tasks run as; default: the server's")
+    add("--token-file", type=Path, help="a token that is read anew for each request")
+    then = parser.add_mutually_exclusive_group()
+    then.add_argument("--recurring", type=cron, metavar="CRON", help="run on this schedule instead")
+    then.add_argument("--wait", action="store_true", help="follow the run to its end")
+    add("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    add("--timeout", type=positive, default=21600.0, help="seconds to wait; default: 21600")
+    return parser
+
+
+def submit(args: argparse.Namespace) -> None:
+    documents = ir.load(args.pipeline, args.image)
+    values = ir.parameters(documents, args.param)
+    if (loose := ir.unpinned(documents)) and not args.allow_unpinned:
+        raise StageError(
+            f"image {', '.join(loose)} is not pinned: name one by its digest, --image"
+            " REPOSITORY@sha256:…, or say --allow-unpinned"
+        )
+    client = connect(args.host, args.namespace, args.token_file)
+    if args.dry_run:
+        _, version = find(client, documents, args.namespace)
+        log.info("%s version %s", "run" if version else "upload and run", ir.version(documents))
+        log.info("image %s, parameters %s", ", ".join(ir.images(documents)), values or "as default")
+        return
+    version = upload(client, documents, args.namespace)
+    experiment = client.create_experiment(args.experiment, namespace=args.namespace)
+    experiment_id = experiment.experiment_id
+    if args.recurring:
+        name = args.run_name or ir.name(documents)
+        made = runs.schedule(
+            client, name, args.recurring, experiment_id, version, values, args.service_account
+        )
+        log.info("recurring run %s, %s: %s", name, args.recurring, made)
+        return
+    run = client.run_pipeline(
+        experiment_id,
+        args.run_name or f"{ir.name(documents)} {datetime.now(UTC):%Y-%m-%d %H:%M}",
+        params=values,
+        pipeline_id=version.pipeline_id,
+        version_id=version.pipeline_version_id,
+        service_account=args.service_account,
+    )
+    where = runs.address(args.host, run.run_id)
+    log.info("run %s", where)
+    if args.wait:
+        runs.follow(client, run.run_id, where, args.timeout)
+        log.info("the run succeeded")
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+
+    def work() -> None:
+        with (
+            warnings.catch_warnings(),
+            Path(os.devnull).open("w") as nowhere,
+            redirect_stdout(nowhere),  # the client prints addresses of its own making
+            one_line(args.host),
+        ):
+            warnings.simplefilter("ignore", FutureWarning)
+            submit(args)
+
+    return errors.run("submit", work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

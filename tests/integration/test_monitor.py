@@ -1,0 +1,82 @@
+"""Captured requests against the reference that is kept with the champion."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from components import gate, ingest, promote, register, reviews
+from components.files import read_json
+from components.significance import Limits
+from tests.conftest import assert_one_line
+
+OUT = ["--drift", "drift.json", "--report", "report.md"]
+
+
+@pytest.fixture
+def champion(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
+    test = reviews.read(trained.test)
+    metrics = read_json(trained.metrics)
+    registered, _ = register.register(trained.model, metrics, trained.plots, test, "sentiment")
+    verdict = gate.gate("sentiment", registered["version"], test, Limits(min_accuracy=0.5))
+    assert promote.promote(verdict)["outcome"] == "promoted"
+
+
+def capture(texts: pd.Series, tmp_path) -> None:
+    pd.DataFrame({"text": texts}).to_json(tmp_path / "in.jsonl", orient="records", lines=True)
+
+
+def test_requests_of_the_same_kind_have_not_drifted(stage, champion, imdb, tmp_path):
+    capture(imdb["text"].iloc[1::8].sample(1000, random_state=0), tmp_path)
+    result = stage("monitor", "--captured", "in.jsonl", *OUT)
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "drift.json").read_text())
+    assert found["drifted"] is False, found
+    assert set(found["stability"]) == {"score", "length", "unknown"}
+    assert found["rows"] == 1000
+    assert "# No drift: sentiment 1" in (tmp_path / "report.md").read_text()
+
+
+def test_requests_of_another_kind_have(stage, champion, tmp_path):
+    ingest.ingest("builtin:rotten_tomatoes", tmp_path / "rt.parquet")
+    capture(reviews.read(tmp_path / "rt.parquet")["text"].sample(1000, random_state=0), tmp_path)
+    result = stage("monitor", "--captured", "in.jsonl", *OUT)
+    assert result.returncode == 0, result.stderr
+    found = json.loads((tmp_path / "drift.json").read_text())
+    assert found["drifted"] is True
+    assert found["stability"]["length"] > 1
+    assert "length" in found["why"]
+    assert "# Drift: sentiment 1" in (tmp_path / "report.md").read_text()
+
+
+def test_a_shift_of_the_answers_alone_is_seen(stage, champion, imdb, tmp_path):
+    negative = imdb[imdb["label"] == 0]["text"]
+    capture(negative.sample(1000, random_state=0), tmp_path)
+    assert stage("monitor", "--captured", "in.jsonl", *OUT).returncode == 0
+    found = json.loads((tmp_path / "drift.json").read_text())
+    assert found["why"].startswith("score ")
+    assert max(found["stability"], key=found["stability"].get) == "score"
+
+
+def test_few_requests_say_nothing(stage, champion, imdb, tmp_path):
+    capture(imdb["text"].iloc[:150], tmp_path)
+    assert stage("monitor", "--captured", "in.jsonl", *OUT).returncode == 0
+    found = json.loads((tmp_path / "drift.json").read_text())
+    assert found["drifted"] is False
+    assert "too few" in found["why"]
+
+
+def test_errors_are_one_line(stage, champion, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"text": "a"}\n{"text": 7}\n{"body": "b"}\n')
+    assert_one_line(stage("monitor", "--captured", "in.jsonl", *OUT), "in.jsonl", "request 2")
+    other = stage("monitor", "--captured", "in.jsonl", "--text-column", "review", *OUT)
+    assert_one_line(other, "--text-column", "'review'")
+    assert_one_line(stage("monitor", "--captured", "none.jsonl", *OUT), "none.jsonl")
+    assert not (tmp_path / "drift.json").exists()
+
+
+def test_without_a_champion_there_is_nothing_to_compare_with(stage, tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"text": "a"}\n')
+    result = stage("monitor", "--captured", "in.jsonl", *OUT)
+    assert_one_line(result, "no champion", "training pipeline")

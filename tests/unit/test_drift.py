@@ -1,0 +1,69 @@
+import json
+
+import numpy as np
+import pytest
+
+import sentiment.store
+from components import reviews
+from components.models import REFERENCE_FILE
+from sentiment import drift
+from sentiment.model import probabilities
+from sentiment.tokens import tokenize
+
+
+def values(**statistics: list[float]) -> drift.Statistics:
+    return {name: np.array(each, float) for name, each in statistics.items()}
+
+
+def test_the_index_is_the_sum_of_its_definition():
+    reference = {"length": {"edges": [10.0, 20.0], "counts": [50, 30, 20]}}
+    current = values(length=[5] * 20 + [10] * 30 + [20, 99] * 25)
+    expected = np.array([50.5, 30.5, 20.5]) / 101.5
+    found = np.array([20.5, 30.5, 50.5]) / 101.5
+    index = ((found - expected) * np.log(found / expected)).sum()
+    assert drift.stability(reference, current) == {"length": pytest.approx(index)}
+
+
+def test_the_same_values_give_zero_and_an_empty_bin_no_infinity():
+    rng = np.random.default_rng(0)
+    sample = values(score=rng.random(5000))
+    reference = drift.reference(sample)
+    assert drift.stability(reference, sample)["score"] == pytest.approx(0, abs=1e-12)
+    assert 0.25 < drift.stability(reference, values(score=[0.5] * 500))["score"] < 20
+
+
+def test_a_sample_of_the_same_kind_stays_below_the_limit():
+    """By chance alone the index is about (bins - 1) (1/n + 1/m); 500 of 2,500 give 0.02."""
+    rng = np.random.default_rng(0)
+    reference = drift.reference(values(score=rng.random(2500)))
+    indices = [
+        drift.stability(reference, values(score=rng.random(500)))["score"] for _ in range(99)
+    ]
+    assert np.mean(indices) == pytest.approx(9 * (1 / 500 + 1 / 2500), rel=0.3)
+    assert max(indices) < 0.1
+
+
+def test_values_that_are_mostly_the_same_need_fewer_bins():
+    reference = drift.reference(values(unknown=[0] * 95 + [0.5] * 5))
+    assert sum(reference["unknown"]["counts"]) == 100
+    assert json.loads(json.dumps(reference)) == reference
+
+
+def test_what_is_described(trained):
+    model = sentiment.store.load(trained.model)
+    texts = ["A film", "", "zzgrmpf zzgrmpf film <br />"]
+    found = drift.describe(model, texts)
+    assert found["length"].tolist() == [2, 0, 3]
+    assert found["unknown"].tolist() == [0, 0, pytest.approx(2 / 3)]
+    assert found["score"].tolist() == probabilities(model, texts).tolist()
+
+
+def test_the_reference_of_a_model_is_that_of_its_validation_reviews(trained):
+    reference = json.loads((trained.model / REFERENCE_FILE).read_text())
+    valid = reviews.read(trained.valid)
+    model = sentiment.store.load(trained.model)
+    assert reference == drift.reference(drift.describe(model, valid["text"].tolist()))
+    lengths = [len(tokenize(text)) for text in valid["text"]]
+    edges = reference["length"]["edges"]
+    assert edges == np.quantile(lengths, np.arange(1, 10) / 10).tolist()
+    assert sum(reference["length"]["counts"]) == len(valid)
