@@ -8,49 +8,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import pandas as pd
-import pytest
 
-from tests.conftest import REPO, free_port, running
-
-PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-
-
-def clone(directory: Path) -> Path:
-    subprocess.run(["git", "clone", "-q", str(REPO), str(directory)], check=True)
-    return directory
-
-
-def environment(home: Path) -> dict[str, str]:
-    home.mkdir(exist_ok=True)
-    # nothing of the tracking server around us, nor of the `make test` that we run under
-    alien = ("MLFLOW_", "MAKE", "MFLAGS")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(alien)}
-    return kept | {"PATH": PATH, "HOME": str(home), "PYTHONPATH": ""}
-
-
-def run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=directory,
-        env=environment(directory.parent / "home"),
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The clone in which the demo ran, and what it printed."""
-    directory = clone(tmp_path_factory.mktemp("demo") / "project")
-    recipe = run(["make", "--dry-run", "demo", "PYTHON=python"], directory).stdout
-    assert recipe.splitlines()[-1] == "python -m pipelines.demo"
-    result = run([sys.executable, "-m", "pipelines.demo"], directory)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return directory, result.stdout
+from tests.conftest import free_port, running
+from tests.system.conftest import clone, environment, run
 
 
 def test_the_summary_says_what_was_made(demo):

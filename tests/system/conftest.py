@@ -1,0 +1,75 @@
+"""Clones in which the README's commands run, and the images that `make images` builds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPO
+
+LOCAL_BASE = "localhost/python-base:3.11"
+PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+def clone(directory: Path) -> Path:
+    subprocess.run(["git", "clone", "-q", str(REPO), str(directory)], check=True)
+    return directory
+
+
+def environment(home: Path) -> dict[str, str]:
+    home.mkdir(exist_ok=True)
+    # nothing of the tracking server around us, nor of the `make test` that we run under
+    alien = ("MLFLOW_", "MAKE", "MFLAGS")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(alien)}
+    return kept | {"PATH": PATH, "HOME": str(home), "PYTHONPATH": ""}
+
+
+def run(command: list[str], directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=directory,
+        env=environment(directory.parent / "home"),
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The clone in which the demo ran, and what it printed."""
+    directory = clone(tmp_path_factory.mktemp("demo") / "project")
+    recipe = run(["make", "--dry-run", "demo", "PYTHON=python"], directory).stdout
+    assert recipe.splitlines()[-1] == "python -m pipelines.demo"
+    result = run([sys.executable, "-m", "pipelines.demo"], directory)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return directory, result.stdout
+
+
+@pytest.fixture(scope="session")
+def images() -> dict[str, str]:
+    """The images, built as the README says on a base that was made here; by short name."""
+    missing = [name for name in ("podman", "mmdebstrap", "runc") if not shutil.which(name)]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}: make packages")
+    if subprocess.run(["podman", "image", "exists", LOCAL_BASE]).returncode:
+        _make("base")
+    _make("images", f"BASE={LOCAL_BASE}")
+    names = subprocess.run(
+        ["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"], capture_output=True, text=True
+    ).stdout.split()
+    return {
+        short: next(name for name in names if name.startswith(f"localhost/sentiment-{short}:"))
+        for short in ("train", "serve")
+    }
+
+
+def _make(*arguments: str) -> None:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    result = subprocess.run(
+        ["make", *arguments], cwd=REPO, env=kept, capture_output=True, text=True, timeout=1200
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]

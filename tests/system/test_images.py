@@ -1,0 +1,175 @@
+"""The images as a cluster runs them: read-only, without capabilities, as a user of no name."""
+
+import http.client
+import json
+import re
+import subprocess
+import threading
+import time
+import urllib.request
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+import sentiment.model
+import sentiment.store
+from components import reviews
+from pipelines import servers
+from tests.conftest import REPO, free_port
+
+# as little as a node may give; and the engine asks for a million files unless told otherwise
+CONFINED = [
+    *("--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges", "--network", "host"),
+    *("--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"),
+]
+
+
+def podman(*arguments: object) -> str:
+    result = subprocess.run(["podman", *map(str, arguments)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def inside(image: str, command: str) -> str:
+    return podman("run", "--rm", *CONFINED, "--entrypoint", "sh", image, "-c", command)
+
+
+@pytest.mark.parametrize("name", ["train", "serve"])
+def test_user_labels_and_no_way_to_write(images, name):
+    (config,) = json.loads(podman("image", "inspect", images[name]))
+    assert re.fullmatch(r"\d+:\d+", config["User"])
+    assert not config["User"].startswith("0")
+    labels = {k.removeprefix("org.opencontainers.image."): v for k, v in config["Labels"].items()}
+    assert labels["version"] == images[name].rpartition(":")[2]
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", labels["revision"])
+    assert labels["licenses"] == "Apache-2.0"
+    assert "source" in labels
+    command = (
+        "for d in / /app /opt/venv /tmp $HOME; do touch $d/x 2>/dev/null && echo $d; done; id -u"
+    )
+    assert inside(images[name], command).split() == [config["User"].partition(":")[0]]
+
+
+@pytest.mark.parametrize("name", ["train", "serve"])
+def test_the_packages_are_those_of_the_lock_and_the_sbom_says_so(images, name):
+    lock = (REPO / "requirements" / f"{name}.txt").read_text()
+    locked = {
+        (re.sub(r"[-_.]+", "-", package).lower(), version)
+        for package, version in re.findall(
+            r"^([\w.-]+)(?:\[[^]]*\])?==([^\s;]+)", lock, re.MULTILINE
+        )
+    }
+    sbom = json.loads(inside(images[name], "cat /opt/venv/sbom.cdx.json"))
+    assert sbom["bomFormat"] == "CycloneDX"
+    listed = {(canonicalize_name(each["name"]), each["version"]) for each in sbom["components"]}
+    assert listed <= locked
+    # what is locked for another platform alone is not installed
+    assert len(listed) >= len(locked) - 5
+    found = inside(images[name], "ls /opt/venv/lib/python3.11/site-packages").split()
+    assert {each.partition("-")[0] for each in found if each.endswith(".dist-info")}
+    assert "pip" not in found
+
+
+def test_the_serving_image_holds_nothing_that_serving_does_not_need(images):
+    found = set(inside(images["serve"], "ls /opt/venv/lib/python3.11/site-packages /app").split())
+    assert {"kserve", "sentiment", "serving"} <= found
+    assert not found & {"kfp", "dvc", "mlflow", "components", "pipelines", "nltk", "pytest"}
+    for tool in ("gcc", "cc", "make", "git", "mlflow", "kfp", "dvc"):
+        assert not inside(images["serve"], f"command -v {tool} || true").strip(), tool
+    assert not inside(images["serve"], "ls -d /root/.cache /build 2>/dev/null || true").strip()
+
+
+def test_bytecode_is_there_and_holds_for_any_time_stamp(images):
+    script = (
+        "import pathlib, importlib.util as u\n"
+        "paths = [*pathlib.Path('/app').rglob('*.py'), u.find_spec('kserve').origin]\n"
+        "caches = [pathlib.Path(u.cache_from_source(str(p))).read_bytes()[:8] for p in paths]\n"
+        "print(len(paths), {int.from_bytes(c[4:8], 'little') for c in caches})"
+    )
+    count, flags = inside(images["serve"], f'python -c "{script}"').split(None, 1)
+    assert int(count) > 10
+    assert flags.strip() == "{1}"  # by the hash of the source, unchecked: PEP 552
+
+
+def test_the_serving_image_adds_less_than_600_mb(images):
+    sizes = {
+        image: int(podman("image", "inspect", "--format", "{{.Size}}", image))
+        for image in (images["serve"], "localhost/python-base:3.11")
+    }
+    added = sizes[images["serve"]] - sizes["localhost/python-base:3.11"]
+    assert 0 < added < 600_000_000
+
+
+@contextmanager
+def serving(image: str, model: Path, log: Path):
+    """Serve a model directory in a confined container; yields the name of it and its port."""
+    http_port, grpc_port = free_port(), free_port()
+    name = f"sentiment-test-{http_port}"
+    command = ["podman", "run", "--rm", "--name", name, *CONFINED]
+    command += ["--volume", f"{model}:/mnt/models:ro", image]
+    command += ["--http_port", str(http_port), "--grpc_port", str(grpc_port)]
+    url = f"http://127.0.0.1:{http_port}/v1/models/sentiment"
+    try:
+        with servers.running(command, lambda: servers.answers(url), log):
+            yield name, http_port
+    finally:
+        subprocess.run(["podman", "rm", "--force", "--ignore", name], capture_output=True)
+
+
+def test_the_confined_predictor_answers_as_the_model_does(images, trained, tmp_path):
+    texts = reviews.read(trained.test)["text"].iloc[:100].tolist()
+    model = sentiment.store.load(trained.model)
+    with serving(images["serve"], trained.model, tmp_path / "log") as (_, port):
+        body = json.dumps({"instances": texts}).encode()
+        url = f"http://127.0.0.1:{port}/v1/models/sentiment:predict"
+        with urllib.request.urlopen(url, body, timeout=60) as response:
+            predictions = json.load(response)["predictions"]
+    expected = sentiment.model.probabilities(model, texts).tolist()
+    assert [row["probability"] for row in predictions] == expected
+
+
+def ask(port: int, body: bytes) -> str:
+    """Send one request on a connection of its own and say what came of it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.connect()
+    except ConnectionRefusedError:
+        return "not taken"
+    try:
+        connection.request("POST", "/v1/models/sentiment:predict", body)
+        response = connection.getresponse()
+        response.read()
+        return str(response.status)
+    except OSError as error:
+        return type(error).__name__
+    finally:
+        connection.close()
+
+
+def test_sigterm_under_load_loses_no_request(images, trained, tmp_path):
+    body = json.dumps({"instances": reviews.read(trained.test)["text"].iloc[:40].tolist()}).encode()
+    came: Counter[str] = Counter()
+    with serving(images["serve"], trained.model, tmp_path / "log") as (name, port):
+        stop = time.monotonic() + 60
+
+        def load() -> None:
+            while time.monotonic() < stop:
+                result = ask(port, body)
+                came[result] += 1
+                if result == "not taken":
+                    return
+
+        clients = [threading.Thread(target=load) for _ in range(16)]
+        for client in clients:
+            client.start()
+        time.sleep(3)
+        before = came["200"]
+        podman("kill", "--signal", "TERM", name)
+        for client in clients:
+            client.join()
+    assert before > 50
+    assert set(came) == {"200", "not taken"}, came
