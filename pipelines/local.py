@@ -56,8 +56,9 @@ def run(
             warnings.filterwarnings("ignore", "Task .* settings .* have no effect")  # limits, names
             pipeline(**values)
     except RuntimeError as error:
-        task = re.search(r"Inner task failed: '(?:\x1b\[\d+m)*([\w-]+)", str(error))
-        raise StageError(f"task {task[1] if task else error} failed; see above") from error
+        said = re.sub(r"\x1b\[\d+m", "", str(error))  # its colours
+        task = re.search(r"Inner task failed: '([\w-]+)'", said)
+        raise StageError(f"task {task[1]} failed; see above" if task else said) from error
     finally:
         logging.getLogger().removeFilter(follow)
     if unresolved:

@@ -46,7 +46,7 @@ def running(
 
     What it prints goes to ``log``. On Linux it does not outlive us, even if we are killed.
     """
-    bound = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+    bound = ["setpriv", "--pdeathsig", stop.name[3:]] if shutil.which("setpriv") else []
     with log.open("wb") as output:
         server = subprocess.Popen(
             [*bound, *command], stdout=output, stderr=output, env=os.environ | (environment or {})
@@ -101,6 +101,7 @@ def s3(directory: Path) -> Iterator[dict[str, str]]:
     ports = dict(zip([*names, *(f"{n}.grpc" for n in names)], free_ports(8), strict=True))
     command = ["weed", "server", f"-dir={directory}", "-ip=127.0.0.1", "-s3", f"-s3.config={keys}"]
     command += ["-master.volumeSizeLimitMB=256", "-volume.max=40", "-volume.readMode=local"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on ports that are always the same
     command += [f"-{name}={port}" for name, port in ports.items()]
     environment = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3.port']}",

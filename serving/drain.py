@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 from functools import partial
+from typing import Any
 
 import uvicorn
 
@@ -25,23 +26,23 @@ def install() -> None:
         await drain(server)
         await shutdown(server, sockets)
 
-    uvicorn.Server.shutdown = drain_and_shutdown  # type: ignore[method-assign]
+    uvicorn.Server.shutdown = drain_and_shutdown  # type: ignore[method-assign,assignment]
 
 
-async def drain(server: uvicorn.Server) -> None:
+async def drain(server: Any) -> None:
     """Take what is queued, refuse what comes later, and wait until all clients had their turn."""
     state = server.server_state
     state.default_headers = [*state.default_headers, (b"connection", b"close")]
     await _take_queued(server)
     deadline = asyncio.get_running_loop().time() + PATIENCE
     while asyncio.get_running_loop().time() < deadline:
-        cycles = [connection.cycle for connection in state.connections]
+        cycles = [getattr(connection, "cycle", None) for connection in state.connections]
         if all(cycle is not None and not cycle.response_complete for cycle in cycles):
             break  # nobody is connected but who waits for an answer
         await asyncio.sleep(0.01)
 
 
-async def _take_queued(server: uvicorn.Server) -> None:
+async def _take_queued(server: Any) -> None:
     """Stop listening, and hand the connections that the kernel holds in its queue to the loop.
 
     A listening socket that is closed resets its queue. So a duplicate stays open while the queue

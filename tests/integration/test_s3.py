@@ -1,17 +1,15 @@
 """S3 for real: a SeaweedFS server, with credentials that it checks."""
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from components import reviews
-from tests.conftest import REPO, assert_one_line, free_port, running
+from pipelines import servers
+from tests.conftest import REPO, assert_one_line
 
 BUCKET = "sentiment"
 
@@ -19,29 +17,8 @@ BUCKET = "sentiment"
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment that AWS's own tools read."""
-    directory = tmp_path_factory.mktemp("s3")
-    identity = {"accessKey": "writer", "secretKey": "a-secret-for-tests"}
-    config = {"identities": [{"name": "w", "credentials": [identity], "actions": ["Admin"]}]}
-    (directory / "s3.json").write_text(json.dumps(config))
-    ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
-    command = ["weed", "server", "-dir=.", "-ip=127.0.0.1", "-s3", "-s3.config=s3.json"]
-    command += ["-master.volumeSizeLimitMB=64", "-volume.max=20", "-volume.readMode=local"]
-    command += [f"-{name}.port={port}" for name, port in ports.items()]
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3']}",
-        "AWS_ACCESS_KEY_ID": "writer",
-        "AWS_SECRET_ACCESS_KEY": "a-secret-for-tests",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with running(command, environment["AWS_ENDPOINT_URL"], directory):
-        client = boto3.client(
-            "s3",
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
-            aws_access_key_id="writer",
-            aws_secret_access_key="a-secret-for-tests",
-            region_name="us-east-1",
-            config=Config(retries={"mode": "standard", "max_attempts": 10}),
-        )
+    with servers.s3(tmp_path_factory.mktemp("s3")) as environment:
+        client = servers.s3_client(environment)
         client.create_bucket(Bucket=BUCKET)
         body = b"text,label\ngood film,pos\nbad film,neg\n"
         client.put_object(Bucket=BUCKET, Key="in/mine.csv", Body=body)

@@ -1,0 +1,236 @@
+"""`make pipeline-local`: the compiled pipelines, a container for each task, real MLflow and S3."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+import sentiment.store
+from components import evaluate, ingest, prepare, registry, reviews, select, train
+from pipelines.tasks import PARAMETERS
+from tests.conftest import REPO
+from tests.system.conftest import environment
+
+
+def command(image: str, directory: Path, *arguments: str) -> list[str]:
+    command = [sys.executable, "-m", "pipelines.local", "--image", image]
+    return [*command, "--directory", str(directory), *arguments]
+
+
+def run_local(image: str, directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(image, directory, *arguments),
+        cwd=REPO,
+        env=environment(directory.parent / "home"),
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+def done(output: str) -> list[str]:
+    """Return the tasks that ended well, in their order."""
+    plain = re.sub(r"\x1b\[\d+m", "", output)
+    return re.findall(r"Task '([\w-]+)' finished with status SUCCESS", plain)
+
+
+def registered(directory: Path) -> dict[str, object]:
+    """Return what the registry holds: versions, aliases and the moves of the champion."""
+    client = mlflow.MlflowClient(f"sqlite:///{directory}/mlflow.db")
+    alias = partial(registry.alias_version, client, "sentiment")
+    champion, challenger = alias("champion"), alias("challenger")
+    return {
+        "versions": [str(v.version) for v in client.search_model_versions("name = 'sentiment'")],
+        "champion": champion and str(champion.version),
+        "challenger": challenger and str(challenger.version),
+        "moves": [(move["from"], move["to"]) for move in registry.moves(client, "sentiment")],
+        "status": [v.status for v in client.search_model_versions("name = 'sentiment'")],
+    }
+
+
+def artifact(directory: Path, name: str) -> Path:
+    """Return an artifact of the one run in a directory, by task and output."""
+    (path,) = (directory / "runs").glob(f"*/{name}")
+    return path
+
+
+def leftovers(directory: Path) -> str:
+    label = f"label=sentiment.pipeline-local={directory}"
+    listed = ["podman", "ps", "--all", "--quiet", "--filter", label]
+    return subprocess.run(listed, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def whole(images, tmp_path_factory) -> Path:
+    """The directory in which the pipeline ran as `make pipeline-local` runs it."""
+    directory = tmp_path_factory.mktemp("whole") / "state"
+    recipe = subprocess.run(
+        ["make", "--dry-run", "pipeline-local", "-o", ".venv/installed"],
+        cwd=REPO,
+        env=environment(directory.parent / "home"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert recipe.stdout.split() == ["python", "-m", "pipelines.local", "--image", images["train"]]
+    result = run_local(images["train"], directory)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    tasks = done(result.stdout)
+    assert tasks == [
+        *("ingest", "validate", "prepare", "train", "train", "train", "select"),
+        *("evaluate", "register", "gate", "promote"),
+    ]
+    assert "promotion  promoted" in result.stdout
+    assert not leftovers(directory)
+    return directory
+
+
+def test_function_dvc_and_containers_give_the_same(whole, demo, tmp_path):
+    """The same data and parameters: the same metrics to the last digit, the same model bytes."""
+    clone, _ = demo
+    dvc_metrics = json.loads((clone / "reports/metrics.json").read_text())
+    dvc_digest = sentiment.store.digest(clone / "models/sentiment")
+
+    ingest.ingest(PARAMETERS["ingest"]["source"], tmp_path / "reviews.parquet")
+    splits = prepare.prepare(reviews.read(tmp_path / "reviews.parquet"), **PARAMETERS["prepare"])
+    given = dict(PARAMETERS["train"])
+    penalties = given.pop("candidates")["C"]
+    train.train(splits["train"], splits["valid"], penalties, given, tmp_path / "candidates")
+    select.select([tmp_path / "candidates"], tmp_path / "model")
+    metrics, _ = evaluate.evaluate(tmp_path / "model", splits["test"])
+
+    assert metrics == dvc_metrics
+    assert sentiment.store.digest(tmp_path / "model") == dvc_digest
+    assert json.loads(artifact(whole, "evaluate/metrics").read_text()) == dvc_metrics
+    assert sentiment.store.digest(artifact(whole, "select/model")) == dvc_digest
+    verdicts = [artifact(whole, "gate/verdict"), clone / "reports/verdict.json"]
+    first, second = (json.loads(path.read_text()) for path in verdicts)
+    assert first == second
+    client = mlflow.MlflowClient(f"sqlite:///{whole}/mlflow.db")
+    version = registry.alias_version(client, "sentiment", "champion")
+    assert version.tags["model_digest"] == dvc_digest
+
+
+def test_what_was_registered_is_on_s3(whole):
+    client = mlflow.MlflowClient(f"sqlite:///{whole}/mlflow.db")
+    version = registry.alias_version(client, "sentiment", "champion")
+    assert version.source.startswith("s3://mlflow/")
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", version.tags["git_commit"])
+
+
+def test_the_keys_are_in_no_artifact_and_no_log(whole):
+    keys = json.loads((whole / "s3/s3.json").read_text())["identities"][0]["credentials"][0]
+    assert oct((whole / "s3/s3.json").stat().st_mode)[-3:] == "600"
+    for path in [*(whole / "runs").rglob("*"), *whole.glob("*.log")]:
+        if path.is_file():
+            assert keys["secretKey"].encode() not in path.read_bytes(), path
+
+
+@pytest.fixture(scope="module")
+def small(imdb, tmp_path_factory) -> Path:
+    """3,000 reviews, shuffled."""
+    path = tmp_path_factory.mktemp("small") / "reviews.csv"
+    imdb.sample(3000, random_state=0)[["text", "label"]].to_csv(path, index=False)
+    return path
+
+
+def of_small(small: Path) -> list[str]:
+    return [
+        *("--param", f"source={small}", "--param", "C=[0.2, 0.4]", "--param", "max_n=2"),
+        *("--param", "min_accuracy=0.5"),
+    ]
+
+
+def test_a_stage_that_fails_stops_the_run_and_is_named(images, small, tmp_path):
+    directory = tmp_path / "state"
+    arguments = [*of_small(small), "--param", "min_rows=5000"]
+    result = run_local(images["train"], directory, *arguments)
+    assert result.returncode == 1
+    (line,) = [line for line in result.stderr.splitlines() if ": error: " in line]
+    assert line == "pipeline-local: error: task validate failed; see above"
+    assert "at least 5000 wanted" in result.stdout
+    assert done(result.stdout) == ["ingest"]
+    assert registered(directory)["versions"] == []
+    assert not leftovers(directory)
+
+
+@pytest.mark.parametrize("moment", ["train", "register", "promote"])
+def test_killed_and_started_again_ends_in_the_same_champion(images, small, tmp_path, moment):
+    directory = tmp_path / "state"
+    process = subprocess.Popen(
+        command(images["train"], directory, *of_small(small)),
+        cwd=REPO,
+        env=environment(tmp_path / "home"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "Executing task" in line and f"'{moment}'" in re.sub(r"\x1b\[\d+m", "", line):
+            break
+    time.sleep(2.5)  # into the task's work
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    result = run_local(images["train"], directory, *of_small(small))
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    found = registered(directory)
+    assert found["versions"] == ["1"]
+    assert found["status"] == ["READY"]
+    assert found["champion"] == found["challenger"] == "1"
+    assert set(found["moves"]) == {("none", "1")}
+    assert not leftovers(directory)
+
+
+def test_monitoring_trains_when_requests_have_drifted_and_only_then(whole, images, tmp_path):
+    captured = tmp_path / "captured.jsonl"
+
+    def monitor(texts: pd.Series, *arguments: str) -> list[str]:
+        texts.to_frame().to_json(captured, orient="records", lines=True)
+        given = ["--pipeline", "monitoring", "--param", f"captured={captured}", *arguments]
+        result = run_local(images["train"], whole, *given)
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+        return done(result.stdout)
+
+    # not reviews that it was trained on: it is surer of those
+    alike = reviews.read(artifact(whole, "prepare/test"))["text"]
+    assert monitor(alike.sample(1000, random_state=0)) == ["monitor"]
+    ingest.ingest("builtin:rotten_tomatoes", tmp_path / "rt.parquet")
+    other = reviews.read(tmp_path / "rt.parquet")
+    source = tmp_path / "labelled.csv"
+    other.sample(2000, random_state=1)[["text", "label"]].to_csv(source, index=False)
+    shifted = other["text"].sample(1000, random_state=0)
+    tasks = monitor(shifted, "--param", f"source={source}")
+    assert tasks[:3] == ["monitor", "ingest", "validate"]
+    assert tasks[-1] == "gate"  # it refuses a model of other texts, that is worse on them
+    found = registered(whole)
+    assert found["versions"] == ["2", "1"]
+    assert found["champion"] == "1"
+
+
+def test_without_image_or_engine_it_says_so_in_a_line(images, tmp_path):
+    result = run_local("localhost/none:1", tmp_path / "state")
+    assert result.returncode == 1
+    assert result.stderr.strip().endswith(
+        "--image localhost/none:1: no such image here; make images builds it"
+    )
+    away = environment(tmp_path / "home") | {"DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    result = subprocess.run(
+        command(images["train"], tmp_path / "state"),
+        cwd=REPO,
+        env=os.environ | away,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    (line,) = [line for line in result.stderr.splitlines() if ": error: " in line]
+    assert line.startswith("pipeline-local: error: container engine: ")
