@@ -56,10 +56,11 @@ pipeline-local: .venv/installed ## Run the training pipeline in containers, agai
 test: lint ## Check style and types, then run all tests, with real servers
 	pytest
 
-lint: .venv/installed ## Check style, types and that the compiled pipelines are fresh
+lint: .venv/installed ## Check style, types and Dockerfiles
 	ruff check .
 	ruff format --check .
 	mypy
+	hadolint Dockerfile.train Dockerfile.serve
 
 format: .venv/installed ## Mend what the linter can mend
 	ruff check --fix .

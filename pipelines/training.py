@@ -96,7 +96,8 @@ def training(
             alpha=alpha,
             C=value,
         )
-        # not renamed, and the loop neither: servers before 2.18 look what is collected up by name
+        # neither it nor the loop is renamed: a server finds what a loop made by these names
+        # (kubeflow/pipelines#13239)
         sized(train, "train", memory="2Gi")
     select = specs.select(candidates=dsl.Collected(train.outputs["candidates"]))
     sized(select, "select the best candidate")
