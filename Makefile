@@ -32,6 +32,8 @@ mlflow: .venv/installed ## Open the tracking UI on port 5000
 	mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1
 
 images: ## Build the images of training and serving with podman or docker, and say their sizes
+	@test -n '$(CONTAINER)' || { echo 'neither podman nor docker is here; on Debian: make packages' >&2; exit 1; }
+	@$(CONTAINER) image inspect $(BASE) > /dev/null 2>&1 || $(CONTAINER) pull --quiet $(BASE)
 	@for image in train serve; do \
 	  $(CONTAINER) build --file Dockerfile.$$image --tag localhost/sentiment-$$image:$(VERSION) \
 	    --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) \

@@ -9,6 +9,7 @@ import csv
 import importlib
 import json
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 def _expand(arguments: list[str], inputs: dict[str, Any]) -> list[str]:
     expanded: list[str] = []
     for argument in arguments:
-        if argument.startswith("*"):
+        if argument.startswith("*") and argument[1:] in inputs:
             expanded += [_path(each) for each in inputs[argument[1:]]["artifacts"]]
         else:
             expanded.append(argument)
@@ -73,11 +74,10 @@ def _executor_output(outputs: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     """Return the JSON object in ``path``, or nothing where that is not what it is."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    with suppress(OSError, ValueError), path.open("rb") as file:
+        if file.read(1) == b"{":  # or else it may be large
+            return dict(json.loads(b"{" + file.read()))
+    return {}
 
 
 def _numbers(values: dict[str, Any], prefix: str = "") -> dict[str, float]:

@@ -29,6 +29,7 @@ def connect(host: str, namespace: str | None, token_file: Path | None) -> kfp.Cl
         StageError: nobody answers, it is another kind of server, or the credentials are refused.
     """
     given: dict[str, Any] = {"namespace": namespace} if namespace else {}
+    given["ssl_ca_cert"] = os.environ.get("REQUESTS_CA_BUNDLE")
     headers = {}
     token, cookie = os.environ.get("KFP_TOKEN"), os.environ.get("KFP_COOKIE")
     if token_file is not None:
@@ -55,6 +56,9 @@ def _health(host: str, headers: dict[str, str]) -> dict[str, Any]:
     url = f"{host}/apis/v2beta1/healthz"
     try:
         answer = requests.get(url, headers=headers, timeout=30, allow_redirects=False)
+    except requests.exceptions.SSLError as error:
+        message = "its certificate is not trusted; see REQUESTS_CA_BUNDLE"
+        raise StageError(f"--host {host}: {message}") from error
     except requests.RequestException as error:
         raise StageError(f"--host {host}: nobody answers there") from error
     if answer.status_code in (401, 403) or answer.is_redirect:

@@ -110,7 +110,8 @@ def submit(args: argparse.Namespace) -> None:
     client = connect(args.host, args.namespace, args.token_file)
     if args.dry_run:
         _, version = find(client, documents, args.namespace)
-        log.info("%s version %s", "run" if version else "upload and run", ir.version(documents))
+        then = f"schedule ({args.recurring})" if args.recurring else "run"
+        log.info("would %s%s %s", "" if version else "upload and ", then, ir.version(documents))
         log.info("image %s, parameters %s", ", ".join(ir.images(documents)), values or "as default")
         return
     version = upload(client, documents, args.namespace)

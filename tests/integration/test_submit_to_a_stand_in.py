@@ -242,7 +242,7 @@ def test_what_is_wrong_is_found_before_anything_is_sent(server, capsys, argument
 def test_dry_run_changes_nothing_and_says_what_would_be(server, capsys):
     assert pinned(server, "--dry-run", "--param", "max_n=2") == 0
     said = capsys.readouterr().err
-    assert "upload and run version training-" in said
+    assert "would upload and run training-" in said
     assert "{'max_n': 2}" in said
     assert not any(server.kept.values())
     assert pinned(server) == 0
