@@ -20,7 +20,6 @@ from nltk.stem import PorterStemmer, SnowballStemmer
 from nltk.tokenize import TweetTokenizer
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
-from threadpoolctl import threadpool_limits
 
 import sentiment.model
 import sentiment.ngrams
@@ -65,7 +64,7 @@ def score(tokenizer: Callable[[str], list[str]], table: pd.DataFrame) -> tuple[f
     labels = table["label"].to_numpy()
     p = np.zeros(len(table))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(table, labels)
-    with mock.patch.object(sentiment.ngrams, "tokenize", tokenizer), threadpool_limits(1):
+    with mock.patch.object(sentiment.ngrams, "tokenize", tokenizer):
         for train, held_out in folds:
             model = sentiment.model.build(**parameters)
             model.fit(table["text"].iloc[train], labels[train])

@@ -24,3 +24,11 @@ def count(text: str) -> int:
     if value < 1:
         raise ArgumentTypeError(f"{text} is less than 1")
     return value
+
+
+def halves(text: str) -> float:
+    """Parse 0, 0.5, 1, 1.5, …, the powers that :mod:`sentiment.exact` can take."""
+    value = float(text)
+    if value < 0 or not (2 * value).is_integer():
+        raise ArgumentTypeError(f"{text} is not 0, 0.5, 1, 1.5 or another multiple of one half")
+    return value

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 import sentiment.model
 from components import errors, registry, reviews, significance
+from components.errors import StageError
 from components.files import read_json, write_json
 from components.models import load_model
 from components.significance import Limits
+from sentiment import behaviour
 
 log = logging.getLogger("gate")
 
@@ -36,11 +38,13 @@ def gate(name: str, version: str, test: pd.DataFrame, limits: Limits) -> dict[st
         if champion is not None and champion.version == challenger.version:
             why = f"version {version} is the champion already"
             return judged | {"passed": False, "outcome": "unchanged", "why": why, "figures": {}}
-        right = _right(client, challenger, test)
+        right, behaves = _examine(client, challenger, test)
         if champion is None:
             verdict = significance.first(test["label"].to_numpy(), right, limits)
         else:
-            verdict = significance.paired(_right(client, champion, test), right, limits)
+            right_before, behaved = _examine(client, champion, test)
+            verdict = significance.paired(right_before, right, limits)
+            verdict &= significance.capabilities(behaved, behaves, limits)
         outcome = "passed" if verdict.passed else "refused"
         if not verdict.passed:
             decision = registry.Decision(outcome, before, version, verdict.why, verdict.figures)
@@ -53,15 +57,21 @@ def gate(name: str, version: str, test: pd.DataFrame, limits: Limits) -> dict[st
     }
 
 
-def _right(
+def _examine(
     client: mlflow.MlflowClient, version: ModelVersion, test: pd.DataFrame
-) -> NDArray[np.bool_]:
-    """Tell for each test review whether a registered version gets it right."""
+) -> tuple[NDArray[np.bool_], list[dict[str, Any]]]:
+    """Tell for each test review whether a registered version gets it right, and how it behaves."""
     log.info("scoring %d reviews with version %s", len(test), version.version)
     with tempfile.TemporaryDirectory() as scratch:
-        model = load_model(registry.download(client, version, Path(scratch)))
+        try:
+            model = load_model(registry.download(client, version, Path(scratch)))
+        except StageError as error:
+            raise StageError(
+                f"version {version.version} cannot be read ({error}); if another release of this"
+                " code made it, judge with that one, or take its alias away to begin anew"
+            ) from error
     p = sentiment.model.probabilities(model, test["text"])
-    return (p > 0.5) == (test["label"].to_numpy() == 1)
+    return (p > 0.5) == (test["label"].to_numpy() == 1), behaviour.run(model)
 
 
 def parser() -> argparse.ArgumentParser:

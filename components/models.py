@@ -10,7 +10,7 @@ from components.errors import StageError
 from components.files import read_json
 
 FACTS_FILE = "training.json"
-REFERENCE_FILE = "reference.json"  # histograms of sentiment.drift, on the validation reviews
+FINDINGS_FILE = "findings.json"  # of evaluate, the reference for drift among them
 CANDIDATES_FILE = "candidates.json"  # what select chose among
 
 

@@ -13,7 +13,7 @@ from components import errors, registry
 from components.arguments import count, positive
 from components.errors import StageError
 from components.files import read_json, replacing, write_json
-from components.models import REFERENCE_FILE, load_model
+from components.models import FINDINGS_FILE, load_model
 from components.sources import FORMATS, batches, fetch, format_of
 from sentiment import drift
 
@@ -37,7 +37,7 @@ def monitor(name: str, texts: Sequence[str], max_psi: float, min_rows: int) -> d
         if champion is None:
             raise StageError(f"{name} has no champion to compare with; run the training pipeline")
         folder = registry.download(client, champion, Path(scratch))
-        model, reference = load_model(folder), read_json(folder / REFERENCE_FILE)
+        model, reference = load_model(folder), read_json(folder / FINDINGS_FILE)["reference"]
     found: dict[str, Any] = {"name": name, "version": str(champion.version), "rows": len(texts)}
     if len(texts) < min_rows:
         why = f"{len(texts)} captured requests, too few to tell; {min_rows} are needed"
@@ -62,7 +62,7 @@ def report(drift: dict[str, Any]) -> str:
 
 {drift["why"]}
 
-{drift["rows"]} captured requests, against the champion's validation reviews:
+{drift["rows"]} captured requests, against the champion's test reviews:
 
 | | | stability index | mean |
 |---|---|---|---|

@@ -21,7 +21,7 @@ import sentiment
 import sentiment.store
 from components import card, errors, registry, reviews
 from components.files import read_json, replacing, write_json
-from components.models import CANDIDATES_FILE, load_facts, load_model
+from components.models import CANDIDATES_FILE, FINDINGS_FILE, load_facts, load_model
 
 log = logging.getLogger("register")
 
@@ -34,7 +34,12 @@ SIGNATURE = ModelSignature(
 
 
 def register(
-    model_directory: Path, metrics: dict[str, float], plots: Path, test: pd.DataFrame, name: str
+    model_directory: Path,
+    metrics: dict[str, float],
+    findings: dict[str, Any],
+    plots: Path,
+    test: pd.DataFrame,
+    name: str,
 ) -> tuple[dict[str, str], str]:
     """Return name, version and digests of the registered model, the new challenger, and its card.
 
@@ -49,14 +54,17 @@ def register(
     }
     tags = digests | {"git_commit": _git_commit()}
     candidates = read_json(model_directory / CANDIDATES_FILE)
-    text = card.write(name, facts, candidates, metrics, digests)  # no commit: no two are alike
+    # it names no commit, so that the same model has the same card
+    text = card.write(name, facts, candidates, metrics, findings, digests)
     with registry.connected() as client:
         version = _find(client, name, digests)
         if version is None:
-            example = test["text"].iloc[0]
-            version = _log(
-                client, name, model_directory, facts, metrics, tags, text, plots, example
-            )
+            with tempfile.TemporaryDirectory() as scratch:
+                packed = Path(scratch) / "model"
+                _pack(model_directory, packed, test["text"].iloc[0])
+                (packed / "model_card.md").write_text(text)
+                write_json(packed / FINDINGS_FILE, findings)
+                version = _log(client, name, packed, facts, metrics, tags, text, plots)
             log.info("registered %s version %s", name, version)
         else:
             log.info("%s version %s is this model already", name, version)
@@ -73,13 +81,12 @@ def _find(client: mlflow.MlflowClient, name: str, digests: dict[str, str]) -> st
 def _log(
     client: mlflow.MlflowClient,
     name: str,
-    model_directory: Path,
+    packed: Path,
     facts: dict[str, Any],
     metrics: dict[str, float],
     tags: dict[str, str],
     text: str,
     plots: Path,
-    example: str,
 ) -> str:
     run = client.create_run(
         registry.experiment_id(client, name),
@@ -87,17 +94,14 @@ def _log(
     ).info
     log.info("logging run %s", run.run_id)
     params = facts["parameters"] | {"train_rows": facts["rows"], "features": facts["features"]}
-    measured = metrics | {f"valid_{key}": value for key, value in facts["valid"].items()}
+    valid = {key: facts["valid"][key] for key in ("rows", "accuracy", "log_loss")}
+    measured = metrics | {f"valid_{key}": value for key, value in valid.items()}
     client.log_batch(
         run.run_id,
         metrics=[Metric(key, value, run.start_time, 0) for key, value in measured.items()],
         params=[Param(key, str(value)) for key, value in params.items()],
     )
-    with tempfile.TemporaryDirectory() as scratch:
-        packed = Path(scratch) / "model"
-        _pack(model_directory, packed, example)
-        (packed / "model_card.md").write_text(text)
-        client.log_artifacts(run.run_id, str(packed), "model")
+    client.log_artifacts(run.run_id, str(packed), "model")
     client.log_artifacts(run.run_id, str(plots), "plots")
     client.set_terminated(run.run_id)
     if not client.search_registered_models(f"name = '{name}'"):
@@ -144,6 +148,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m components.register", description=__doc__)
     parser.add_argument("--model", required=True, type=Path, help="directory from select")
     parser.add_argument("--metrics", required=True, type=Path, help="JSON file from evaluate")
+    parser.add_argument("--findings", required=True, type=Path, help="JSON file from evaluate")
     parser.add_argument("--plots", required=True, type=Path, help="directory from evaluate")
     parser.add_argument("--test", required=True, type=Path, help="Parquet file from prepare")
     parser.add_argument("--name", default="sentiment", help="default: %(default)s")
@@ -156,8 +161,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def work() -> None:
-        metrics, test = read_json(args.metrics), reviews.read_labelled(args.test)
-        registered, text = register(args.model, metrics, args.plots, test, args.name)
+        metrics, findings = read_json(args.metrics), read_json(args.findings)
+        test = reviews.read_labelled(args.test)
+        registered, text = register(args.model, metrics, findings, args.plots, test, args.name)
         write_json(args.registered, registered)
         with replacing(args.card) as partial:
             partial.write_text(text)

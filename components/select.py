@@ -19,7 +19,7 @@ def select(candidates: Sequence[Path], output: Path) -> list[dict[str, Any]]:
     """Copy the best candidate to ``output`` and return all, the best first.
 
     ``candidates`` are directories that train wrote. The best has the least log loss, which sees
-    differences that accuracy rounds away; of equals, the stronger penalty.
+    differences that accuracy rounds away; of equals, the lower power.
     """
     found = [path.parent for directory in candidates for path in directory.glob(f"*/{FACTS_FILE}")]
     if not found:
@@ -30,7 +30,7 @@ def select(candidates: Sequence[Path], output: Path) -> list[dict[str, Any]]:
 
     def rank(directory: Path) -> tuple[float, float]:
         each = facts[directory]
-        return each["valid"]["log_loss"], each["parameters"]["C"]
+        return each["valid"]["log_loss"], each["parameters"]["idf_power"]
 
     ranked = sorted(found, key=rank)
     keys = ("parameters", "valid", "model_digest")

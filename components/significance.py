@@ -1,6 +1,8 @@
 """The statistics of promotion: two classifiers on the same reviews, or one against the obvious."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +17,14 @@ class Limits:
     """What a challenger must show.
 
     ``margin`` is the loss of accuracy that nobody would mind; ``alpha`` the level of the test
-    for a loss; ``min_accuracy`` a floor for the lower end of the interval of its accuracy.
+    for a loss; ``min_accuracy`` a floor for the lower end of the interval of its accuracy;
+    ``capability_margin`` the share of the cases of a capability that it may lose.
     """
 
     margin: float = 0.01
     alpha: float = 0.05
     min_accuracy: float = 0.0
+    capability_margin: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,12 @@ class Verdict:
     passed: bool
     why: str
     figures: dict[str, float]
+
+    def __and__(self, other: "Verdict") -> "Verdict":
+        """Return the verdict that passes if both do, with the reasons for what it says."""
+        passed = self.passed and other.passed
+        said = [each.why for each in (self, other) if each.passed is passed]
+        return Verdict(passed, "; ".join(said), self.figures | other.figures)
 
 
 def first(labels: NDArray[np.int8], challenger: NDArray[np.bool_], limits: Limits) -> Verdict:
@@ -89,3 +99,21 @@ def paired(champion: NDArray[np.bool_], challenger: NDArray[np.bool_], limits: L
     if unsure:
         return Verdict(False, f"may be worse: {measured}, margin {limits.margin}", figures)
     return Verdict(True, f"not worse: {measured}", figures)
+
+
+def capabilities(
+    champion: Sequence[dict[str, Any]], challenger: Sequence[dict[str, Any]], limits: Limits
+) -> Verdict:
+    """Judge a challenger by the behaviour that users know from the champion.
+
+    Both are results of :func:`sentiment.behaviour.run`.
+    """
+    before = {result["capability"]: result["passed"] / result["cases"] for result in champion}
+    figures, lost = {}, []
+    for result in challenger:
+        name = result["capability"]
+        figures[f"{name}_passed"] = rate = result["passed"] / result["cases"]
+        if rate < before.get(name, 0) - limits.capability_margin:
+            lost.append(f"{name} {rate:.0%} of cases against {before[name]:.0%}")
+    why = f"loses {', '.join(lost)}" if lost else "loses no capability"
+    return Verdict(not lost, why, figures)

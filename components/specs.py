@@ -102,7 +102,9 @@ def train(
     max_n: int,
     min_df: int,
     alpha: float,
-    C: float,
+    max_iterations: int,
+    ratio_power: float,
+    idf_power: float,
     train: Input[Dataset],
     valid: Input[Dataset],
     candidates: Output[Model],
@@ -115,7 +117,9 @@ def train(
         max_n=max_n,
         min_df=min_df,
         alpha=alpha,
-        C=C,
+        max_iterations=max_iterations,
+        ratio_power=ratio_power,
+        idf_power=idf_power,
         candidates=candidates.path,
     )
 
@@ -134,6 +138,7 @@ def evaluate(
     test: Input[Dataset],
     predictions: Output[Dataset],
     plots: Output[Artifact],
+    findings: Output[Artifact],
     metrics: Output[Artifact],
     scores: Output[Metrics],
     curves: Output[ClassificationMetrics],
@@ -145,6 +150,7 @@ def evaluate(
         test=test.path,
         predictions=predictions.path,
         plots=plots.path,
+        findings=findings.path,
         metrics=metrics.path,
     )
 
@@ -154,6 +160,7 @@ def register(
     name: str,
     model: Input[Model],
     metrics: Input[Artifact],
+    findings: Input[Artifact],
     plots: Input[Artifact],
     test: Input[Dataset],
     registered: Output[Artifact],
@@ -164,6 +171,7 @@ def register(
         "register",
         model=model.path,
         metrics=metrics.path,
+        findings=findings.path,
         plots=plots.path,
         test=test.path,
         name=name,
@@ -177,6 +185,7 @@ def gate(
     margin: float,
     alpha: float,
     min_accuracy: float,
+    capability_margin: float,
     registered: Input[Artifact],
     test: Input[Dataset],
     verdict: Output[Artifact],
@@ -191,6 +200,7 @@ def gate(
         margin=margin,
         alpha=alpha,
         min_accuracy=min_accuracy,
+        capability_margin=capability_margin,
         verdict=verdict.path,
     )
 

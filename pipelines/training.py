@@ -37,11 +37,14 @@ def training(
     max_n: int = PARAMETERS["train"]["max_n"],
     min_df: int = PARAMETERS["train"]["min_df"],
     alpha: float = PARAMETERS["train"]["alpha"],
-    C: list[float] = PARAMETERS["train"]["candidates"]["C"],
+    max_iterations: int = PARAMETERS["train"]["max_iterations"],
+    ratio_power: float = PARAMETERS["train"]["ratio_power"],
+    idf_power: list[float] = PARAMETERS["train"]["candidates"]["idf-power"],
     name: str = PARAMETERS["register"]["name"],
     margin: float = PARAMETERS["gate"]["margin"],
     gate_alpha: float = PARAMETERS["gate"]["alpha"],
     min_accuracy: float = PARAMETERS["gate"]["min_accuracy"],
+    capability_margin: float = PARAMETERS["gate"]["capability_margin"],
 ) -> None:
     """Train, judge and promote.
 
@@ -61,11 +64,14 @@ def training(
         max_n: Longest n-gram.
         min_df: Fewest reviews that an n-gram must be in.
         alpha: Smoothing of the n-gram counts.
-        C: Inverse L2 penalties, one candidate each.
+        max_iterations: Most iterations of the fit; the validation reviews say when to stop.
+        ratio_power: Power of the log-count ratio in an n-gram's weight, a multiple of one half.
+        idf_power: Powers of the inverse document frequency, likewise; one candidate each.
         name: Registered model.
         margin: Loss of accuracy that nobody would mind.
         gate_alpha: Level of the test for a loss.
         min_accuracy: Floor for the first champion.
+        capability_margin: Share of the cases of a capability that may be lost.
     """
     ingest = specs.ingest(source=source, text_column=text_column, label_column=label_column)
     sized(ingest, "ingest reviews")
@@ -87,14 +93,16 @@ def training(
     )
     sized(prepare.after(validate), "split reviews")
     test = prepare.outputs["test"]
-    with dsl.ParallelFor(C) as value:
+    with dsl.ParallelFor(idf_power) as value:
         train = specs.train(
             train=prepare.outputs["train"],
             valid=prepare.outputs["valid"],
             max_n=max_n,
             min_df=min_df,
             alpha=alpha,
-            C=value,
+            max_iterations=max_iterations,
+            ratio_power=ratio_power,
+            idf_power=value,
         )
         # neither it nor the loop is renamed: a server finds what a loop made by these names
         # (kubeflow/pipelines#13239)
@@ -108,6 +116,7 @@ def training(
         name=name,
         model=model,
         metrics=evaluate.outputs["metrics"],
+        findings=evaluate.outputs["findings"],
         plots=evaluate.outputs["plots"],
         test=test,
     )
@@ -119,6 +128,7 @@ def training(
         margin=margin,
         alpha=gate_alpha,
         min_accuracy=min_accuracy,
+        capability_margin=capability_margin,
     )
     sized(gate, "judge the challenger")
     outward(gate)

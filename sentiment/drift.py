@@ -20,7 +20,7 @@ def describe(model: Pipeline, texts: Sequence[str]) -> Statistics:
     ``score`` is the probability of *positive*, ``length`` the number of tokens, ``unknown`` the
     share of them that the model has no column for (0 for a text of no tokens).
     """
-    vocabulary = model["ngrams"].vocabulary()
+    vocabulary = model["ngrams"].index()
     lengths, unknown = [], []
     for text in texts:
         tokens = tokenize(text)

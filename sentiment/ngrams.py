@@ -1,152 +1,191 @@
-"""Word n-grams as integer keys: the text side of the model.
+"""Word n-grams as integer keys: count texts apart, merge the counts, look n-grams up.
 
-A token is a small integer, a bigram is ``first * V + second`` and a trigram is
-``bigram * V + third``, where ``V`` is the number of tokens and ``bigram`` the rank of the bigram
-among those kept. No string is built for an n-gram, and a lookup is a binary search in a sorted
-array. Dropping rare bigrams before counting trigrams loses nothing: a trigram is never in more
-documents than the bigram it starts with (the Apriori property, Agrawal and Srikant 1994).
+A token is its place among the sorted tokens, from 1 on, in 21 bits; an n-gram of up to three
+tokens is one 64-bit integer with the first token in its highest bits. No string is built for an
+n-gram, a lookup is a binary search in one sorted array, and n-grams sort as their texts do. So
+shards of the texts can be counted apart, each with tokens of its own: translated to the tokens
+of all, their keys are still in order.
 """
 
-from collections.abc import Iterable
-from itertools import repeat
-from typing import Any, Self
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from scipy.sparse import csc_array, csr_array
 
 from sentiment.tokens import tokenize
 
 Ints = NDArray[np.int64]
+MAX_N = 3
+MAX_COUNT = 255  # of an n-gram in a text, so that a count is one byte
+_BITS = 21
+_MASK = (1 << _BITS) - 1
 _UNKNOWN = -1
+_RANGE_KEYS = 4_000_000  # merged at a time
 
 
-class NgramVectorizer(TransformerMixin, BaseEstimator):
-    """Binary presence of the word n-grams that occur in at least ``min_df`` documents.
+class Counts(NamedTuple):
+    """The n-grams of some texts.
 
-    Columns are the kept tokens in code-point order, then the kept bigrams in key order, then the
-    trigrams. Fitted attributes are plain arrays, so that a model file needs no pickle:
-    ``tokens_`` (the tokens, UTF-8, one a line, as bytes) and ``keys_`` (for n = 2, 3, … the
-    sorted keys of the n-grams kept).
+    ``tokens`` are sorted; ``keys`` are sorted n-grams of them; ``matrix``, of shape (texts, keys),
+    says how often each occurs in each text, and ``frequencies`` in how many texts.
     """
 
-    def __init__(self, max_n: int = 3, min_df: int = 2) -> None:
-        self.max_n = max_n
-        self.min_df = min_df
-
-    def fit(self, texts: Iterable[str], y: Any = None) -> Self:
-        self._fit(texts)
-        return self
-
-    def fit_transform(self, texts: Iterable[str], y: Any = None) -> csr_array:
-        """One pass over the texts where ``fit(texts).transform(texts)`` needs two."""
-        return self._matrix(*self._fit(texts))
-
-    def transform(self, texts: Iterable[str]) -> csr_array:
-        """Return a matrix of shape (texts, n-grams) with a 1.0 for each n-gram present."""
-        check_is_fitted(self)
-        vocabulary = self.vocabulary()
-        ids: list[int] = []
-        lengths: list[int] = []
-        for text in texts:
-            tokens = tokenize(text)
-            ids.extend(map(vocabulary.get, tokens, repeat(_UNKNOWN)))
-            lengths.append(len(tokens))
-        unigrams = np.array(ids, np.int64)
-        documents = np.repeat(np.arange(len(lengths)), lengths)
-        columns = [unigrams]
-        for keys in self.keys_:
-            columns.append(_rank(_join(columns, documents, len(vocabulary)), keys))
-        return self._matrix(columns, documents, len(lengths))
-
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Return the n-grams as strings, tokens joined by a space, in column order."""
-        check_is_fitted(self)
-        tokens = np.array(list(self.vocabulary()), object)
-        names = [tokens]
-        for keys in self.keys_:
-            names.append(names[-1][keys // len(tokens)] + " " + tokens[keys % len(tokens)])
-        return np.concatenate(names)
-
-    def _fit(self, texts: Iterable[str]) -> tuple[list[Ints], Ints, int]:
-        seen: dict[str, int] = {}
-        ids: list[int] = []
-        lengths: list[int] = []
-        for text in texts:
-            tokens = tokenize(text)
-            ids.extend([seen.setdefault(token, len(seen)) for token in tokens])
-            lengths.append(len(tokens))
-        documents = np.repeat(np.arange(len(lengths)), lengths)
-        order = np.array(sorted(seen, key=seen.__getitem__), object)
-        first_seen = np.array(ids, np.int64)
-        kept = _frequent(first_seen, documents, self.min_df)
-        if not len(kept):
-            raise ValueError(f"no token occurs in {self.min_df} texts or more: nothing to learn")
-        vocabulary = sorted(order[kept])
-        rank = np.full(len(seen), _UNKNOWN, np.int64)
-        rank[[seen[token] for token in vocabulary]] = np.arange(len(vocabulary))
-        columns = [rank[first_seen]]
-        self.keys_: list[Ints] = []
-        for _ in range(1, self.max_n):
-            joined = _join(columns, documents, len(vocabulary))
-            self.keys_.append(_frequent(joined, documents, self.min_df))
-            columns.append(_rank(joined, self.keys_[-1]))
-        self.tokens_ = np.frombuffer("\n".join(vocabulary).encode(), np.uint8)
-        self._index = {token: i for i, token in enumerate(vocabulary)}
-        return columns, documents, len(lengths)
-
-    def vocabulary(self) -> dict[str, int]:
-        """Return the kept tokens with their columns."""
-        if not hasattr(self, "_index"):
-            tokens = self.tokens_.tobytes().decode().split("\n")
-            self._index = {token: i for i, token in enumerate(tokens)}
-        return self._index
-
-    def _matrix(self, columns: list[Ints], documents: Ints, rows: int) -> csr_array:
-        widths = [len(self.vocabulary()), *map(len, self.keys_)]
-        offsets = np.cumsum([0, *widths])
-        width = int(offsets[-1])
-        cells = np.concatenate(
-            [
-                documents[column >= 0] * width + column[column >= 0] + offset
-                for column, offset in zip(columns, offsets, strict=False)
-            ]
-        )
-        cells = np.unique(cells)
-        starts = np.searchsorted(cells, np.arange(rows + 1) * width).astype(np.int32)
-        indices = (cells % width).astype(np.int32)  # liblinear takes no 64-bit indices
-        return csr_array((np.ones(len(cells)), indices, starts), shape=(rows, width))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in super().__getstate__().items() if k != "_index"}
+    tokens: Sequence[str]
+    keys: Ints
+    frequencies: NDArray[np.int32]
+    matrix: csr_array
 
 
-def _join(columns: list[Ints], documents: Ints, base: int) -> Ints:
-    """Extend the n-gram that starts at each position by one token; -1 where there is none."""
-    unigrams, prefix = columns[0], columns[-1]
-    n = len(columns)
-    joined = np.full(len(unigrams), _UNKNOWN, np.int64)
-    whole = (prefix[:-n] >= 0) & (unigrams[n:] >= 0) & (documents[:-n] == documents[n:])
-    joined[:-n][whole] = prefix[:-n][whole] * base + unigrams[n:][whole]
-    return joined
-
-
-def _rank(keys: Ints, kept: Ints) -> Ints:
-    """Return the position of each key in ``kept`` (sorted), -1 where it is not there."""
-    if not len(kept):
-        return np.full(len(keys), _UNKNOWN, np.int64)
-    rank = np.searchsorted(kept, keys)
-    rank[rank == len(kept)] = 0
-    return np.where(kept[rank] == keys, rank, _UNKNOWN)
-
-
-def _frequent(keys: Ints, documents: Ints, min_df: int) -> Ints:
-    """Return the sorted keys (>= 0) that occur in at least ``min_df`` documents."""
-    order = np.argsort(keys, kind="stable")  # documents ascend, so pairs come out sorted
+def count(texts: Iterable[str], max_n: int) -> Counts:
+    """Count the n-grams of one to ``max_n`` tokens in each text, in one pass."""
+    seen: dict[str, int] = {}
+    ids: list[int] = []
+    lengths: list[int] = []
+    for text in texts:
+        found = tokenize(text)
+        ids.extend([seen.setdefault(token, len(seen)) for token in found])
+        lengths.append(len(found))
+    if len(seen) > _MASK:
+        raise ValueError(f"{len(seen)} distinct tokens in one shard; make the shards smaller")
+    tokens = sorted(seen)
+    place = np.empty(len(seen), np.int64)
+    place[[seen[token] for token in tokens]] = np.arange(1, len(tokens) + 1)
+    rows = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    keys, documents = join(place[np.array(ids, np.int64)], rows, max_n)
+    order = np.argsort(keys, kind="stable")  # documents ascend within a key
     keys, documents = keys[order], documents[order]
     new_key = np.diff(keys, prepend=_UNKNOWN) != 0
-    new_pair = new_key | (np.diff(documents, prepend=_UNKNOWN) != 0)
-    kept, counts = np.unique(keys[new_pair & (keys >= 0)], return_counts=True)
-    return kept[counts >= min_df]
+    cells = np.flatnonzero(new_key | (np.diff(documents, prepend=_UNKNOWN) != 0))
+    counts = np.minimum(np.diff(cells, append=len(keys)), MAX_COUNT).astype(np.uint8)
+    starts = np.append(np.flatnonzero(new_key[cells]), len(cells)).astype(np.int32)
+    shape = (len(lengths), len(starts) - 1)
+    matrix = csc_array((counts, documents[cells], starts), shape=shape).tocsr()
+    return Counts(tokens, keys[new_key], np.diff(starts), matrix)
+
+
+def join(ids: Ints, rows: NDArray[np.int32], max_n: int) -> tuple[Ints, NDArray[np.int32]]:
+    """Return the key of each n-gram of tokens ``ids`` and its row; none spans two rows."""
+    whole = ids << 2 * _BITS
+    keys, found_in = [whole], [rows]
+    for n in range(1, max_n):
+        whole = whole[:-1] | ids[n:] << (2 - n) * _BITS
+        inside = rows[n:] == rows[:-n]
+        keys.append(whole[inside])
+        found_in.append(rows[n:][inside])
+    return np.concatenate(keys), np.concatenate(found_in)
+
+
+def known(ids: Ints, max_n: int) -> Ints:
+    """Return the keys of the n-grams of one text that hold no token of number 0."""
+    rows = np.cumsum(ids == 0, dtype=np.int32)  # what an unknown token parts is in two rows
+    inside = ids > 0
+    return join(ids[inside], rows[inside], max_n)[0]
+
+
+def merge(shards: Sequence[Counts], min_df: int, max_features: int) -> tuple[list[str], Ints]:
+    """Return the tokens and the keys of the n-grams that occur in at least ``min_df`` texts.
+
+    Of more than ``max_features`` the most frequent stay. Merges a range of the keys at a time, so
+    that memory grows with what is kept and not with what was counted.
+
+    Raises:
+        ValueError: nothing is frequent enough.
+    """
+    known = _frequent_tokens(shards, min_df)
+    if not known:
+        raise ValueError(f"no token occurs in {min_df} texts or more: nothing to learn")
+    tokens = sorted(known)
+    index = numbers(tokens)
+    kept = [
+        _merge_range(shards, index, start, end, min_df) for start, end in _ranges(shards, known)
+    ]
+    keys = np.concatenate([keys for keys, _ in kept])
+    frequencies = np.concatenate([frequencies for _, frequencies in kept])
+    if len(keys) > max_features:
+        keys = np.sort(keys[np.argsort(-frequencies, kind="stable")[:max_features]])
+    return tokens, keys
+
+
+def numbers(tokens: Iterable[str]) -> dict[str, int]:
+    """Return the number that stands for each token in a key."""
+    return {token: number for number, token in enumerate(tokens, 1)}
+
+
+def columns(counts: Counts, index: dict[str, int], keys: Ints) -> csr_array:
+    """Return the counts of the n-grams ``keys`` alone, shape (texts, keys)."""
+    places = rank(_translate(counts.keys, _places(counts.tokens, index)), keys)
+    column = places[counts.matrix.indices]
+    known = column >= 0
+    starts = np.append(0, np.cumsum(known))[counts.matrix.indptr].astype(np.int32)
+    indices = column[known].astype(np.int32)
+    shape = (counts.matrix.shape[0], len(keys))
+    return csr_array((counts.matrix.data[known], indices, starts), shape=shape)
+
+
+def rank(keys: Ints, kept: Ints) -> Ints:
+    """Return the position of each key in ``kept`` (sorted, not empty), -1 where it is not there."""
+    found = np.searchsorted(kept, keys)
+    found[found == len(kept)] = 0
+    return np.where(kept[found] == keys, found, _UNKNOWN)
+
+
+def parts(keys: Ints) -> list[Ints]:
+    """Return the numbers of the first, second and third tokens, 0 where an n-gram is shorter."""
+    return [keys >> place * _BITS & _MASK for place in (2, 1, 0)]
+
+
+def _frequent_tokens(shards: Sequence[Counts], min_df: int) -> dict[str, int]:
+    """Return in how many texts each token is, if in ``min_df``; no more than a key can name."""
+    found: dict[str, int] = {}
+    for shard in shards:
+        single = shard.keys & ((1 << 2 * _BITS) - 1) == 0
+        for token, frequency in zip(shard.tokens, shard.frequencies[single].tolist(), strict=True):
+            found[token] = found.get(token, 0) + frequency
+    frequent = {token: frequency for token, frequency in found.items() if frequency >= min_df}
+    if len(frequent) > _MASK:
+        ordered = sorted(frequent, key=lambda token: (-frequent[token], token))
+        frequent = {token: frequent[token] for token in ordered[:_MASK]}
+    return frequent
+
+
+def _ranges(shards: Sequence[Counts], known: dict[str, int]) -> Iterator[tuple[str, str | None]]:
+    """Cut the tokens into ranges in which about as many n-grams start."""
+    pieces = 1 + sum(len(shard.keys) for shard in shards) // _RANGE_KEYS
+    tokens = sorted(known)
+    reached = np.cumsum([known[token] for token in tokens])
+    cuts = np.searchsorted(reached, reached[-1] * np.arange(1, pieces) / pieces, side="right")
+    bounds = ["", *dict.fromkeys(tokens[cut] for cut in cuts)]
+    yield from zip(bounds, [*bounds[1:], None], strict=True)
+
+
+def _merge_range(
+    shards: Sequence[Counts], index: dict[str, int], start: str, end: str | None, min_df: int
+) -> tuple[Ints, Ints]:
+    """Return keys and document frequencies of the n-grams whose first token is in [start, end)."""
+    keys, frequencies = [], []
+    for shard in shards:
+        low = bisect_left(shard.tokens, start)
+        high = len(shard.tokens) if end is None else bisect_left(shard.tokens, end)
+        first, last = np.searchsorted(shard.keys, [low + 1 << 2 * _BITS, high + 1 << 2 * _BITS])
+        translated = _translate(shard.keys[first:last], _places(shard.tokens, index))
+        known = translated >= 0
+        keys.append(translated[known])
+        frequencies.append(shard.frequencies[first:last][known])
+    merged, inverse = np.unique(np.concatenate(keys), return_inverse=True)
+    totals = np.bincount(inverse, np.concatenate(frequencies), len(merged)).astype(np.int64)
+    return merged[totals >= min_df], totals[totals >= min_df]
+
+
+def _places(tokens: Sequence[str], index: dict[str, int]) -> Ints:
+    """Return for each token of a shard, after none, its number in ``index``, -1 if not there."""
+    return np.array([0, *(index.get(token, _UNKNOWN) for token in tokens)], np.int64)
+
+
+def _translate(keys: Ints, places: Ints) -> Ints:
+    """Return the keys with each token replaced by its place, -1 where a token has none."""
+    first, second, third = (places[part] for part in parts(keys))
+    known = (first >= 0) & (second >= 0) & (third >= 0)
+    return np.where(known, first << 2 * _BITS | second << _BITS | third, _UNKNOWN)

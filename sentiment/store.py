@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from skops.io.exceptions import UntrustedTypesFoundException
 
 MODEL_FILE = "model.skops"
-TRUSTED_TYPES = ["sentiment.ngrams.NgramVectorizer", "sentiment.weighting.LogCountRatio"]
+TRUSTED_TYPES = ["sentiment.vectorizer.NgramVectorizer", "sentiment.model.NgramClassifier"]
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip archive can hold
 
 

@@ -1,38 +1,61 @@
-"""Naive Bayes log-count ratios as feature weights.
+"""How much a column may say: naive Bayes log-count ratio times inverse document frequency.
 
-Source: Wang and Manning 2012, "Baselines and Bigrams: Simple, Good Sentiment and Topic
-Classification".
+The ratio is that of Wang and Manning 2012, "Baselines and Bigrams: Simple, Good Sentiment and
+Topic Classification". Its sign is left to the regression, and powers balance the two factors.
 """
 
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.sparse import csr_array
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from numpy.typing import NDArray
+
+from sentiment.exact import Floats, ln, power
+from sentiment.rows import Shard, over
+
+# The weight of an n-gram by its count in a text, 1 + ln(count): sublinear term frequency.
+TERM_FREQUENCY = np.append(0.0, 1.0 + ln(np.arange(1, 256)))
 
 
-class LogCountRatio(TransformerMixin, BaseEstimator):
-    """Multiply each column by ``log((p / |p|) / (q / |q|))``.
+class Frequencies(NamedTuple):
+    """In how many of ``rows`` texts, and of those with label 1, each column occurs."""
 
-    ``p`` and ``q`` are the column sums over the positive (``y == 1``) and the negative rows, each
-    plus ``alpha``.
+    rows: int
+    texts: NDArray[np.int64]
+    positive: NDArray[np.int64]
+
+
+def frequencies(shards: Sequence[Shard], width: int) -> Frequencies:
+    """Count over all shards; ``width`` is the number of columns."""
+    rows, texts, positive = 0, np.zeros(width, np.int64), np.zeros(width, np.int64)
+    for length, all_texts, of_positive in over(_frequencies, shards):
+        rows += length
+        texts += all_texts
+        positive += of_positive
+    return Frequencies(rows, texts, positive)
+
+
+def _frequencies(shard: Shard) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+    matrix, labels = shard()
+    is_positive = np.repeat(labels == 1, np.diff(matrix.indptr))
+    width = matrix.shape[1]
+    return (
+        len(labels),
+        np.bincount(matrix.indices, minlength=width),
+        np.bincount(matrix.indices[is_positive], minlength=width),
+    )
+
+
+def scale(
+    counted: Frequencies, min_df: int, alpha: float, ratio_power: float, idf_power: float
+) -> Floats:
+    """Return the factor of each column, 0 for one that fewer than ``min_df`` texts have.
+
+    ``alpha`` is added to each count of the ratio; the powers are multiples of one half.
     """
-
-    def __init__(self, alpha: float = 1.0) -> None:
-        self.alpha = alpha
-
-    def fit(self, X: csr_array, y: ArrayLike) -> Self:
-        positive = np.asarray(y) == 1
-        p = self.alpha + X[positive].sum(axis=0)
-        q = self.alpha + X[~positive].sum(axis=0)
-        self.ratio_ = np.log(p / p.sum()) - np.log(q / q.sum())
-        return self
-
-    def transform(self, X: csr_array) -> csr_array:
-        check_is_fitted(self)
-        return csr_array((X.data * self.ratio_[X.indices], X.indices, X.indptr), shape=X.shape)
-
-    def get_feature_names_out(self, input_features: Any = None) -> Any:
-        return input_features
+    p = counted.positive + alpha
+    q = counted.texts - counted.positive + alpha
+    ratio = (ln(p) - ln(p.sum())) - (ln(q) - ln(q.sum()))
+    idf = ln(1 + counted.rows) - ln(1 + counted.texts)
+    factors = power(np.abs(ratio), ratio_power) * power(idf, idf_power)
+    return np.where(counted.texts >= min_df, factors, 0.0)

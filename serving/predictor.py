@@ -8,7 +8,6 @@ import orjson
 from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput
 
-import sentiment.model
 from sentiment.model import LABELS
 from serving import metrics, source
 
@@ -31,7 +30,8 @@ class SentimentPredictor(Model):
     def load(self) -> bool:
         """Load and warm the model; ready only then, so that no caller pays for the first time."""
         self._loaded = source.load(self._uri, self._version)
-        sentiment.model.probabilities(self._loaded.pipeline, _WARM_UP)
+        self._loaded.scorer.probabilities(_WARM_UP)
+        self._loaded.scorer.probabilities(_WARM_UP[:1])
         self.ready = True
         return self.ready
 
@@ -70,8 +70,7 @@ class SentimentPredictor(Model):
         """
         loaded = self._loaded  # one version for the whole request
         texts = _v2_texts(payload) if isinstance(payload, InferRequest) else _v1_texts(payload)
-        scores = await asyncio.to_thread(sentiment.model.probabilities, loaded.pipeline, texts)
-        probabilities = [float(score) for score in scores]
+        probabilities = await asyncio.to_thread(loaded.scorer.probabilities, texts)
         labels = [LABELS[probability > 0.5] for probability in probabilities]
         metrics.count_predictions(labels)
         if response_headers is not None:

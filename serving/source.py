@@ -6,9 +6,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from sklearn.pipeline import Pipeline
-
 import sentiment.store
+from sentiment.scorer import Scorer
 
 _REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
@@ -19,7 +18,7 @@ class SourceError(Exception):
 
 @dataclass(frozen=True)
 class LoadedModel:
-    pipeline: Pipeline
+    scorer: Scorer
     version: str
 
 
@@ -45,7 +44,7 @@ def load(uri: str, version: str | None = None) -> LoadedModel:
 
 
 def _from_folder(folder: Path, version: str) -> LoadedModel:
-    return LoadedModel(sentiment.store.load(folder), version)
+    return LoadedModel(Scorer(sentiment.store.load(folder)), version)
 
 
 def _from_registry(uri: str) -> LoadedModel:

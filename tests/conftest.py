@@ -19,8 +19,8 @@ from components import evaluate, ingest, plots, prepare, reviews, select, train
 from components.files import write_json
 
 REPO = Path(__file__).parent.parent
-PARAMETERS = {"max_n": 2, "min_df": 2, "alpha": 1.0}
-PENALTIES = [0.2, 0.4]
+PARAMETERS = {"max_n": 2, "min_df": 2, "alpha": 1.0, "ratio_power": 0.5}
+POWERS = [1.0, 1.5]
 
 
 def free_port() -> int:
@@ -123,18 +123,19 @@ class Trained:
     candidates: Path
     model: Path
     metrics: Path
+    findings: Path
     plots: Path
 
     def registration(self) -> list[object]:
         """Return the arguments of register."""
         return [
-            *("--model", self.model, "--metrics", self.metrics),
+            *("--model", self.model, "--metrics", self.metrics, "--findings", self.findings),
             *("--plots", self.plots, "--test", self.test, "--card", "card.md"),
         ]
 
 
 def run_stages(
-    table: pd.DataFrame, directory: Path, C: Sequence[float] = PENALTIES, **parameters: float
+    table: pd.DataFrame, directory: Path, powers: Sequence[float] = POWERS, **parameters: float
 ) -> Trained:
     paths = Trained(
         directory,
@@ -142,16 +143,18 @@ def run_stages(
         directory / "candidates",
         directory / "model",
         directory / "metrics.json",
+        directory / "findings.json",
         directory / "plots",
     )
     reviews.write(paths.reviews, table)
     splits = prepare.prepare(table, valid_fraction=0.1, test_fraction=0.2)
     for name, split in splits.items():
         reviews.write(getattr(paths, name), split)
-    train.train(splits["train"], splits["valid"], C, PARAMETERS | parameters, paths.candidates)
+    train.train(splits["train"], splits["valid"], powers, PARAMETERS | parameters, paths.candidates)
     select.select([paths.candidates], paths.model)
-    values, p = evaluate.evaluate(paths.model, splits["test"])
+    values, findings, p = evaluate.evaluate(paths.model, splits["test"])
     write_json(paths.metrics, values)
+    write_json(paths.findings, findings)
     paths.plots.mkdir()
     plots.write(splits["test"]["label"].to_numpy(), p, paths.plots)
     return paths
@@ -164,11 +167,12 @@ def trained(imdb: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Tra
 
 @pytest.fixture(scope="session")
 def trained_worse(imdb: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """The same reviews, learned with so strong a penalty and so few n-grams that it shows."""
+    """The same reviews, learned with so few n-grams, of such weights, that it shows."""
     return run_stages(
         imdb.iloc[::8][:3000],
         tmp_path_factory.mktemp("worse"),
         max_n=1,
         min_df=150,
-        C=[0.01],
+        powers=[0.0],
+        ratio_power=0.0,
     )

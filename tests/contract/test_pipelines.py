@@ -108,10 +108,10 @@ def test_every_command_line_parses_and_gives_the_same_parameters(stage: str):
     for command in (dvc[3:], kubeflow[5:]):
         assert not any("{" in part for part in command), command
         values = vars(parser_of(stage).parse_args(command))
-        paths = {k for k, v in values.items() if isinstance(v, Path | list) and k != "C"}
+        paths = {k for k, v in values.items() if isinstance(v, Path | list) and k != "idf_power"}
         parsed.append({k: v for k, v in values.items() if k not in paths})
     for command in parsed:
-        command.pop("C", None)  # all of them in one process there, one a task here
+        command.pop("idf_power", None)  # all of them in one process there, one a task here
     assert parsed[0] == parsed[1]
 
 
@@ -122,12 +122,14 @@ def test_the_monitor_command_line_parses():
 
 def test_the_candidates_are_the_same_in_both():
     assert (
-        TRAINING["root"]["inputDefinitions"]["parameters"]["C"]["defaultValue"]
-        == (PARAMS["train"]["candidates"]["C"])
+        TRAINING["root"]["inputDefinitions"]["parameters"]["idf_power"]["defaultValue"]
+        == (PARAMS["train"]["candidates"]["idf-power"])
     )
     (loop,) = [t for d in dags(TRAINING) for t in d["tasks"].values() if "parameterIterator" in t]
-    assert loop["parameterIterator"]["items"]["inputParameter"] == "pipelinechannel--C"
-    assert " ".join(map(str, PARAMS["train"]["candidates"]["C"])) in " ".join(dvc_command("train"))
+    assert loop["parameterIterator"]["items"]["inputParameter"] == "pipelinechannel--idf_power"
+    assert " ".join(map(str, PARAMS["train"]["candidates"]["idf-power"])) in " ".join(
+        dvc_command("train")
+    )
 
 
 @pytest.mark.parametrize("stage", [*STAGES, "monitor"])
@@ -273,7 +275,7 @@ def test_images_by_tag_are_found_and_a_digest_takes_their_place():
         ("max_n=2", 2),
         ("margin=0.5", 0.5),
         ("margin=1", 1),
-        ("C=[0.1, 1]", [0.1, 1]),
+        ("idf_power=[0.5, 1]", [0.5, 1]),
     ],
 )
 def test_parameters_are_read_by_their_type(text: str, value: object):
@@ -286,13 +288,13 @@ def test_parameters_are_read_by_their_type(text: str, value: object):
         (
             "training",
             ["max_m=2"],
-            "--param max_m: training has no such parameter; it takes C, alpha",
+            "--param max_m: training has no such parameter; it takes alpha, gate_alpha",
         ),
         ("training", ["max_n"], "--param max_n: say name=value"),
         ("training", ["max_n=2.5"], "--param max_n=2.5: it takes a whole number"),
         ("training", ["max_n=true"], "--param max_n=true: it takes a whole number"),
         ("training", ["margin=small"], "it takes a number"),
-        ("training", ["C=0.4"], "it takes a JSON list"),
+        ("training", ["idf_power=0.5"], "it takes a JSON list"),
         ("monitoring", [], "--param captured=…: monitoring needs it"),
     ],
 )

@@ -29,12 +29,13 @@ def arguments(trained: Trained, out: Path) -> dict[str, list[str]]:
         ],
         "train": [
             *("--train", trained.train, "--valid", trained.valid, "--max-n", "2"),
-            *("--C", "0.2", "0.4", "--candidates", out / "candidates"),
+            *("--idf-power", "1", "1.5", "--candidates", out / "candidates"),
         ],
         "select": ["--candidates", trained.candidates, "--model", out / "model"],
         "evaluate": [
             *("--model", trained.model, "--test", trained.test, "--metrics", out / "metrics.json"),
             *("--predictions", out / "predictions.parquet", "--plots", out / "plots"),
+            *("--findings", out / "findings.json"),
         ],
         "register": [
             *trained.registration()[:-1],

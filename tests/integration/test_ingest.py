@@ -141,7 +141,7 @@ def run_all(stage, *split: str) -> dict[str, str]:
         "select": ["--candidates", "candidates", "--model", "model"],
         "evaluate": [
             *("--model", "model", "--test", "test.parquet", "--metrics", "m.json"),
-            *("--predictions", "p.parquet", "--plots", "plots"),
+            *("--predictions", "p.parquet", "--plots", "plots", "--findings", "f.json"),
         ],
     }.items():
         result = stage(name, *arguments)

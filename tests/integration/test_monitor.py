@@ -17,8 +17,10 @@ OUT = ["--drift", "drift.json", "--report", "report.md"]
 def champion(trained, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
     test = reviews.read(trained.test)
-    metrics = read_json(trained.metrics)
-    registered, _ = register.register(trained.model, metrics, trained.plots, test, "sentiment")
+    metrics, findings = read_json(trained.metrics), read_json(trained.findings)
+    registered, _ = register.register(
+        trained.model, metrics, findings, trained.plots, test, "sentiment"
+    )
     verdict = gate.gate("sentiment", registered["version"], test, Limits(min_accuracy=0.5))
     assert promote.promote(verdict)["outcome"] == "promoted"
 

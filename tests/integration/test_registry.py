@@ -105,7 +105,7 @@ def test_a_version_says_what_it_is_made_of(stage, client, trained, tmp_path):
     assert len(version.tags["git_commit"].removesuffix("-dirty")) in (len("unknown"), 40)
     assert "test reviews" in version.description
     run = client.get_run(version.run_id)
-    assert run.data.params["C"] == str(facts["parameters"]["C"])
+    assert run.data.params["idf_power"] == str(facts["parameters"]["idf_power"])
     assert (tmp_path / "card.md").read_text() == version.description
     assert "Chosen among 2 by log loss" in version.description
     assert run.data.metrics["accuracy"] == json.loads(trained.metrics.read_text())["accuracy"]
@@ -116,7 +116,7 @@ def test_a_version_says_what_it_is_made_of(stage, client, trained, tmp_path):
     names = {path.name for path in folder.rglob("*")}
     assert not [name for name in names if name.endswith((".pkl", ".pickle"))]
     assert {"MLmodel", "model.skops", "requirements.txt", "input_example.json"} <= names
-    assert {"reference.json", "candidates.json", "model_card.md"} <= names
+    assert {"findings.json", "candidates.json", "model_card.md"} <= names
     assert sentiment.store.digest(folder) == version.tags["model_digest"]
     assert "scikit-learn==" in (folder / "requirements.txt").read_text()
 

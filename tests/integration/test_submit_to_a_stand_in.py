@@ -189,7 +189,7 @@ def error_of(capsys) -> str:
 
 def test_twice_the_same_is_one_version_and_two_runs(server):
     for _ in range(2):
-        assert pinned(server, "--param", "max_n=2", "--param", "C=[0.1, 0.3]") == 0
+        assert pinned(server, "--param", "max_n=2", "--param", "idf_power=[0.5, 2]") == 0
     kept = server.kept
     assert [len(kept[name]) for name in ("pipelines", "versions", "experiments", "runs")] == [
         *(1, 1, 1, 2)
@@ -201,7 +201,7 @@ def test_twice_the_same_is_one_version_and_two_runs(server):
         "pipeline_id": pipeline["pipeline_id"],
         "pipeline_version_id": version["pipeline_version_id"],
     }
-    assert run["runtime_config"]["parameters"] == {"max_n": 2, "C": [0.1, 0.3]}
+    assert run["runtime_config"]["parameters"] == {"max_n": 2, "idf_power": [0.5, 2]}
     assert run["experiment_id"] == kept["experiments"][0]["experiment_id"]
     executors = version["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
     assert {each["container"]["image"] for each in executors.values()} == {IMAGE}

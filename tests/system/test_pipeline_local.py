@@ -103,10 +103,12 @@ def test_function_dvc_and_containers_give_the_same(whole, demo, tmp_path):
     ingest.ingest(PARAMETERS["ingest"]["source"], tmp_path / "reviews.parquet")
     splits = prepare.prepare(reviews.read(tmp_path / "reviews.parquet"), **PARAMETERS["prepare"])
     given = dict(PARAMETERS["train"])
-    penalties = given.pop("candidates")["C"]
-    train.train(splits["train"], splits["valid"], penalties, given, tmp_path / "candidates")
+    powers, iterations = given.pop("candidates")["idf-power"], given.pop("max_iterations")
+    train.train(
+        splits["train"], splits["valid"], powers, given, tmp_path / "candidates", iterations
+    )
     select.select([tmp_path / "candidates"], tmp_path / "model")
-    metrics, _ = evaluate.evaluate(tmp_path / "model", splits["test"])
+    metrics, _, _ = evaluate.evaluate(tmp_path / "model", splits["test"])
 
     assert metrics == dvc_metrics
     assert sentiment.store.digest(tmp_path / "model") == dvc_digest
@@ -145,7 +147,7 @@ def small(imdb, tmp_path_factory) -> Path:
 
 def of_small(small: Path) -> list[str]:
     return [
-        *("--param", f"source={small}", "--param", "C=[0.2, 0.4]", "--param", "max_n=2"),
+        *("--param", f"source={small}", "--param", "idf_power=[1, 1.5]", "--param", "max_n=2"),
         *("--param", "min_accuracy=0.5"),
     ]
 

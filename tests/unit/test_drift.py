@@ -5,10 +5,8 @@ import pytest
 
 import sentiment.store
 from components import reviews
-from components.models import REFERENCE_FILE
 from sentiment import drift
 from sentiment.model import probabilities
-from sentiment.tokens import tokenize
 
 
 def values(**statistics: list[float]) -> drift.Statistics:
@@ -58,12 +56,15 @@ def test_what_is_described(trained):
     assert found["score"].tolist() == probabilities(model, texts).tolist()
 
 
-def test_the_reference_of_a_model_is_that_of_its_validation_reviews(trained):
-    reference = json.loads((trained.model / REFERENCE_FILE).read_text())
-    valid = reviews.read(trained.valid)
+def test_the_reference_is_that_of_reviews_the_model_has_not_seen(trained):
+    """A model is surer of reviews that it learned from, and knows more of their words."""
+    reference = json.loads(trained.findings.read_text())["reference"]
     model = sentiment.store.load(trained.model)
-    assert reference == drift.reference(drift.describe(model, valid["text"].tolist()))
-    lengths = [len(tokenize(text)) for text in valid["text"]]
-    edges = reference["length"]["edges"]
-    assert edges == np.quantile(lengths, np.arange(1, 10) / 10).tolist()
-    assert sum(reference["length"]["counts"]) == len(valid)
+    test, learned = (
+        drift.stability(reference, drift.describe(model, reviews.read(path)["text"].tolist()))
+        for path in (trained.test, trained.valid)
+    )
+    assert test == {"score": 0, "length": 0, "unknown": 0}
+    assert learned["score"] > 0.2
+    assert learned["unknown"] > 0.2
+    assert learned["length"] < 0.1

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components import evaluate
+from components import measures
 from components.errors import StageError
 from components.files import replacing, replacing_directory, write_json
 
@@ -19,14 +19,14 @@ def test_expected_calibration_error_is_the_papers():
         inside = (confidence >= low) & (confidence < low + 1 / 15)
         if inside.any():
             expected += inside.mean() * abs(confidence[inside].mean() - correct[inside].mean())
-    assert evaluate.expected_calibration_error(labels, p) == pytest.approx(expected)
+    assert measures.expected_calibration_error(labels, p) == pytest.approx(expected)
 
 
 def test_metrics_of_a_perfect_and_of_a_hopeless_model():
     labels = np.array([0, 1, 0, 1], np.int8)
-    perfect = evaluate.measure(labels, labels.astype(float))
+    perfect = measures.measure(labels, labels.astype(float))
     assert (perfect["accuracy"], perfect["roc_auc"], perfect["log_loss"]) == (1, 1, 0)
-    hopeless = evaluate.measure(labels, 1 - labels.astype(float))
+    hopeless = measures.measure(labels, 1 - labels.astype(float))
     assert (hopeless["accuracy"], hopeless["macro_f1"], hopeless["roc_auc"]) == (0, 0, 0)
 
 
@@ -66,3 +66,33 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StageError, match="value"):
         write_json(tmp_path / "file" / "value.json", 1)
+
+
+def test_abstention_keeps_the_surest_nine_in_ten():
+    p = np.linspace(0.5, 1, 101)[1:]
+    labels = np.ones(100, np.int8)
+    labels[:15] = 0  # the ten least sure are wrong, and five more
+    threshold, accuracy = measures.abstention(labels, p)
+    assert (p >= threshold).sum() == 90
+    assert accuracy == pytest.approx(85 / 90)
+
+
+def test_slices_hold_each_review_once_by_source_and_once_by_length():
+    test = pd.DataFrame({"label": [1, 0, 1, 0], "source": ["a", "a", "b", "b"]})
+    p = np.array([0.9, 0.2, 0.4, 0.1])
+    found = measures.slices(test, p, np.array([0.0, 49, 50, 5000]))
+    assert [(each["slice"], each["rows"], each["accuracy"]) for each in found] == [
+        ("source a", 2, 1.0),
+        ("source b", 2, 0.5),
+        ("0 to 49 tokens", 2, 1.0),
+        ("50 to 149 tokens", 1, 0.0),
+        ("600 tokens or more", 1, 1.0),
+    ]
+
+
+def test_calibration_in_tenths():
+    found = measures.calibration(np.array([0, 1, 1], np.int8), np.array([0.05, 0.95, 1.0]))
+    assert found == [
+        {"rows": 1, "predicted": 0.05, "observed": 0.0},
+        {"rows": 2, "predicted": 0.975, "observed": 1.0},
+    ]

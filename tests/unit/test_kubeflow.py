@@ -72,6 +72,7 @@ def test_metrics_curves_and_confusion(trained, tmp_path):
         },
         *("--model", trained.model, "--test", trained.test, "--metrics", tmp_path / "metrics"),
         *("--plots", tmp_path / "plots", "--predictions", tmp_path / "predictions"),
+        *("--findings", tmp_path / "findings"),
     )
     shown = {
         name: each["artifacts"][0].get("metadata") for name, each in output["artifacts"].items()

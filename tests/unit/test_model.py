@@ -6,32 +6,20 @@ import zipfile
 import numpy as np
 import pytest
 import skops.io
-from scipy.sparse import csr_array
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import sentiment.model
 import sentiment.store
-from sentiment.weighting import LogCountRatio
 from tests.conftest import PARAMETERS, REPO
 
-ALL = PARAMETERS | {"C": 0.4}
 TEXTS = ["good good film", "a bad film", "good fun", "bad and long"]
 LABELS = np.array([1, 0, 1, 0])
 
 
 @pytest.fixture
 def model() -> Pipeline:
-    return sentiment.model.build(**PARAMETERS, C=0.4).fit(TEXTS * 2, np.tile(LABELS, 2))
-
-
-def test_log_count_ratio_is_the_papers():
-    matrix = csr_array(np.array([[1.0, 0, 1], [1, 1, 0], [0, 1, 0]]))
-    weights = LogCountRatio(alpha=0.5).fit(matrix, [1, 1, 0])
-    p, q = np.array([2.5, 1.5, 1.5]), np.array([0.5, 1.5, 0.5])
-    expected = np.log((p / 5.5) / (q / 2.5))
-    np.testing.assert_allclose(weights.ratio_, expected)
-    np.testing.assert_allclose(weights.transform(matrix).toarray(), matrix.toarray() * expected)
+    return sentiment.model.build(**PARAMETERS).fit(TEXTS * 2, np.tile(LABELS, 2))
 
 
 def test_saved_and_loaded_gives_the_same_bits(model, tmp_path):
@@ -48,7 +36,7 @@ def test_the_same_model_is_the_same_bytes_in_another_process(model, tmp_path):
     program = f"""
 import pathlib, tempfile, numpy as np, sentiment.model, sentiment.store
 texts, labels = {TEXTS * 2!r}, np.tile({LABELS.tolist()!r}, 2)
-model = sentiment.model.build(**{ALL!r}).fit(texts, labels)
+model = sentiment.model.build(**{PARAMETERS!r}).fit(texts, labels)
 with tempfile.TemporaryDirectory() as directory:
     print(sentiment.store.save(model, pathlib.Path(directory)))
 """
@@ -66,7 +54,7 @@ with tempfile.TemporaryDirectory() as directory:
 
 def test_the_digest_changes_with_the_model(model, tmp_path):
     first = sentiment.store.save(model, tmp_path)
-    model["classifier"].intercept_[0] = np.nextafter(model["classifier"].intercept_[0], 1)
+    model["classifier"].weights_[0] = np.nextafter(model["classifier"].weights_[0], 1)
     assert sentiment.store.save(model, tmp_path) != first
 
 

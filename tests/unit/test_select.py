@@ -31,15 +31,15 @@ def test_one_directory_each_gives_the_same_as_one_for_all(trained, tmp_path):
             assert (tmp_path / "model" / file.name).read_bytes() == file.read_bytes()
 
 
-def test_of_equals_the_stronger_penalty(trained, tmp_path):
-    for name, penalty in (("a", 9.0), ("b", 0.1)):
+def test_of_equals_the_lower_power(trained, tmp_path):
+    for name, power in (("a", 2.0), ("b", 0.5)):
         shutil.copytree(next(trained.candidates.iterdir()), tmp_path / "c" / name)
         path = tmp_path / "c" / name / "training.json"
         facts = json.loads(path.read_text())
-        facts["parameters"]["C"] = penalty
+        facts["parameters"]["idf_power"] = power
         path.write_text(json.dumps(facts))
     table = select.select([tmp_path / "c"], tmp_path / "model")
-    assert [candidate["parameters"]["C"] for candidate in table] == [0.1, 9.0]
+    assert [candidate["parameters"]["idf_power"] for candidate in table] == [0.5, 2.0]
 
 
 def test_candidates_of_other_reviews_are_refused(trained, trained_worse, tmp_path):

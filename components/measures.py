@@ -1,0 +1,98 @@
+"""What is measured of a model on labelled reviews."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn import metrics
+
+CALIBRATION_BINS = 15
+COVERAGE = 0.9
+LENGTHS = (0, 50, 150, 300, 600)  # tokens; lower ends of the slices
+
+
+def measure(labels: NDArray[np.int8], p: NDArray[np.float64]) -> dict[str, float]:
+    """Return the metrics of probabilities ``p`` of *positive*; a tie at 0.5 counts as negative."""
+    predicted = p > 0.5
+    precision, recall, _, _ = metrics.precision_recall_fscore_support(
+        labels, predicted, average="binary", zero_division=0.0
+    )
+    threshold, accuracy = abstention(labels, p)
+    values = {
+        "rows": len(labels),
+        "accuracy": metrics.accuracy_score(labels, predicted),
+        "macro_f1": metrics.f1_score(labels, predicted, average="macro"),
+        "precision": precision,
+        "recall": recall,
+        "roc_auc": metrics.roc_auc_score(labels, p),
+        "log_loss": metrics.log_loss(labels, p),
+        "expected_calibration_error": expected_calibration_error(labels, p),
+        "abstention_threshold": threshold,
+        "accuracy_at_90_coverage": accuracy,
+    }
+    return {name: round(float(value), 12) for name, value in values.items()}
+
+
+def expected_calibration_error(labels: NDArray[np.int8], p: NDArray[np.float64]) -> float:
+    """Return the mean distance of confidence and accuracy, over 15 bins of equal width.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3.
+    """
+    confidence = np.maximum(p, 1 - p)
+    correct = (p > 0.5) == (labels == 1)
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = np.bincount(bins, confidence - correct, minlength=CALIBRATION_BINS)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def abstention(labels: NDArray[np.int8], p: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the confidence that nine answers in ten reach, and the accuracy of those.
+
+    Source: El-Yaniv and Wiener 2010, "On the Foundations of Noise-free Selective Classification".
+    """
+    confidence = np.maximum(p, 1 - p)
+    threshold = float(np.quantile(confidence, 1 - COVERAGE, method="higher"))
+    answered = confidence >= threshold
+    return threshold, float(((p > 0.5) == (labels == 1))[answered].mean())
+
+
+def slices(
+    test: pd.DataFrame, p: NDArray[np.float64], lengths: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    """Return rows, accuracy and calibration error by source and by length in tokens."""
+    labels = test["label"].to_numpy()
+    names = [f"{low} to {high - 1} tokens" for low, high in pairwise(LENGTHS)]
+    names.append(f"{LENGTHS[-1]} tokens or more")
+    by_length = np.array(names)[np.searchsorted(LENGTHS, lengths, side="right") - 1]
+    by_source = ("source " + test["source"]).to_numpy()
+    found = []
+    for of_each, kinds in ((by_source, sorted(set(by_source))), (by_length, names)):
+        for kind in kinds:
+            inside = of_each == kind
+            if inside.any():
+                found.append(
+                    {
+                        "slice": kind,
+                        "rows": int(inside.sum()),
+                        "accuracy": float(((p > 0.5) == (labels == 1))[inside].mean()),
+                        "expected_calibration_error": expected_calibration_error(
+                            labels[inside], p[inside]
+                        ),
+                    }
+                )
+    return found
+
+
+def calibration(labels: NDArray[np.int8], p: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Return mean probability and share of positive reviews, in tenths of the probability."""
+    tenths = np.minimum((p * 10).astype(int), 9)
+    return [
+        {
+            "rows": int((tenths == tenth).sum()),
+            "predicted": float(p[tenths == tenth].mean()),
+            "observed": float(labels[tenths == tenth].mean()),
+        }
+        for tenth in np.unique(tenths)
+    ]

@@ -1,0 +1,133 @@
+"""What a user takes for granted, as cases that a model passes or fails.
+
+After Ribeiro et al. 2020, "Beyond Accuracy: Behavioral Testing of NLP Models with CheckList":
+a text has an obvious label, an edit must leave the answer where it is, or must move it one way.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import chain, product
+from typing import Any, NamedTuple
+
+from sklearn.pipeline import Pipeline
+
+from sentiment.model import probabilities
+
+POSITIVE = (
+    "A wonderful film with a clever script. I loved every minute of it.",
+    "The acting is superb and the ending moved me. Highly recommended.",
+    "Funny, warm and beautifully shot. One of the best films of the year.",
+    "An excellent story, brilliantly told. I will gladly see it again.",
+    "A great cast and a touching, honest performance by the lead. A gem.",
+    "I enjoyed this far more than I expected. Charming, fresh and very well made.",
+)
+NEGATIVE = (
+    "A terrible film with a stupid script. I hated every minute of it.",
+    "The acting is awful and the ending made no sense. Avoid it.",
+    "Dull, lifeless and badly shot. One of the worst films of the year.",
+    "A boring story, poorly told. I will never see it again.",
+    "A wasted cast and a wooden, annoying performance by the lead. A mess.",
+    "I enjoyed this far less than I expected. Predictable, lazy and a waste of time.",
+)
+TEXTS = POSITIVE + NEGATIVE
+GOOD = ("good", "funny", "great", "interesting", "convincing", "enjoyable")
+BAD = ("bad", "boring", "terrible", "annoying", "predictable", "stupid")
+SUBJECTS = ("The film", "The acting", "The story", "This movie")
+NEUTRAL = (
+    "I saw it on a Tuesday.",
+    "It runs for about ninety minutes.",
+    "We watched it at home with my brother.",
+    "It was released in the autumn.",
+)
+NAMES = (("Maria", "London"), ("Ahmed", "Cairo"), ("Wei", "Shanghai"), ("Olga", "Moscow"))
+SHIFT = 0.1  # the most that a probability may move where nothing was said
+_EXAMPLES = 3  # of failures, kept to be shown
+EMPTY = ("", " ", "\n\t", "...", "<br />", "12345")
+
+
+class Case(NamedTuple):
+    """Texts, and whether the probabilities of *positive* for them are as they should be."""
+
+    capability: str
+    texts: tuple[str, ...]
+    passes: Callable[..., bool]
+
+
+def cases() -> Iterator[Case]:
+    """Yield the whole suite, the cases of a capability together."""
+    yield from _negation()
+    yield from _intensifiers()
+    for text, said in product(TEXTS, NEUTRAL):
+        yield Case("neutral edits", (text, f"{text} {said}"), _moves_little)
+    for text in TEXTS:
+        for typo in _typos(text):
+            yield Case("typos", (text, typo), _same_label)
+    for text, change in product(TEXTS, (str.upper, str.lower, str.title)):
+        yield Case("casing", (text, change(text)), _moves_little)
+    for text, (name, city) in product(TEXTS, NAMES):
+        told = f"{name} told me about it in {city}. {text}"
+        yield Case("names", (f"Somebody told me about it. {text}", told), _moves_little)
+    for text, times in product(TEXTS, (2, 5)):
+        yield Case("length", (text, " ".join([text] * times)), _same_label)
+    for text in TEXTS:
+        marked = f"<p><b>{text.replace('. ', '.<br /><br />')}</b></p>"
+        yield Case("HTML", (text, marked), _moves_little)
+        for emoji in ("🎬", "🍿🍿", "👀"):
+            yield Case("emoji", (text, f"{text} {emoji}"), _moves_little)
+    for text in EMPTY:
+        yield Case("empty", (text,), lambda p: 0.05 < p < 0.95)
+    for text in TEXTS:
+        yield Case("very long", (text, f"{text} " * 2000), _same_label)
+
+
+def run(model: Pipeline) -> list[dict[str, Any]]:
+    """Return for each capability the number of cases, of those passed, and some that failed."""
+    suite = list(cases())
+    p = iter(probabilities(model, chain.from_iterable(case.texts for case in suite)).tolist())
+    results: dict[str, dict[str, Any]] = {}
+    for case in suite:
+        answers = [next(p) for _ in case.texts]
+        none: dict[str, Any] = {"cases": 0, "passed": 0, "failures": []}
+        result = results.setdefault(case.capability, {"capability": case.capability} | none)
+        result["cases"] += 1
+        if case.passes(*answers):
+            result["passed"] += 1
+        elif len(result["failures"]) < _EXAMPLES:
+            shown = zip(case.texts, answers, strict=True)
+            result["failures"].append([[text[:200], round(answer, 4)] for text, answer in shown])
+    return list(results.values())
+
+
+def _negation() -> Iterator[Case]:
+    for subject, word in product(SUBJECTS, GOOD):
+        plain, negated = f"{subject} is {word}.", f"{subject} is not {word}."
+        yield Case("negation", (plain, negated), lambda p, q: q < 0.5 and q < p)
+    for subject, word in product(SUBJECTS, BAD):
+        plain, negated = f"{subject} is {word}.", f"{subject} is not {word} at all."
+        yield Case("negation", (plain, negated), lambda p, q: q > p)
+
+
+def _intensifiers() -> Iterator[Case]:
+    for subject, word in product(SUBJECTS, GOOD):
+        texts = (f"{subject} is slightly {word}.", f"{subject} is very {word}.")
+        yield Case("intensifiers", texts, lambda weak, strong: weak < strong)
+    for subject, word in product(SUBJECTS, BAD):
+        texts = (f"{subject} is slightly {word}.", f"{subject} is very {word}.")
+        yield Case("intensifiers", texts, lambda weak, strong: strong < weak)
+
+
+def _typos(text: str) -> Iterator[str]:
+    """Yield the text with two letters changed over in its second, fourth and sixth long word."""
+    words = text.split()
+    long = [place for place, word in enumerate(words) if len(word) > 4]
+    for place in long[1:6:2]:
+        word = words[place]
+        swapped = word[:2] + word[3] + word[2] + word[4:]
+        yield " ".join([*words[:place], swapped, *words[place + 1 :]])
+
+
+def _same_label(before: float, after: float) -> bool:
+    return (before > 0.5) == (after > 0.5)
+
+
+def _moves_little(before: float, after: float) -> bool:
+    return _same_label(before, after) and abs(before - after) <= SHIFT

@@ -1,0 +1,63 @@
+"""Elementary functions with the same bits on every processor of one architecture.
+
+NumPy and the C library choose their kernels by processor, and their last digits differ. What
+ends up in a model file is therefore computed from additions, multiplications, divisions and
+square roots alone, which IEEE 754 rounds in one way only, and from decimal arithmetic.
+"""
+
+from decimal import Decimal, localcontext
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+# ln 2 in two parts (Cody and Waite 1980): k times the first is exact for every k in use
+_LN2_HIGH, _LN2_LOW = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
+_LARGEST = 700.0  # exp of it is finite
+_DEGREE = 13  # the next term of the series is below half a unit in the last place
+
+
+def ln(values: ArrayLike) -> Floats:
+    """Return natural logarithms, correctly rounded; quick for counts, which have few values."""
+    distinct, inverse = np.unique(np.asarray(values, float), return_inverse=True)
+    with localcontext(prec=30):
+        logarithms = [float(Decimal(value).ln()) for value in distinct.tolist()]
+    return np.array(logarithms)[inverse.reshape(np.shape(values))]
+
+
+def exp(values: Floats) -> Floats:
+    """Return e to the power of each value, within two units in the last place."""
+    clipped = np.clip(values, -_LARGEST, _LARGEST)
+    k = np.rint(clipped / (_LN2_HIGH + _LN2_LOW))
+    rest = (clipped - k * _LN2_HIGH) - k * _LN2_LOW
+    series = np.ones_like(rest)
+    for n in range(_DEGREE, 0, -1):
+        series = series * rest / n + 1.0
+    result: Floats = np.ldexp(series, k.astype(np.int32))
+    return result
+
+
+def sigmoid(log_odds: Floats) -> Floats:
+    """Return the probability for each log-odds."""
+    return 1.0 / (1.0 + exp(-log_odds))
+
+
+def power(values: Floats, exponent: float) -> Floats:
+    """Return ``values`` (not negative) to a multiple of one half.
+
+    Raises:
+        ValueError: ``exponent`` is not one of 0, 0.5, 1, 1.5, …
+    """
+    halves = 2 * exponent
+    if halves != int(halves) or halves < 0:
+        raise ValueError(f"exponent {exponent} is not a multiple of one half")
+    result = np.ones_like(values)
+    root = np.sqrt(values)
+    for _ in range(int(halves)):
+        result = result * root
+    return result
+
+
+def total(values: Floats) -> float:
+    """Return the sum, always added in the same order."""
+    return float(np.add.reduce(values))

@@ -1,0 +1,83 @@
+"""The text side of the model as a scikit-learn transformer."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, vstack
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from sentiment import ngrams
+from sentiment.ngrams import Counts, Ints
+
+_BLOCK = 2_000  # texts counted at a time, so that working memory does not grow with their number
+
+
+class NgramVectorizer(TransformerMixin, BaseEstimator):
+    """Counts of the word n-grams that occur in at least ``min_df`` texts.
+
+    Columns are in the order of the n-grams' texts. Fitted attributes are plain arrays, so that a
+    model file needs no pickle: ``tokens_`` (UTF-8, one a line, as bytes) and ``keys_`` (see
+    :mod:`sentiment.ngrams`).
+    """
+
+    def __init__(self, max_n: int = 3, min_df: int = 2, max_features: int = 4_000_000) -> None:
+        self.max_n = max_n
+        self.min_df = min_df
+        self.max_features = max_features
+
+    def fit(self, texts: Iterable[str], y: Any = None) -> Self:
+        self._fit(texts)
+        return self
+
+    def fit_transform(self, texts: Iterable[str], y: Any = None) -> csr_array:
+        """One pass over the texts where ``fit(texts).transform(texts)`` needs two."""
+        return self._matrix(self._fit(texts))
+
+    def transform(self, texts: Iterable[str]) -> csr_array:
+        """Return how often each n-gram occurs, shape (texts, n-grams), at most 255 times."""
+        check_is_fitted(self)
+        return self._matrix(self._count(texts))
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the n-grams as strings, tokens joined by a space, in column order."""
+        check_is_fitted(self)
+        names = np.array(["", *(f"{token} " for token in self.index())], object)
+        first, second, third = (names[part] for part in ngrams.parts(self.keys_))
+        return np.array([name[:-1] for name in first + second + third], object)
+
+    def index(self) -> dict[str, int]:
+        """Return the number of each token; see :func:`sentiment.ngrams.numbers`."""
+        if not hasattr(self, "_index"):
+            self._index = ngrams.numbers(self.tokens_.tobytes().decode().split("\n"))
+        return self._index
+
+    def adopt(self, tokens: list[str], keys: Ints) -> Self:
+        """Take what :func:`sentiment.ngrams.merge` found."""
+        self.tokens_ = np.frombuffer("\n".join(tokens).encode(), np.uint8)
+        self.keys_ = keys
+        self._index = ngrams.numbers(tokens)
+        return self
+
+    def _fit(self, texts: Iterable[str]) -> list[Counts]:
+        shards = list(self._count(texts))
+        self.adopt(*ngrams.merge(shards, self.min_df, self.max_features))
+        return shards
+
+    def _count(self, texts: Iterable[str]) -> Iterator[Counts]:
+        rest = iter(texts)
+        while block := list(islice(rest, _BLOCK)):
+            yield ngrams.count(block, self.max_n)
+
+    def _matrix(self, shards: Iterable[Counts]) -> csr_array:
+        index = self.index()
+        blocks = [ngrams.columns(shard, index, self.keys_) for shard in shards]
+        if not blocks:
+            return csr_array((0, len(self.keys_)), dtype=np.uint8)
+        return vstack(blocks, format="csr")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in super().__getstate__().items() if k != "_index"}
