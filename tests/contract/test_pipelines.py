@@ -288,7 +288,7 @@ def test_parameters_are_read_by_their_type(text: str, value: object):
         (
             "training",
             ["max_m=2"],
-            "--param max_m: training has no such parameter; it takes alpha, gate_alpha",
+            "--param max_m: training has no such parameter; it takes alpha, capability_margin",
         ),
         ("training", ["max_n"], "--param max_n: say name=value"),
         ("training", ["max_n=2.5"], "--param max_n=2.5: it takes a whole number"),

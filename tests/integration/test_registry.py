@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 
 import sentiment.store
-from components import registry, reviews
-from tests.conftest import Trained, assert_one_line, free_port, running
+from components import registry, reviews, select, train
+from tests.conftest import PARAMETERS, POWERS, Trained, assert_one_line, free_port, running
 
 SAFE = ["--min-accuracy", "0.5"]
 
@@ -83,6 +84,31 @@ def test_the_life_of_a_champion(stage, tmp_path, client, trained, trained_worse)
     assert_one_line(stage("promote", "--rollback", "--to", "9", "--why", "x"), "9")
 
 
+def test_a_challenger_that_loses_a_capability_is_refused(stage, tmp_path, client, trained):
+    """Learned from reviews in which one name goes with bad films, it judges by the name."""
+    assert register(stage, trained).returncode == 0
+    assert promote(stage, trained).returncode == 0
+    table = reviews.read(trained.train)
+    bad = table.index[table["label"] == 0][::3]
+    table.loc[bad, "text"] = "Ahmed told me about it in Cairo. " + table.loc[bad, "text"]
+    biased = replace(trained, candidates=tmp_path / "candidates", model=tmp_path / "model")
+    train.train(table, reviews.read(trained.valid), POWERS, PARAMETERS, biased.candidates)
+    select.select([biased.candidates], biased.model)
+    assert register(stage, biased).returncode == 0
+    # as if accuracy did not matter, which alone may not refuse it
+    careless = ["--registered", "r.json", "--test", trained.test, "--margin", "1", "--alpha", "0"]
+    assert stage("gate", *careless, "--verdict", "v.json").returncode == 0
+    verdict = json.loads((tmp_path / "v.json").read_text())
+    assert (verdict["passed"], verdict["outcome"]) == (False, "refused")
+    assert "loses names" in verdict["why"]
+    assert verdict["figures"]["casing_passed"] == 1
+    assert stage("promote", "--verdict", "v.json", "--promotion", "p.json").returncode == 0
+    assert json.loads((tmp_path / "p.json").read_text())["to"] == "1"
+    allowed = [*careless, "--capability-margin", "1", "--verdict", "v.json"]
+    assert stage("gate", *allowed).returncode == 0
+    assert json.loads((tmp_path / "v.json").read_text())["passed"]
+
+
 def test_rollback_goes_to_what_the_champion_replaced(
     stage, tmp_path, client, trained, trained_worse
 ):
@@ -101,7 +127,8 @@ def test_a_version_says_what_it_is_made_of(stage, client, trained, tmp_path):
     version = client.get_model_version("sentiment", "1")
     facts = json.loads((trained.model / "training.json").read_text())
     assert version.tags["model_digest"] == sentiment.store.digest(trained.model)
-    assert version.tags["data_digest"] == reviews.digest(reviews.read(trained.train))
+    learned = pd.concat([reviews.read(trained.train), reviews.read(trained.valid)])
+    assert version.tags["data_digest"] == reviews.digest(learned)
     assert len(version.tags["git_commit"].removesuffix("-dirty")) in (len("unknown"), 40)
     assert "test reviews" in version.description
     run = client.get_run(version.run_id)
