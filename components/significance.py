@@ -24,7 +24,7 @@ class Limits:
     margin: float = 0.01
     alpha: float = 0.05
     min_accuracy: float = 0.0
-    capability_margin: float = 0.05
+    capability_margin: float = 0.1
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ a text has an obvious label, an edit must leave the answer where it is, or must 
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain, product
 from typing import Any, NamedTuple
 
@@ -28,7 +29,7 @@ NEGATIVE = (
     "A wasted cast and a wooden, annoying performance by the lead. A mess.",
     "I enjoyed this far less than I expected. Predictable, lazy and a waste of time.",
 )
-TEXTS = POSITIVE + NEGATIVE
+LABELLED = [*((text, True) for text in POSITIVE), *((text, False) for text in NEGATIVE)]
 GOOD = ("good", "funny", "great", "interesting", "convincing", "enjoyable")
 BAD = ("bad", "boring", "terrible", "annoying", "predictable", "stupid")
 SUBJECTS = ("The film", "The acting", "The story", "This movie")
@@ -53,30 +54,29 @@ class Case(NamedTuple):
 
 
 def cases() -> Iterator[Case]:
-    """Yield the whole suite, the cases of a capability together."""
+    """Yield the whole suite."""
     yield from _negation()
     yield from _intensifiers()
-    for text, said in product(TEXTS, NEUTRAL):
-        yield Case("neutral edits", (text, f"{text} {said}"), _moves_little)
-    for text in TEXTS:
+    for text, label in LABELLED:
+        right, steady = partial(_right, label), partial(_steady, label)
+        for said in NEUTRAL:
+            yield Case("neutral edits", (text, f"{text} {said}"), steady)
         for typo in _typos(text):
-            yield Case("typos", (text, typo), _same_label)
-    for text, change in product(TEXTS, (str.upper, str.lower, str.title)):
-        yield Case("casing", (text, change(text)), _moves_little)
-    for text, (name, city) in product(TEXTS, NAMES):
-        told = f"{name} told me about it in {city}. {text}"
-        yield Case("names", (f"Somebody told me about it. {text}", told), _moves_little)
-    for text, times in product(TEXTS, (2, 5)):
-        yield Case("length", (text, " ".join([text] * times)), _same_label)
-    for text in TEXTS:
+            yield Case("typos", (typo,), right)
+        for change in (str.upper, str.lower, str.title):
+            yield Case("casing", (text, change(text)), steady)
+        for name, city in NAMES:
+            told = f"{name} told me about it in {city}. {text}"
+            yield Case("names", (f"Somebody told me about it. {text}", told), steady)
+        for times in (2, 5):
+            yield Case("length", (" ".join([text] * times),), right)
         marked = f"<p><b>{text.replace('. ', '.<br /><br />')}</b></p>"
-        yield Case("HTML", (text, marked), _moves_little)
+        yield Case("HTML", (text, marked), steady)
         for emoji in ("🎬", "🍿🍿", "👀"):
-            yield Case("emoji", (text, f"{text} {emoji}"), _moves_little)
+            yield Case("emoji", (text, f"{text} {emoji}"), steady)
+        yield Case("very long", (f"{text} " * 2000,), right)
     for text in EMPTY:
         yield Case("empty", (text,), lambda p: 0.05 < p < 0.95)
-    for text in TEXTS:
-        yield Case("very long", (text, f"{text} " * 2000), _same_label)
 
 
 def run(model: Pipeline) -> list[dict[str, Any]]:
@@ -125,9 +125,10 @@ def _typos(text: str) -> Iterator[str]:
         yield " ".join([*words[:place], swapped, *words[place + 1 :]])
 
 
-def _same_label(before: float, after: float) -> bool:
-    return (before > 0.5) == (after > 0.5)
+def _right(label: bool, p: float) -> bool:
+    return (p > 0.5) == label
 
 
-def _moves_little(before: float, after: float) -> bool:
-    return _same_label(before, after) and abs(before - after) <= SHIFT
+def _steady(label: bool, before: float, after: float) -> bool:
+    """Tell whether both are right and close; a model that knows nothing is steady, and wrong."""
+    return _right(label, before) and _right(label, after) and abs(before - after) <= SHIFT

@@ -43,11 +43,13 @@ def test_every_capability_of_a_real_model_is_reported(trained):
 def test_a_model_fails_what_it_cannot_do_and_shows_where():
     words = {"good": 2, "funny": 2, "great": 2, "wonderful": 2, "superb": 2, "loved": 2}
     found = rates(Words(words | {"bad": -2, "terrible": -2, "stupid": -2}))
-    assert found["casing"] == found["names"] == found["empty"] == 1
+    assert found["casing"] == found["names"] > 0.8
     assert found["negation"] == found["intensifiers"] == 0
-    assert rates(Words(words, lower=False))["casing"] < 1
-    assert rates(Words({"tuesday": 5}))["neutral edits"] < 1
-    assert rates(Words({"ahmed": -5}))["names"] < 1
+    assert rates(Words(words, lower=False))["casing"] < found["casing"]
+    assert rates(Words(words | {"tuesday": 1}))["neutral edits"] < found["neutral edits"]
+    assert rates(Words(words | {"ahmed": -1}))["names"] < found["names"]
+    # one that knows nothing is steady in all that it says, and passes only by luck
+    assert {name for name, rate in rates(Words({})).items() if rate > 0.6} == {"empty"}
     negation = behaviour.run(Words(words))[0]
     assert negation["failures"][0][0][0] == "The film is good."
 
@@ -57,13 +59,13 @@ def test_a_lost_capability_is_named():
         return [{"capability": name, "cases": 40, "passed": n} for name, n in passed.items()]
 
     before = results(negation=30, casing=40)
-    assert capabilities(before, results(negation=28, casing=40), Limits()).passed
-    verdict = capabilities(before, results(negation=27, casing=36), Limits())
+    assert capabilities(before, results(negation=26, casing=40), Limits()).passed
+    verdict = capabilities(before, results(negation=25, casing=35), Limits())
     assert not verdict.passed
     assert verdict.why == (
-        "loses negation 68% of cases against 75%, casing 90% of cases against 100%"
+        "loses negation 62% of cases against 75%, casing 88% of cases against 100%"
     )
-    assert verdict.figures == {"negation_passed": 0.675, "casing_passed": 0.9}
+    assert verdict.figures == {"negation_passed": 0.625, "casing_passed": 0.875}
     assert capabilities(before, results(negation=0), Limits(capability_margin=1)).passed
     assert capabilities([], results(negation=0), Limits()).passed
 
