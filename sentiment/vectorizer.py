@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, vstack
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sentiment import ngrams
+from sentiment import merging, ngrams
 from sentiment.ngrams import Counts, Ints
 
 _BLOCK = 2_000  # texts counted at a time, so that working memory does not grow with their number
@@ -52,19 +52,19 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
     def index(self) -> dict[str, int]:
         """Return the number of each token; see :func:`sentiment.ngrams.numbers`."""
         if not hasattr(self, "_index"):
-            self._index = ngrams.numbers(self.tokens_.tobytes().decode().split("\n"))
+            self._index = ngrams.numbers(ngrams.unpack(self.tokens_))
         return self._index
 
     def adopt(self, tokens: list[str], keys: Ints) -> Self:
-        """Take what :func:`sentiment.ngrams.merge` found."""
-        self.tokens_ = np.frombuffer("\n".join(tokens).encode(), np.uint8)
+        """Take what :func:`sentiment.merging.merge` found."""
+        self.tokens_ = ngrams.pack(tokens)
         self.keys_ = keys
         self._index = ngrams.numbers(tokens)
         return self
 
     def _fit(self, texts: Iterable[str]) -> list[Counts]:
         shards = list(self._count(texts))
-        self.adopt(*ngrams.merge(shards, self.min_df, self.max_features))
+        self.adopt(*merging.merge(shards, self.min_df, self.max_features))
         return shards
 
     def _count(self, texts: Iterable[str]) -> Iterator[Counts]:

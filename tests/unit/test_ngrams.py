@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from sentiment import ngrams
+from sentiment import merging, ngrams
 from sentiment.tokens import tokenize
 from sentiment.vectorizer import NgramVectorizer
 
@@ -88,8 +88,8 @@ def test_shards_merge_to_what_one_count_gives(texts, max_n, min_df, block):
     except ValueError:
         return
     shards = [ngrams.count(texts[i : i + block], max_n) for i in range(0, len(texts), block)]
-    with mock.patch.object(ngrams, "_RANGE_KEYS", 3):
-        tokens, keys = ngrams.merge(shards, min_df, max_features=10**6)
+    with mock.patch.object(merging, "_RANGE_KEYS", 3):
+        tokens, keys = merging.merge(shards, min_df, max_features=10**6)
     np.testing.assert_array_equal(keys, whole.keys_)
     index = ngrams.numbers(tokens)
     rows = [ngrams.columns(shard, index, keys).toarray() for shard in shards]
