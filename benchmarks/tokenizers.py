@@ -14,7 +14,6 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
-import yaml
 from nltk.sentiment.util import mark_negation
 from nltk.stem import PorterStemmer, SnowballStemmer
 from nltk.tokenize import TweetTokenizer
@@ -60,13 +59,12 @@ TOKENIZERS: dict[str, Callable[[str], list[str]]] = {
 
 def score(tokenizer: Callable[[str], list[str]], table: pd.DataFrame) -> tuple[float, float]:
     """Return accuracy and log loss of the model over the folds."""
-    parameters = yaml.safe_load(Path("params.yaml").read_text())["train"]
     labels = table["label"].to_numpy()
     p = np.zeros(len(table))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(table, labels)
     with mock.patch.object(sentiment.ngrams, "tokenize", tokenizer):
         for train, held_out in folds:
-            model = sentiment.model.build(**parameters)
+            model = sentiment.model.build()
             model.fit(table["text"].iloc[train], labels[train])
             p[held_out] = sentiment.model.probabilities(model, table["text"].iloc[held_out])
     return float(((p > 0.5) == labels).mean()), float(log_loss(labels, p))
@@ -76,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tokenizers", description=__doc__)
     parser.add_argument("--rows", type=int, help="how many reviews; default: all")
     args = parser.parse_args(argv)
-    splits = [reviews.read_labelled(Path("data", f"{name}.parquet")) for name in ("train", "valid")]
+    splits = [reviews.read_labelled(Path("data", name)) for name in ("train", "valid")]
     table = pd.concat(splits)[: args.rows]
     print("| tokens | accuracy | log loss | seconds |\n|---|---|---|---|")
     for name, tokenizer in TOKENIZERS.items():

@@ -11,6 +11,14 @@ def fraction(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """Parse a number above 0 and up to 1."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise ArgumentTypeError(f"{text} is not above 0 and at most 1")
+    return value
+
+
 def positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -19,11 +27,11 @@ def positive(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """Parse a whole number from 1 up."""
-    value = int(text)
-    if value < 1:
-        raise ArgumentTypeError(f"{text} is less than 1")
-    return value
+    """Parse a whole number from 1 up; Kubeflow writes some as 4.0."""
+    value = float(text)
+    if value < 1 or not value.is_integer():
+        raise ArgumentTypeError(f"{text} is not a whole number from 1 up")
+    return int(value)
 
 
 def halves(text: str) -> float:

@@ -11,12 +11,12 @@ _CALIBRATION = {"expected_calibration_error": "calibration error"}
 def write(
     name: str,
     facts: dict[str, Any],
-    candidates: list[dict[str, Any]],
+    trials: list[dict[str, Any]],
     metrics: dict[str, float],
     findings: dict[str, Any],
     digests: dict[str, str],
 ) -> str:
-    """Return the card as Markdown; ``candidates`` are those that the model was chosen among."""
+    """Return the card as Markdown; ``trials`` are those of the search, the best first."""
     return f"""# {name}
 
 Tells whether an English review is {LABELS[1]} or {LABELS[0]}, with the probability of
@@ -52,9 +52,13 @@ What a user takes for granted: an obvious label, or an edit that must not matter
 {_pairs({"training reviews": facts["rows"], "features": facts["features"]} | facts["parameters"])}
 {_rows((key.replace("_", " "), f"`{value}`") for key, value in digests.items())}
 
-## Chosen among {len(candidates)} by log loss on {facts["valid"]["rows"]} validation reviews
+## Search
 
-{_candidates(candidates)}
+{len(trials)} trials, judged by log loss on the validation reviews. Each rung learned from a larger
+share of the training reviews, and kept the better half or so for the next; the candidates of the
+smallest differ from the default in one thing, and show what it is worth.
+
+{_trials(trials)}
 """
 
 
@@ -68,9 +72,9 @@ def _table(records: Iterable[dict[str, Any]], **columns: str) -> str:
     return _rows([list(columns.values()), ["---"] * len(columns), *lines])
 
 
-def _candidates(candidates: list[dict[str, Any]]) -> str:
-    records = [candidate["parameters"] | candidate["valid"] for candidate in candidates]
-    names = [*candidates[0]["parameters"], "log_loss", "accuracy"]
+def _trials(trials: list[dict[str, Any]]) -> str:
+    names = (*trials[0]["candidate"], "budget", "iterations", "log_loss", "accuracy")
+    records = [trial | trial["candidate"] | trial["valid"] for trial in trials]
     return _table(records, **{name: name.replace("_", " ") for name in names})
 
 

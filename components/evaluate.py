@@ -42,8 +42,8 @@ def evaluate(
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m components.evaluate", description=__doc__)
-    parser.add_argument("--model", required=True, type=Path, help="directory from select")
-    parser.add_argument("--test", required=True, type=Path, help="Parquet file from prepare")
+    parser.add_argument("--model", required=True, type=Path, help="directory from train")
+    parser.add_argument("--test", required=True, type=Path, help="directory from prepare")
     parser.add_argument("--predictions", required=True, type=Path, help="Parquet file to write")
     parser.add_argument("--plots", required=True, type=Path, help="directory to write")
     parser.add_argument("--findings", required=True, type=Path, help="JSON file to write")

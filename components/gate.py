@@ -77,7 +77,7 @@ def _examine(
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m components.gate", description=__doc__)
     parser.add_argument("--registered", required=True, type=Path, help="JSON file from register")
-    parser.add_argument("--test", required=True, type=Path, help="Parquet file from prepare")
+    parser.add_argument("--test", required=True, type=Path, help="directory from prepare")
     for field in fields(Limits):
         parser.add_argument(
             "--" + field.name.replace("_", "-"),

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from components.files import write_json
-from components.models import FACTS_FILE
 from sentiment.model import LABELS
 
 POINTS = 200  # of a ROC curve, which the metadata store keeps as one value
@@ -57,7 +56,8 @@ def _executor_output(outputs: dict[str, Any]) -> dict[str, Any]:
     paths = [Path(_path(artifact)) for artifact in artifacts.values()]
     values: dict[str, Any] = {}
     for path in paths:
-        values |= _read(path / FACTS_FILE if path.is_dir() else path)
+        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+            values |= _read(file)
     for artifact in artifacts.values():
         kind = artifact["type"]["schemaTitle"]
         if kind == "system.Metrics":

@@ -11,7 +11,7 @@ from components.files import read_json
 
 FACTS_FILE = "training.json"
 FINDINGS_FILE = "findings.json"  # of evaluate, the reference for drift among them
-CANDIDATES_FILE = "candidates.json"  # what select chose among
+TRIALS_FILE = "trials.json"  # of the search, the one that the model was made of first
 
 
 def load_model(directory: Path) -> Pipeline:

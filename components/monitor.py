@@ -75,6 +75,8 @@ def read_texts(source: str, column: str, format: str | None) -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
         path = fetch(source, Path(scratch)).path
         tables = list(batches(path, format or format_of(source), "utf-8", source))
+    if not tables:  # a quiet day
+        return []
     texts = pd.concat([_column(table, column, source) for table in tables], ignore_index=True)
     wrong = ~texts.map(lambda value: isinstance(value, str)).to_numpy()
     if wrong.any():

@@ -19,9 +19,9 @@ from mlflow.types import Schema, TensorSpec
 
 import sentiment
 import sentiment.store
-from components import card, errors, registry, reviews
+from components import candidates, card, errors, registry, reviews
 from components.files import read_json, replacing, write_json
-from components.models import CANDIDATES_FILE, FINDINGS_FILE, load_facts, load_model
+from components.models import FINDINGS_FILE, TRIALS_FILE, load_facts, load_model
 
 log = logging.getLogger("register")
 
@@ -53,9 +53,9 @@ def register(
         "test_digest": reviews.digest(test),
     }
     tags = digests | {"git_commit": _git_commit()}
-    candidates = read_json(model_directory / CANDIDATES_FILE)
+    trials = read_json(model_directory / TRIALS_FILE)
     # it names no commit, so that the same model has the same card
-    text = card.write(name, facts, candidates, metrics, findings, digests)
+    text = card.write(name, facts, trials, metrics, findings, digests)
     with registry.connected() as client:
         version = _find(client, name, digests)
         if version is None:
@@ -64,7 +64,7 @@ def register(
                 _pack(model_directory, packed, test["text"].iloc[0])
                 (packed / "model_card.md").write_text(text)
                 write_json(packed / FINDINGS_FILE, findings)
-                version = _log(client, name, packed, facts, metrics, tags, text, plots)
+                version = _log(client, name, packed, facts, trials, metrics, tags, text, plots)
             log.info("registered %s version %s", name, version)
         else:
             log.info("%s version %s is this model already", name, version)
@@ -83,24 +83,27 @@ def _log(
     name: str,
     packed: Path,
     facts: dict[str, Any],
+    trials: list[dict[str, Any]],
     metrics: dict[str, float],
     tags: dict[str, str],
     text: str,
     plots: Path,
 ) -> str:
+    experiment = registry.experiment_id(client, name)
     run = client.create_run(
-        registry.experiment_id(client, name),
-        tags=tags | {"mlflow.runName": tags["model_digest"][:12]},
+        experiment, tags=tags | {"mlflow.runName": tags["model_digest"][:12]}
     ).info
     log.info("logging run %s", run.run_id)
     params = facts["parameters"] | {"train_rows": facts["rows"], "features": facts["features"]}
-    valid = {key: facts["valid"][key] for key in ("rows", "accuracy", "log_loss")}
+    valid = {key: facts["valid"][key] for key in ("accuracy", "log_loss")}
     measured = metrics | {f"valid_{key}": value for key, value in valid.items()}
     client.log_batch(
         run.run_id,
         metrics=[Metric(key, value, run.start_time, 0) for key, value in measured.items()],
         params=[Param(key, str(value)) for key, value in params.items()],
     )
+    for trial in trials:
+        _log_trial(client, experiment, run.run_id, trial)
     client.log_artifacts(run.run_id, str(packed), "model")
     client.log_artifacts(run.run_id, str(plots), "plots")
     client.set_terminated(run.run_id)
@@ -110,6 +113,22 @@ def _log(
     return str(
         client.create_model_version(name, source, run.run_id, tags, description=text).version
     )
+
+
+def _log_trial(
+    client: mlflow.MlflowClient, experiment: str, parent: str, trial: dict[str, Any]
+) -> None:
+    """Log a trial of the search as a run nested in that of the model."""
+    called = f"{candidates.name(trial['candidate'])} of {trial['budget']:.0%}"
+    tags = {"mlflow.parentRunId": parent, "mlflow.runName": called}
+    run = client.create_run(experiment, tags=tags).info
+    params = trial["candidate"] | {key: trial[key] for key in ("budget", "iterations", "min_df")}
+    values = {key: trial["valid"][key] for key in ("accuracy", "log_loss")}
+    metrics = [Metric(f"valid_{key}", value, run.start_time, 0) for key, value in values.items()]
+    for step, loss in enumerate(trial["valid"]["losses"], 1):
+        metrics.append(Metric("valid_log_loss_by_iteration", loss, run.start_time, step))
+    client.log_batch(run.run_id, metrics, [Param(key, str(value)) for key, value in params.items()])
+    client.set_terminated(run.run_id)
 
 
 def _pack(model_directory: Path, output: Path, example: str) -> None:
@@ -146,11 +165,11 @@ def _git_commit() -> str:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m components.register", description=__doc__)
-    parser.add_argument("--model", required=True, type=Path, help="directory from select")
+    parser.add_argument("--model", required=True, type=Path, help="directory from train")
     parser.add_argument("--metrics", required=True, type=Path, help="JSON file from evaluate")
     parser.add_argument("--findings", required=True, type=Path, help="JSON file from evaluate")
     parser.add_argument("--plots", required=True, type=Path, help="directory from evaluate")
-    parser.add_argument("--test", required=True, type=Path, help="Parquet file from prepare")
+    parser.add_argument("--test", required=True, type=Path, help="directory from prepare")
     parser.add_argument("--name", default="sentiment", help="default: %(default)s")
     parser.add_argument("--registered", required=True, type=Path, help="JSON file to write")
     parser.add_argument("--card", required=True, type=Path, help="Markdown file to write")

@@ -1,6 +1,11 @@
-"""The table that passes between stages: Parquet with columns text, label and source."""
+"""The table that passes between stages: Parquet with columns text, label and source.
+
+One file, or from prepare on a directory of files, the shards.
+"""
 
 import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -11,29 +16,49 @@ from components.errors import StageError
 from components.files import replacing
 
 SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int8()), ("source", pa.string())])
+BATCH_ROWS = 10_000
 
 
-def read(path: Path) -> pd.DataFrame:
-    """Read a reviews table.
+def rows(path: Path) -> int:
+    with _opened(path) as file:
+        number: int = file.metadata.num_rows
+    return number
+
+
+def batches(path: Path) -> Iterator[pd.DataFrame]:
+    """Yield the rows of one file in their order.
 
     Raises:
         StageError: the file is missing, damaged or of another schema.
     """
-    try:
-        table = pq.read_table(path)
-    except OSError as error:
-        raise StageError(f"{path}: {error.strerror or error}") from error
-    except pa.ArrowException as error:
-        raise StageError(f"{path}: not a Parquet file ({error})") from error
-    if not table.schema.equals(SCHEMA):
-        found = ", ".join(f"{field.name} {field.type}" for field in table.schema)
-        wanted = ", ".join(f"{field.name} {field.type}" for field in SCHEMA)
-        raise StageError(f"{path}: columns are ({found}), expected ({wanted})")
-    return table.to_pandas()
+    with _opened(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS):
+            yield batch.to_pandas()
+
+
+def shards(path: Path) -> list[Path]:
+    """Return the files of a directory from prepare, or the one file that ``path`` is.
+
+    Raises:
+        StageError: there is none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.parquet"))
+    if not found:
+        raise StageError(f"{path}: no Parquet files in it; run prepare first")
+    return found
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a table, with all its shards."""
+    tables = [batch for shard in shards(path) for batch in batches(shard)]
+    empty = SCHEMA.empty_table().to_pandas()
+    return pd.concat(tables, ignore_index=True) if tables else empty
 
 
 def read_labelled(path: Path) -> pd.DataFrame:
-    """Read a reviews table to learn or measure on: rows of both classes, and no missing value."""
+    """Read a table to learn or measure on: rows of both classes, and no missing value."""
     reviews = read(path)
     missing = reviews.columns[reviews.isna().any()]
     if len(missing):
@@ -62,3 +87,22 @@ def digest(reviews: pd.DataFrame) -> str:
         state.update(b"%d %d " % (label, len(encoded)))
         state.update(encoded)
     return state.hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path) as file:
+            found = file.schema_arrow.remove_metadata()
+            if not found.equals(SCHEMA):
+                have, want = (_columns(schema) for schema in (found, SCHEMA))
+                raise StageError(f"{path}: columns are ({have}), expected ({want})")
+            yield file
+    except OSError as error:
+        raise StageError(f"{path}: {error.strerror or error}") from error
+    except pa.ArrowException as error:
+        raise StageError(f"{path}: not a Parquet file ({error})") from error
+
+
+def _columns(schema: Iterable[pa.Field]) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)

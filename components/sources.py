@@ -58,6 +58,9 @@ def fetch(source: str, scratch: Path) -> Origin:
         try:
             with urllib.request.urlopen(source, timeout=60) as response, target.open("wb") as file:
                 shutil.copyfileobj(response, file)
+                announced = response.headers.get("content-length")
+                if announced and file.tell() != int(announced):
+                    raise StageError(f"{source}: {file.tell()} of {announced} bytes came")
         except urllib.error.URLError as error:
             raise StageError(f"{source}: {error}") from error
     elif url.scheme and "://" in source:

@@ -25,9 +25,10 @@ IMAGE = "localhost/sentiment-train:0.1.0"
 
 def _spec(stage: str, **arguments: Any) -> ContainerSpec:
     """Return the stage's command line: ``max_n=3`` becomes ``--max-n 3``."""
-    args = [
-        part for name, value in arguments.items() for part in ("--" + name.replace("_", "-"), value)
-    ]
+    args: list[Any] = []
+    for name, value in arguments.items():
+        values = value if isinstance(value, list) else [value]
+        args += ["--" + name.replace("_", "-"), *values]
     return ContainerSpec(
         image=IMAGE,
         command=["python", "-m", "components.kubeflow"],
@@ -80,17 +81,19 @@ def validate(
 def prepare(
     valid_fraction: float,
     test_fraction: float,
+    shard_rows: int,
     reviews: Input[Dataset],
     train: Output[Dataset],
     valid: Output[Dataset],
     test: Output[Dataset],
 ) -> ContainerSpec:
-    """Remove copies and split by a hash of the text."""
+    """Remove copies and split by a hash of the text, into shards."""
     return _spec(
         "prepare",
         reviews=reviews.path,
         valid_fraction=valid_fraction,
         test_fraction=test_fraction,
+        shard_rows=shard_rows,
         train=train.path,
         valid=valid.path,
         test=test.path,
@@ -98,38 +101,80 @@ def prepare(
 
 
 @dsl.container_component
-def train(
+def count(
     max_n: int,
-    min_df: int,
-    alpha: float,
-    max_iterations: int,
-    ratio_power: float,
-    idf_power: float,
+    part: str,
     train: Input[Dataset],
     valid: Input[Dataset],
-    candidates: Output[Model],
+    counts: Output[Dataset],
 ) -> ContainerSpec:
-    """Fit one candidate and score it on the validation reviews."""
+    """Count the n-grams of a part of the shards."""
     return _spec(
-        "train",
+        "count",
         train=train.path,
         valid=valid.path,
         max_n=max_n,
+        part=part,
+        counts=counts.path,
+    )
+
+
+@dsl.container_component
+def merge(
+    min_df: int, max_features: int, counts: Input[list[Dataset]], matrix: Output[Dataset]
+) -> ContainerSpec:
+    """Merge the counts into one matrix of the n-grams that are frequent enough."""
+    return _spec(
+        "merge",
+        counts="*counts",
         min_df=min_df,
-        alpha=alpha,
+        max_features=max_features,
+        matrix=matrix.path,
+    )
+
+
+@dsl.container_component
+def trial(
+    candidates: str,
+    budget: float,
+    max_iterations: int,
+    matrix: Input[Dataset],
+    trials: Output[Artifact],
+    scores: Output[Metrics],
+) -> ContainerSpec:
+    """Fit a candidate to a share of the training reviews, and score it on the validation ones."""
+    return _spec(
+        "trial",
+        matrix=matrix.path,
+        candidates=candidates,
+        budget=budget,
         max_iterations=max_iterations,
-        ratio_power=ratio_power,
-        idf_power=idf_power,
-        candidates=candidates.path,
+        trials=trials.path,
     )
 
 
 @dsl.container_component
 def select(
-    candidates: Input[list[Model]], model: Output[Model], scores: Output[Metrics]
+    keep: int,
+    trials: Input[list[Artifact]],
+    selection: Output[Artifact],
+    selected: dsl.OutputPath(list),  # type: ignore[valid-type]
 ) -> ContainerSpec:
-    """Keep the candidate that does best on the validation reviews."""
-    return _spec("select", candidates="*candidates", model=model.path)
+    """Keep the candidates that do best on the validation reviews."""
+    return _spec("select", trials="*trials", keep=keep, selection=selection.path)
+
+
+@dsl.container_component
+def train(
+    matrix: Input[Dataset],
+    first: Input[Artifact],
+    second: Input[Artifact],
+    third: Input[Artifact],
+    model: Output[Model],
+) -> ContainerSpec:
+    """Fit the best candidate of the search to all reviews but those of the test."""
+    selections = [first.path, second.path, third.path]
+    return _spec("train", matrix=matrix.path, selections=selections, model=model.path)
 
 
 @dsl.container_component

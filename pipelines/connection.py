@@ -12,6 +12,7 @@ import kfp_server_api
 import requests
 import urllib3
 from kfp.client import ServiceAccountTokenVolumeCredentials
+from requests.utils import get_environ_proxies, select_proxy
 
 from components.errors import StageError
 
@@ -30,6 +31,8 @@ def connect(host: str, namespace: str | None, token_file: Path | None) -> kfp.Cl
     """
     given: dict[str, Any] = {"namespace": namespace} if namespace else {}
     given["ssl_ca_cert"] = os.environ.get("REQUESTS_CA_BUNDLE")
+    # as the first request takes it, and as the client by itself does not
+    given["proxy"] = select_proxy(host, get_environ_proxies(host))
     headers = {}
     token, cookie = os.environ.get("KFP_TOKEN"), os.environ.get("KFP_COOKIE")
     if token_file is not None:
@@ -61,6 +64,8 @@ def _health(host: str, headers: dict[str, str]) -> dict[str, Any]:
         raise StageError(f"--host {host}: {message}") from error
     except requests.RequestException as error:
         raise StageError(f"--host {host}: nobody answers there") from error
+    if answer.headers.get("location", "").startswith(host.replace("http://", "https://", 1)):
+        raise StageError(f"--host {host}: it wants https://")
     if answer.status_code in (401, 403) or answer.is_redirect:
         raise StageError(f"--host {host}: {REFUSED}")
     try:
@@ -73,13 +78,20 @@ def _health(host: str, headers: dict[str, str]) -> dict[str, Any]:
     return health
 
 
+def answered(identifier: str | None) -> str:
+    """Return an identifier that the server gave; none comes with a login page that answers 200."""
+    if identifier is None:
+        raise StageError(REFUSED)
+    return identifier
+
+
 @contextmanager
 def one_line(host: str) -> Iterator[None]:
     """Turn what the client raises, in the block, into an error that says what to do."""
     try:
         yield
     except kfp_server_api.ApiException as error:
-        if error.status in (401, 403):
+        if error.status == 401:
             raise StageError(f"--host {host}: {REFUSED}") from error
         raise StageError(f"--host {host}: {error.status}, {_said(error)}") from error
     except urllib3.exceptions.HTTPError as error:

@@ -35,9 +35,10 @@ def load(pipeline: str, image: str | None = None) -> Documents:
         names = ", ".join(sorted(file.stem for file in COMPILED.glob("*.yaml")))
         message = f"--pipeline {pipeline}: {error.strerror}; there are {names}, or any .yaml file"
         raise StageError(message) from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise StageError(f"--pipeline {pipeline}: not YAML ({error})") from error
-    if not documents or "pipelineInfo" not in (documents[0] or {}):
+    first = documents[0] if documents else None
+    if not isinstance(first, dict) or not {"pipelineInfo", "root"} <= first.keys():
         raise StageError(f"--pipeline {pipeline}: not a compiled pipeline")
     if image is not None:
         for container in _containers(documents):
@@ -98,12 +99,29 @@ def _parse(key: str, text: str, kind: str) -> Any:
     if kind == "STRING":
         return text
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_constant)
     except ValueError:
         value = None
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "BOOLEAN"):
         raise StageError(f"--param {key}={text}: it takes {words}")
     return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is a number of Python's, and none of JSON's")
+
+
+def tasks(documents: Documents) -> dict[str, str]:
+    """Return the name to show for each task that runs in a container, by its name in the IR."""
+    spec = documents[0]
+    components = spec.get("components", {})
+    dags = [spec["root"], *components.values()]
+    return {
+        name: task["taskInfo"]["name"]
+        for dag in dags
+        for name, task in dag.get("dag", {}).get("tasks", {}).items()
+        if "executorLabel" in components[task["componentRef"]["name"]]
+    }
 
 
 def _containers(documents: Documents) -> list[dict[str, Any]]:

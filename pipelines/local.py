@@ -82,8 +82,9 @@ def _uploaded(values: dict[str, Any], storage: dict[str, str]) -> dict[str, Any]
     for name in UPLOADED:
         path = Path(str(given.get(name, "")))
         if path.is_file():
-            servers.s3_client(storage).upload_file(str(path), "inputs", path.name)
-            given[name] = f"s3://inputs/{path.name}"
+            key = f"{name}/{path.name}"
+            servers.s3_client(storage).upload_file(str(path), "inputs", key)
+            given[name] = f"s3://inputs/{key}"
     return given
 
 

@@ -7,13 +7,17 @@ from typing import Any
 
 import kfp
 import kfp_server_api
+import urllib3
 from kfp_server_api import V2beta1PipelineTaskDetail, V2beta1Run
 
 from components.errors import StageError
+from pipelines.connection import answered
 
 log = logging.getLogger("submit")
 
 POLL_SECONDS = 5
+REQUEST_SECONDS = 30
+PATIENCE_SECONDS = 300  # with a server that does not answer
 ENDED = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 
 
@@ -44,89 +48,123 @@ def schedule(
         experiment_id=experiment_id, filter=named(name), page_size=100
     )
     present = listed.recurring_runs or []
-    for each in present:
-        if (
-            each.mode == "ENABLE"
-            and each.trigger.cron_schedule
-            and each.trigger.cron_schedule.cron == cron
-            and each.pipeline_version_reference.pipeline_version_id == version.pipeline_version_id
-            and (each.runtime_config.parameters or {}) == parameters
-        ):
-            log.info("recurring run %s is there already", each.recurring_run_id)
-            return str(each.recurring_run_id)
-    made = client.create_recurring_run(
-        experiment_id=experiment_id,
-        job_name=name,
-        cron_expression=cron,
-        max_concurrency=1,
-        no_catchup=True,
-        params=parameters,
-        pipeline_id=version.pipeline_id,
-        version_id=version.pipeline_version_id,
-        service_account=service_account,
+    same = [each for each in present if _says(each, cron, version, parameters, service_account)]
+    if same:
+        kept = answered(same[0].recurring_run_id)
+        log.info("recurring run %s is there already", kept)
+    else:
+        made = client.create_recurring_run(
+            experiment_id=experiment_id,
+            job_name=name,
+            cron_expression=cron,
+            max_concurrency=1,
+            no_catchup=True,
+            params=parameters,
+            pipeline_id=version.pipeline_id,
+            version_id=version.pipeline_version_id,
+            service_account=service_account,
+        )
+        kept = answered(made.recurring_run_id)
+    for each in present:  # one that a stopped submission has left among them
+        if each.recurring_run_id != kept:
+            client.delete_recurring_run(each.recurring_run_id)
+            log.info("recurring run %s is gone, as %s takes its place", each.recurring_run_id, kept)
+    return kept
+
+
+def _says(
+    recurring: kfp_server_api.V2beta1RecurringRun,
+    cron: str,
+    version: kfp_server_api.V2beta1PipelineVersion,
+    parameters: dict[str, Any],
+    service_account: str | None,
+) -> bool:
+    """Tell whether a recurring run is what is wanted; the server leaves out what is empty."""
+    trigger, reference = recurring.trigger, recurring.pipeline_version_reference
+    config = recurring.runtime_config
+    return bool(
+        recurring.mode == "ENABLE"
+        and (trigger and trigger.cron_schedule and trigger.cron_schedule.cron) == cron
+        and reference
+        and reference.pipeline_version_id == version.pipeline_version_id
+        and ((config and config.parameters) or {}) == parameters
+        and service_account in (None, recurring.service_account)
     )
-    for each in present:
-        client.delete_recurring_run(each.recurring_run_id)
-        log.info("recurring run %s is gone, as the new one takes its place", each.recurring_run_id)
-    return str(made.recurring_run_id)
 
 
-def follow(client: kfp.Client, run_id: str, where: str, timeout: float) -> None:
+def follow(
+    client: kfp.Client, run_id: str, where: str, timeout: float, tasks: dict[str, str]
+) -> None:
     """Report the tasks of a run as they go, until it has succeeded.
+
+    ``tasks`` are the names to show by the names in the IR.
 
     Raises:
         StageError: the run failed, and of which task; or it took too long.
     """
     seen: dict[str, str] = {}
-    deadline = time.monotonic() + timeout
+    started = answer = time.monotonic()
     while True:
         run = _get(client, run_id)
+        now = time.monotonic()
         if run is not None:
-            _report(run, seen)
+            answer = now
+            _report(run, seen, tasks)
             if run.state in ENDED:
                 break
-        if time.monotonic() > deadline:
+        if now - started > timeout:
             raise StageError(
                 f"no end after {timeout:.0f} s (--timeout); the run goes on at {where}"
             )
+        if now - answer > PATIENCE_SECONDS:
+            raise StageError(f"no answer for {PATIENCE_SECONDS} s; the run goes on at {where}")
         time.sleep(POLL_SECONDS)
     if run.state != "SUCCEEDED":
-        raise StageError(f"the run {str(run.state).lower()}{_blame(run)}: {where}")
+        raise StageError(f"the run {str(run.state).lower()}{_blame(run, tasks)}: {where}")
 
 
 def _get(client: kfp.Client, run_id: str) -> V2beta1Run | None:
     """Return the run, or None while the server or a proxy before it is out of order."""
     try:
-        return client.get_run(run_id)
+        run = client.runs.run_service_get_run(run_id, _request_timeout=REQUEST_SECONDS)
     except kfp_server_api.ApiException as error:
         if error.status not in (500, 502, 503, 504):
             raise
         log.warning("the server answers %s; asking again", error.status)
         return None
+    except urllib3.exceptions.HTTPError:
+        log.warning("the server does not answer; asking again")
+        return None
+    answered(run.run_id)
+    return run
 
 
-def _tasks(run: V2beta1Run) -> list[V2beta1PipelineTaskDetail]:
+def _tasks(run: V2beta1Run, tasks: dict[str, str]) -> list[tuple[str, V2beta1PipelineTaskDetail]]:
+    """Return the tasks of the IR among the server's nodes, each with the name to show.
+
+    A server lists drivers, loops and the container of each task (``executor``) beside the tasks.
+    Where no node has a name of the IR, all are returned.
+    """
     details = run.run_details.task_details if run.run_details else None
-    return [task for task in details or [] if task.state is not None]
+    nodes = [node for node in details or [] if node.state is not None]
+    known = {**tasks, **{shown: shown for shown in tasks.values()}}
+    found = [(known[n.display_name], n) for n in nodes if n.display_name in known]
+    return found or [(node.display_name, node) for node in nodes]
 
 
-def _report(run: V2beta1Run, seen: dict[str, str]) -> None:
-    for task in _tasks(run):
-        if seen.get(task.task_id) != task.state and not task.display_name.endswith("-driver"):
+def _report(run: V2beta1Run, seen: dict[str, str], tasks: dict[str, str]) -> None:
+    for shown, task in _tasks(run, tasks):
+        if seen.get(task.task_id) != task.state:
             seen[task.task_id] = task.state
-            log.info("%-28s %s", task.display_name, task.state.lower())
+            log.info("%-28s %s", shown, task.state.lower())
 
 
-def _blame(run: V2beta1Run) -> str:
-    """Name the tasks that failed of themselves, not by those inside them."""
-    failed = [task for task in _tasks(run) if task.state == "FAILED"]
-    outer = {task.parent_task_id for task in failed}
-    names = [
-        task.display_name + (f" ({task.error.message})" if task.error else "")
-        for task in failed
-        if task.task_id not in outer
-        and not {child.task_id for child in task.child_tasks or []} & {t.task_id for t in failed}
+def _blame(run: V2beta1Run, tasks: dict[str, str]) -> str:
+    failed = [
+        shown + (f" ({task.error.message})" if task.error and task.error.message else "")
+        for shown, task in _tasks(run, tasks)
+        if task.state == "FAILED"
     ]
-    if names:
-        return f" in task {', '.join(names)}"
+    if failed:
+        return f" in task {', '.join(dict.fromkeys(failed))}"
     return f" ({run.error.message})" if run.error else ""

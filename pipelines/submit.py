@@ -20,7 +20,7 @@ from components import errors
 from components.arguments import positive
 from components.errors import StageError
 from pipelines import ir, runs
-from pipelines.connection import connect, one_line
+from pipelines.connection import answered, connect, one_line
 
 log = logging.getLogger("submit")
 
@@ -43,6 +43,18 @@ def upload(
     client: kfp.Client, documents: ir.Documents, namespace: str | None
 ) -> kfp_server_api.V2beta1PipelineVersion:
     """Return the server's version of this content, new only if there was none."""
+    try:
+        return _upload(client, documents, namespace)
+    except kfp_server_api.ApiException as error:
+        if error.status != 409:
+            raise
+        log.info("another submission makes the same; looking again")
+        return _upload(client, documents, namespace)
+
+
+def _upload(
+    client: kfp.Client, documents: ir.Documents, namespace: str | None
+) -> kfp_server_api.V2beta1PipelineVersion:
     pipeline_id, version = find(client, documents, namespace)
     if version is not None:
         log.info("version %s is there already", version.display_name)
@@ -53,13 +65,14 @@ def upload(
             display_name=info["name"], description=info.get("description"), namespace=namespace
         )
         made = client.pipelines.pipeline_service_create_pipeline(pipeline=pipeline)
-        pipeline_id = made.pipeline_id
+        pipeline_id = answered(made.pipeline_id)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "pipeline.yaml"
         path.write_text(ir.dump(documents))
         version = client.upload_pipeline_version(
             str(path), ir.version(documents), pipeline_id=pipeline_id
         )
+    answered(version.pipeline_version_id)
     log.info("uploaded version %s", ir.version(documents))
     return version
 
@@ -108,15 +121,16 @@ def submit(args: argparse.Namespace) -> None:
             " REPOSITORY@sha256:…, or say --allow-unpinned"
         )
     client = connect(args.host, args.namespace, args.token_file)
+    namespace = args.namespace or client.get_user_namespace() or None  # in a pod, its own
     if args.dry_run:
-        _, version = find(client, documents, args.namespace)
+        _, version = find(client, documents, namespace)
         then = f"schedule ({args.recurring})" if args.recurring else "run"
         log.info("would %s%s %s", "" if version else "upload and ", then, ir.version(documents))
         log.info("image %s, parameters %s", ", ".join(ir.images(documents)), values or "as default")
         return
-    version = upload(client, documents, args.namespace)
-    experiment = client.create_experiment(args.experiment, namespace=args.namespace)
-    experiment_id = experiment.experiment_id
+    version = upload(client, documents, namespace)
+    experiment = client.create_experiment(args.experiment, namespace=namespace)
+    experiment_id = answered(experiment.experiment_id)
     if args.recurring:
         name = args.run_name or ir.name(documents)
         made = runs.schedule(
@@ -132,10 +146,10 @@ def submit(args: argparse.Namespace) -> None:
         version_id=version.pipeline_version_id,
         service_account=args.service_account,
     )
-    where = runs.address(args.host, run.run_id)
+    where = runs.address(args.host, answered(run.run_id))
     log.info("run %s", where)
     if args.wait:
-        runs.follow(client, run.run_id, where, args.timeout)
+        runs.follow(client, run.run_id, where, args.timeout, ir.tasks(documents))
         log.info("the run succeeded")
 
 

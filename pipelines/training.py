@@ -1,10 +1,14 @@
 """The training pipeline: from raw reviews to a promoted champion. Wiring only."""
 
+from typing import NamedTuple
+
 from kfp import dsl
-from kfp.dsl import Artifact, Input
+from kfp.dsl import Artifact, Dataset, Input
 
 from components import specs
 from pipelines.tasks import PARAMETERS, outward, sized
+
+RUNGS = list(PARAMETERS["trial"]["rungs"].values())
 
 
 # a pipeline of its own, as kfp.local evaluates a condition on nothing but a pipeline's inputs
@@ -14,6 +18,28 @@ def promotion(verdict: Input[Artifact], passed: bool) -> None:
         promote = specs.promote(verdict=verdict)
         sized(promote, "promote to champion")
         outward(promote)
+
+
+class Selection(NamedTuple):
+    """What a rung hands on."""
+
+    selection: Artifact
+    selected: list[str]
+
+
+# likewise, as kfp.local loops over nothing but a pipeline's inputs
+@dsl.pipeline(name="search", description="Tries candidates and keeps the best: a rung.")
+def search(
+    matrix: Input[Dataset], candidates: list[str], budget: float, keep: int, max_iterations: int
+) -> Selection:
+    with dsl.ParallelFor(candidates) as candidate:
+        trial = specs.trial(
+            matrix=matrix, candidates=candidate, budget=budget, max_iterations=max_iterations
+        )
+        sized(trial, "trial")
+    select = specs.select(trials=dsl.Collected(trial.outputs["trials"]), keep=keep)
+    sized(select, "keep the best")
+    return Selection(selection=select.outputs["selection"], selected=select.outputs["selected"])
 
 
 @dsl.pipeline(
@@ -34,12 +60,13 @@ def training(
     max_damaged: float = PARAMETERS["validate"]["max_damaged"],
     valid_fraction: float = PARAMETERS["prepare"]["valid_fraction"],
     test_fraction: float = PARAMETERS["prepare"]["test_fraction"],
-    max_n: int = PARAMETERS["train"]["max_n"],
-    min_df: int = PARAMETERS["train"]["min_df"],
-    alpha: float = PARAMETERS["train"]["alpha"],
-    max_iterations: int = PARAMETERS["train"]["max_iterations"],
-    ratio_power: float = PARAMETERS["train"]["ratio_power"],
-    idf_power: list[float] = PARAMETERS["train"]["candidates"]["idf-power"],
+    shard_rows: int = PARAMETERS["prepare"]["shard_rows"],
+    max_n: int = PARAMETERS["count"]["max_n"],
+    parts: list[str] = PARAMETERS["count"]["parts"],
+    min_df: int = PARAMETERS["merge"]["min_df"],
+    max_features: int = PARAMETERS["merge"]["max_features"],
+    candidates: list[str] = RUNGS[0]["given"]["candidates"],
+    max_iterations: int = PARAMETERS["trial"]["max_iterations"],
     name: str = PARAMETERS["register"]["name"],
     margin: float = PARAMETERS["gate"]["margin"],
     gate_alpha: float = PARAMETERS["gate"]["alpha"],
@@ -61,12 +88,13 @@ def training(
         max_damaged: Largest share of texts that were decoded wrongly.
         valid_fraction: Share of the reviews that candidates are chosen on.
         test_fraction: Share of the reviews that the gate judges on.
+        shard_rows: Reviews in a shard, about.
         max_n: Longest n-gram.
+        parts: Tasks that share the shards to count, such as 1/2 and 2/2.
         min_df: Fewest reviews that an n-gram must be in.
-        alpha: Smoothing of the n-gram counts.
-        max_iterations: Most iterations of the fit; the validation reviews say when to stop.
-        ratio_power: Power of the log-count ratio in an n-gram's weight, a multiple of one half.
-        idf_power: Powers of the inverse document frequency, likewise; one candidate each.
+        max_features: Most n-grams.
+        candidates: What to try, each such as ratio_power=1,idf_power=0.5 or default.
+        max_iterations: Most iterations of a fit; the validation reviews say when to stop.
         name: Registered model.
         margin: Loss of accuracy that nobody would mind.
         gate_alpha: Level of the test for a loss.
@@ -89,27 +117,45 @@ def training(
     )
     sized(validate, "validate reviews")
     prepare = specs.prepare(
-        reviews=reviews, valid_fraction=valid_fraction, test_fraction=test_fraction
+        reviews=reviews,
+        valid_fraction=valid_fraction,
+        test_fraction=test_fraction,
+        shard_rows=shard_rows,
     )
     sized(prepare.after(validate), "split reviews")
     test = prepare.outputs["test"]
-    with dsl.ParallelFor(idf_power) as value:
-        train = specs.train(
+    # neither a task in a loop nor a loop is renamed: a server finds what a loop made by these names
+    # (kubeflow/pipelines#13239)
+    with dsl.ParallelFor(parts) as part:
+        count = specs.count(
             train=prepare.outputs["train"],
             valid=prepare.outputs["valid"],
             max_n=max_n,
-            min_df=min_df,
-            alpha=alpha,
-            max_iterations=max_iterations,
-            ratio_power=ratio_power,
-            idf_power=value,
+            part=part,
         )
-        # neither it nor the loop is renamed: a server finds what a loop made by these names
-        # (kubeflow/pipelines#13239)
-        sized(train, "train", memory="2Gi")
-    select = specs.select(candidates=dsl.Collected(train.outputs["candidates"]))
-    sized(select, "select the best candidate")
-    model = select.outputs["model"]
+        sized(count, "count")
+    merge = specs.merge(
+        counts=dsl.Collected(count.outputs["counts"]), min_df=min_df, max_features=max_features
+    )
+    sized(merge, "merge the counts")
+    matrix = merge.outputs["matrix"]
+    rungs: list[dsl.PipelineTask] = []
+    for rung in RUNGS:
+        tried = search(
+            matrix=matrix,
+            candidates=rungs[-1].outputs["selected"] if rungs else candidates,
+            budget=rung["budget"],
+            keep=rung["keep"],
+            max_iterations=max_iterations,
+        )
+        tried.set_display_name(f"keep {rung['keep']} of those tried on {rung['budget']:.0%}")
+        rungs.append(tried)
+    selections = [rung.outputs["selection"] for rung in rungs]
+    train = specs.train(
+        matrix=matrix, first=selections[0], second=selections[1], third=selections[2]
+    )
+    sized(train, "train the best candidate")
+    model = train.outputs["model"]
     evaluate = specs.evaluate(model=model, test=test)
     sized(evaluate, "evaluate on test reviews")
     register = specs.register(

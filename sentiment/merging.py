@@ -1,16 +1,17 @@
 """Many shards' n-grams into one vocabulary, in memory that does not grow with their number."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
 from sentiment.ngrams import BITS, MASK, Counts, Ints, numbers, places_of, translate, unpack
 
+Loader = Callable[[], Counts]  # brings a shard, or the parts of it that are looked at, into memory
 _RANGE_KEYS = 4_000_000  # merged at a time
 
 
-def merge(shards: Sequence[Counts], min_df: int, max_features: int) -> tuple[list[str], Ints]:
+def merge(shards: Sequence[Loader], min_df: int, max_features: int) -> tuple[list[str], Ints]:
     """Return the tokens and the keys of the n-grams that occur in at least ``min_df`` texts.
 
     Of more than ``max_features`` the most frequent stay, the first of equals. Merges a range of
@@ -24,8 +25,8 @@ def merge(shards: Sequence[Counts], min_df: int, max_features: int) -> tuple[lis
         raise ValueError(f"no token occurs in {min_df} texts or more: nothing to learn")
     tokens = sorted(known)
     index = numbers(tokens)
-    places = [places_of(shard, index) for shard in shards]
-    entries = sum(len(shard.keys) for shard in shards)
+    places = [places_of(shard(), index) for shard in shards]
+    entries = sum(len(shard().keys) for shard in shards)
     keys, frequencies = np.empty(0, np.int64), np.empty(0, np.int64)
     for low, high in _ranges([known[token] for token in tokens], entries):
         more, how_often = _merge_range(shards, places, low, high)
@@ -38,10 +39,11 @@ def merge(shards: Sequence[Counts], min_df: int, max_features: int) -> tuple[lis
     return tokens, keys
 
 
-def _frequent_tokens(shards: Sequence[Counts], min_df: int) -> dict[str, int]:
+def _frequent_tokens(shards: Sequence[Loader], min_df: int) -> dict[str, int]:
     """Return in how many texts each token is, if in ``min_df``; no more than a key can name."""
     found: dict[str, int] = {}
-    for shard in shards:
+    for load in shards:
+        shard = load()
         single = shard.keys & ((1 << 2 * BITS) - 1) == 0
         alone = shard.frequencies[single].tolist()
         for token, frequency in zip(unpack(shard.tokens), alone, strict=True):
@@ -62,15 +64,16 @@ def _ranges(frequencies: Sequence[int], entries: int) -> Iterator[tuple[int, int
 
 
 def _merge_range(
-    shards: Sequence[Counts], places: Sequence[Ints], low: int, high: int
+    shards: Sequence[Loader], places: Sequence[Ints], low: int, high: int
 ) -> tuple[Ints, Ints]:
     """Return n-grams whose first token has a number in [low, high), and how many texts have it."""
     keys, frequencies = [], []
-    for shard, place in zip(shards, places, strict=True):
+    for load, place in zip(shards, places, strict=True):
         inside = np.flatnonzero((place >= low) & (place < high))
         if not len(inside):
             continue
         bounds = [int(inside[0]) << 2 * BITS, int(inside[-1]) + 1 << 2 * BITS]
+        shard = load()
         first, last = np.searchsorted(shard.keys, bounds)
         translated = translate(shard.keys[first:last], place)
         known = translated >= 0

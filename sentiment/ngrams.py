@@ -129,6 +129,11 @@ def places_of(shard: Counts, index: dict[str, int]) -> Ints:
     return np.array([0, *numbered], np.int64)
 
 
+def lengths(keys: Ints) -> Ints:
+    """Return of how many tokens each n-gram is."""
+    return np.count_nonzero(parts(keys), axis=0)
+
+
 def translate(keys: Ints, places: Ints) -> Ints:
     """Return the keys with each token replaced by its place, -1 where a token has none."""
     first, second, third = (places[part] for part in parts(keys))

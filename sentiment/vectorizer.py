@@ -1,6 +1,7 @@
 """The text side of the model as a scikit-learn transformer."""
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, Self
 
@@ -55,16 +56,16 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
             self._index = ngrams.numbers(ngrams.unpack(self.tokens_))
         return self._index
 
-    def adopt(self, tokens: list[str], keys: Ints) -> Self:
-        """Take what :func:`sentiment.merging.merge` found."""
-        self.tokens_ = ngrams.pack(tokens)
-        self.keys_ = keys
-        self._index = ngrams.numbers(tokens)
+    def adopt(self, tokens: NDArray[np.uint8], keys: Ints) -> Self:
+        """Take tokens and keys that :func:`sentiment.merging.merge` found."""
+        self.tokens_, self.keys_ = tokens, keys
         return self
 
     def _fit(self, texts: Iterable[str]) -> list[Counts]:
         shards = list(self._count(texts))
-        self.adopt(*merging.merge(shards, self.min_df, self.max_features))
+        loaders = [partial(_same, shard) for shard in shards]
+        tokens, keys = merging.merge(loaders, self.min_df, self.max_features)
+        self.adopt(ngrams.pack(tokens), keys)
         return shards
 
     def _count(self, texts: Iterable[str]) -> Iterator[Counts]:
@@ -81,3 +82,7 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in super().__getstate__().items() if k != "_index"}
+
+
+def _same(shard: Counts) -> Counts:
+    return shard

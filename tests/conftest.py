@@ -15,12 +15,24 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from components import evaluate, ingest, plots, prepare, reviews, select, train
+from components import (
+    candidates,
+    count,
+    evaluate,
+    ingest,
+    matrices,
+    merge,
+    plots,
+    prepare,
+    reviews,
+    select,
+    train,
+    trial,
+)
 from components.files import write_json
 
 REPO = Path(__file__).parent.parent
-PARAMETERS = {"max_n": 2, "min_df": 2, "alpha": 1.0, "ratio_power": 0.5}
-POWERS = [1.0, 1.5]
+CANDIDATES = ("idf_power=1", "default")
 
 
 def free_port() -> int:
@@ -120,7 +132,10 @@ class Trained:
     train: Path
     valid: Path
     test: Path
-    candidates: Path
+    counts: Path
+    matrix: Path
+    trials: Path
+    selection: Path
     model: Path
     metrics: Path
     findings: Path
@@ -135,29 +150,44 @@ class Trained:
 
 
 def run_stages(
-    table: pd.DataFrame, directory: Path, powers: Sequence[float] = POWERS, **parameters: float
+    table: pd.DataFrame,
+    directory: Path,
+    given: Sequence[str] = CANDIDATES,
+    max_n: int = 2,
+    min_df: int = 2,
 ) -> Trained:
     paths = Trained(
         directory,
-        *(directory / f"{name}.parquet" for name in ("reviews", "train", "valid", "test")),
-        directory / "candidates",
+        directory / "reviews.parquet",
+        *(directory / name for name in ("train", "valid", "test", "counts", "matrix", "trials")),
+        directory / "selection.json",
         directory / "model",
         directory / "metrics.json",
         directory / "findings.json",
         directory / "plots",
     )
     reviews.write(paths.reviews, table)
-    splits = prepare.prepare(table, valid_fraction=0.1, test_fraction=0.2)
-    for name, split in splits.items():
-        reviews.write(getattr(paths, name), split)
-    train.train(splits["train"], splits["valid"], powers, PARAMETERS | parameters, paths.candidates)
-    select.select([paths.candidates], paths.model)
-    values, findings, p = evaluate.evaluate(paths.model, splits["test"])
+    splits = {name: getattr(paths, name) for name in prepare.SPLITS}
+    prepare.prepare(paths.reviews, splits, valid_fraction=0.1, test_fraction=0.2, shard_rows=1000)
+    fit(paths, given, max_n, min_df)
+    test = reviews.read(paths.test)
+    values, findings, p = evaluate.evaluate(paths.model, test)
     write_json(paths.metrics, values)
     write_json(paths.findings, findings)
     paths.plots.mkdir()
-    plots.write(splits["test"]["label"].to_numpy(), p, paths.plots)
+    plots.write(test["label"].to_numpy(), p, paths.plots)
     return paths
+
+
+def fit(paths: Trained, given: Sequence[str], max_n: int, min_df: int) -> None:
+    """Run the stages from count to train."""
+    count.count(paths.train, paths.valid, max_n, paths.counts)
+    merge.merge([paths.counts], min_df, paths.matrix)
+    matrix = matrices.load(paths.matrix)
+    paths.trials.mkdir()
+    trial.trial(matrix, [candidates.candidate(each) for each in given], paths.trials)
+    write_json(paths.selection, select.select([paths.trials], keep=1))
+    train.train(matrix, [paths.selection], paths.model)
 
 
 @pytest.fixture(scope="session")
@@ -171,8 +201,7 @@ def trained_worse(imdb: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) 
     return run_stages(
         imdb.iloc[::8][:3000],
         tmp_path_factory.mktemp("worse"),
+        given=["idf_power=0,ratio_power=0"],
         max_n=1,
         min_df=150,
-        powers=[0.0],
-        ratio_power=0.0,
     )

@@ -16,16 +16,17 @@ from components.errors import StageError
 from pipelines import compile, ir, tasks
 from tests.conftest import REPO
 
+DVC = yaml.safe_load((REPO / "dvc.yaml").read_text())
+PARAMS = yaml.safe_load((REPO / "params.yaml").read_text())
 STAGES = [
-    *("ingest", "validate", "prepare", "train", "select", "evaluate"),
-    *("register", "gate", "promote"),
+    *("ingest", "validate", "prepare", "count", "merge", "trial", "select", "train"),
+    *("evaluate", "register", "gate", "promote"),
 ]
+RUNGS = PARAMS["trial"]["rungs"]
 OUTWARD = {"ingest", "register", "gate", "promote", "monitor"}
 TRAINING, TRAINING_PLATFORM = ir.load("training")
 MONITORING, MONITORING_PLATFORM = ir.load("monitoring")
 BOTH = pytest.mark.parametrize("name", ["training", "monitoring"])
-DVC = yaml.safe_load((REPO / "dvc.yaml").read_text())
-PARAMS = yaml.safe_load((REPO / "params.yaml").read_text())
 DIGEST = f"registry.example.org/sentiment-train@sha256:{'0a' * 32}"
 
 
@@ -40,16 +41,24 @@ def parser_of(stage: str) -> ArgumentParser:
     return parser
 
 
-def dvc_command(stage: str) -> list[str]:
+def dvc_command(stage: str, rung: str = "1") -> list[str]:
+    """Return the command line of a stage as DVC fills it in; ``rung`` is that of the search."""
+
     def fill(match: re.Match[str]) -> str:
-        value: Any = PARAMS
+        value: Any = PARAMS | {"key": rung, "item": RUNGS[rung]}
         for key in match[1].split("."):
             value = value[key]
         if isinstance(value, dict):  # DVC makes flags of it
-            return " ".join(f"--{k} {' '.join(map(str, v))}" for k, v in value.items())
+            lists = {k: v if isinstance(v, list) else [v] for k, v in value.items()}
+            return " ".join(f"--{k} {' '.join(map(str, v))}" for k, v in lists.items())
         return str(value)
 
-    return shlex.split(re.sub(r"\$\{([\w.]+)\}", fill, DVC["stages"][stage]["cmd"]))
+    return shlex.split(re.sub(r"\$\{([\w.]+)\}", fill, _stage(stage)["cmd"]))
+
+
+def _stage(stage: str) -> dict[str, Any]:
+    found: dict[str, Any] = DVC["stages"][stage]
+    return found.get("do", found)
 
 
 def dags(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -59,13 +68,19 @@ def dags(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def tasks_of(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the tasks that run a container, by the name of their stage."""
-    return {
-        task["componentRef"]["name"].removeprefix("comp-"): task
-        for dag in dags(document)
-        for task in dag["tasks"].values()
-        if "executorLabel" in document["components"][task["componentRef"]["name"]]
-    }
+    """Return the tasks that run a container, by the name of their stage; of rungs, the first."""
+    found: dict[str, dict[str, Any]] = {}
+    for dag in dags(document):
+        for task in dag["tasks"].values():
+            component = task["componentRef"]["name"]
+            if "executorLabel" in document["components"][component]:
+                found.setdefault(component.removeprefix("comp-"), task)
+    return found
+
+
+def stages_of(document: dict[str, Any]) -> list[str]:
+    """Return the stages, each once: a rung's own components have a number behind the name."""
+    return sorted({re.sub(r"-\d+$", "", name) for name in tasks_of(document)})
 
 
 def ir_command(document: dict[str, Any], stage: str) -> list[str]:
@@ -73,12 +88,17 @@ def ir_command(document: dict[str, Any], stage: str) -> list[str]:
     container = document["deploymentSpec"]["executors"][f"exec-{stage}"]["container"]
     inputs = tasks_of(document)[stage].get("inputs", {}).get("parameters", {})
     defaults = document["root"]["inputDefinitions"]["parameters"]
+    searches = (dag["tasks"].get("search") for dag in dags(document))
+    given = next(filter(None, searches))["inputs"]["parameters"]
+    rung = {key: value for key, value in given.items() if "runtimeValue" in value}
 
     def fill(part: str) -> str:
         match = re.fullmatch(r"\{\{\$\.inputs\.parameters\['(\w+)'\]\}\}", part)
         if match is None:
             return re.sub(r"\{\{.*\['(\w+)'\]\.path\}\}|\*(\w+)", r"/tmp/\1\2", part)
         name = inputs[match[1]]["componentInputParameter"].removeprefix("pipelinechannel--")
+        if name in rung:
+            return str(rung[name]["runtimeValue"]["constant"])
         definition = defaults[name.removesuffix("-loop-item")]
         value = definition.get("defaultValue", "given")
         if name.endswith("-loop-item"):
@@ -95,8 +115,8 @@ def test_committed_ir_is_fresh_and_deterministic(tmp_path: Path):
 
 def test_one_name_for_one_thing():
     assert list(DVC["stages"]) == STAGES
-    assert sorted(tasks_of(TRAINING)) == sorted(STAGES)
-    assert sorted(tasks_of(MONITORING)) == sorted([*STAGES, "monitor"])
+    assert stages_of(TRAINING) == sorted(STAGES)
+    assert stages_of(MONITORING) == sorted([*STAGES, "monitor"])
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -108,10 +128,9 @@ def test_every_command_line_parses_and_gives_the_same_parameters(stage: str):
     for command in (dvc[3:], kubeflow[5:]):
         assert not any("{" in part for part in command), command
         values = vars(parser_of(stage).parse_args(command))
-        paths = {k for k, v in values.items() if isinstance(v, Path | list) and k != "idf_power"}
-        parsed.append({k: v for k, v in values.items() if k not in paths})
+        parsed.append({k: v for k, v in values.items() if not isinstance(v, Path | list)})
     for command in parsed:
-        command.pop("idf_power", None)  # all of them in one process there, one a task here
+        command.pop("part", None)  # a laptop does in one process what a cluster does in tasks
     assert parsed[0] == parsed[1]
 
 
@@ -120,24 +139,30 @@ def test_the_monitor_command_line_parses():
     assert (values.max_psi, values.min_rows) == tuple(PARAMS["monitor"].values())
 
 
-def test_the_candidates_are_the_same_in_both():
-    assert (
-        TRAINING["root"]["inputDefinitions"]["parameters"]["idf_power"]["defaultValue"]
-        == (PARAMS["train"]["candidates"]["idf-power"])
-    )
-    (loop,) = [t for d in dags(TRAINING) for t in d["tasks"].values() if "parameterIterator" in t]
-    assert loop["parameterIterator"]["items"]["inputParameter"] == "pipelinechannel--idf_power"
-    assert " ".join(map(str, PARAMS["train"]["candidates"]["idf-power"])) in " ".join(
-        dvc_command("train")
-    )
+def test_the_search_is_the_same_in_both():
+    given = TRAINING["root"]["inputDefinitions"]["parameters"]["candidates"]["defaultValue"]
+    assert given == RUNGS["1"]["given"]["candidates"]
+    assert " ".join(given) in " ".join(dvc_command("trial"))
+    loops = [t for d in dags(TRAINING) for t in d["tasks"].values() if "parameterIterator" in t]
+    items = [loop["parameterIterator"]["items"]["inputParameter"] for loop in loops]
+    assert sorted(items) == ["pipelinechannel--candidates"] * 3 + ["pipelinechannel--parts"]
+    tasks = {name: t for d in dags(TRAINING) for name, t in d["tasks"].items()}
+    for rung, name in zip(RUNGS.values(), ("search", "search-2", "search-3"), strict=True):
+        given = tasks[name]["inputs"]["parameters"]
+        for value in ("budget", "keep"):
+            assert given[value]["runtimeValue"]["constant"] == rung[value]
+    for before, rung in (("1", "2"), ("2", "3")):
+        assert f"--selected models/selection/{before}.json" in " ".join(dvc_command("trial", rung))
+        assert RUNGS[rung]["after"] == f"models/selection/{before}.json"
 
 
 @pytest.mark.parametrize("stage", [*STAGES, "monitor"])
 def test_every_parameter_is_passed_on(stage: str):
     """A parameter in params.yaml that no runner uses would be a knob on nothing."""
-    given = {name for name in PARAMS.get(stage, {}) if name != "candidates"}
+    given = {name.removesuffix("s") for name in PARAMS.get(stage, {}) if name != "rungs"}
     command = ir_command(MONITORING, stage) if stage == "monitor" else ir_command(TRAINING, stage)
-    assert given <= {part[2:].replace("-", "_") for part in command if part.startswith("--")}
+    flags = {part[2:].replace("-", "_") for part in command if part.startswith("--")}
+    assert given <= {flag.removesuffix("s") for flag in flags}
 
 
 @BOTH
@@ -275,7 +300,7 @@ def test_images_by_tag_are_found_and_a_digest_takes_their_place():
         ("max_n=2", 2),
         ("margin=0.5", 0.5),
         ("margin=1", 1),
-        ("idf_power=[0.5, 1]", [0.5, 1]),
+        ('candidates=["default"]', ["default"]),
     ],
 )
 def test_parameters_are_read_by_their_type(text: str, value: object):
@@ -288,13 +313,13 @@ def test_parameters_are_read_by_their_type(text: str, value: object):
         (
             "training",
             ["max_m=2"],
-            "--param max_m: training has no such parameter; it takes alpha, capability_margin",
+            "--param max_m: training has no such parameter; it takes candidates, capability_margin",
         ),
         ("training", ["max_n"], "--param max_n: say name=value"),
         ("training", ["max_n=2.5"], "--param max_n=2.5: it takes a whole number"),
         ("training", ["max_n=true"], "--param max_n=true: it takes a whole number"),
         ("training", ["margin=small"], "it takes a number"),
-        ("training", ["idf_power=0.5"], "it takes a JSON list"),
+        ("training", ["candidates=default"], "it takes a JSON list"),
         ("monitoring", [], "--param captured=…: monitoring needs it"),
     ],
 )

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -24,14 +25,20 @@ def arguments(trained: Trained, out: Path) -> dict[str, list[str]]:
         "ingest": ["--source", "builtin", "--output", out / "reviews.parquet"],
         "validate": ["--reviews", trained.reviews, "--report", out / "validation.json"],
         "prepare": [
-            *("--reviews", trained.reviews, "--train", out / "train.parquet"),
-            *("--valid", out / "valid.parquet", "--test", out / "test.parquet"),
+            *("--reviews", trained.reviews, "--train", out / "train", "--shard-rows", "500"),
+            *("--valid", out / "valid", "--test", out / "test"),
         ],
+        "count": ["--train", trained.train, "--valid", trained.valid, "--counts", out / "counts"],
+        "merge": ["--counts", trained.counts, "--matrix", out / "matrix"],
+        "trial": [
+            *("--matrix", trained.matrix, "--candidates", "default", "max_n=1"),
+            *("--trials", out / "trials"),
+        ],
+        "select": ["--trials", trained.trials, "--selection", out / "selection.json"],
         "train": [
-            *("--train", trained.train, "--valid", trained.valid, "--max-n", "2"),
-            *("--idf-power", "1", "1.5", "--candidates", out / "candidates"),
+            *("--matrix", trained.matrix, "--selections", trained.selection),
+            *("--model", out / "model"),
         ],
-        "select": ["--candidates", trained.candidates, "--model", out / "model"],
         "evaluate": [
             *("--model", trained.model, "--test", trained.test, "--metrics", out / "metrics.json"),
             *("--predictions", out / "predictions.parquet", "--plots", out / "plots"),
@@ -61,6 +68,8 @@ def assert_whole(out: Path) -> None:
             pq.read_table(path)
         elif path.suffix == ".json":
             json.loads(path.read_text())
+        elif path.suffix == ".npy":
+            np.load(path)
         elif path.suffix == ".csv":
             pd.read_csv(path)
         elif path.suffix == ".png":
@@ -71,7 +80,12 @@ def assert_whole(out: Path) -> None:
             raise AssertionError(f"what is {path}?")
 
 
-@pytest.mark.parametrize("stage", ["ingest", "validate", "prepare", "train", "select", "evaluate"])
+LOCAL = [
+    *("ingest", "validate", "prepare", "count", "merge", "trial", "select", "train", "evaluate"),
+]
+
+
+@pytest.mark.parametrize("stage", LOCAL)
 def test_killed_stages_leave_nothing_half_written(stage, trained, tmp_path):
     command = [sys.executable, "-m", f"components.{stage}", *arguments(trained, tmp_path)[stage]]
     started = time.monotonic()
@@ -131,13 +145,7 @@ def small_disk(tmp_path: Path):
     subprocess.run(["umount", str(mount)], check=True)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("ingest", "validate", "prepare", "train", "select", "evaluate"),
-        *("register", "gate", "promote"),
-    ],
-)
+@pytest.mark.parametrize("name", [*LOCAL, "register", "gate", "promote"])
 def test_a_full_disk_is_one_line_and_nothing_is_lost(
     stage, trained, small_disk, tmp_path, name, monkeypatch
 ):

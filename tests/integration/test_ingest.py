@@ -52,15 +52,28 @@ def test_encoding_by_flag(stage, tmp_path):
     assert reviews.read(tmp_path / "r.parquet")["text"].tolist() == ["café"]
 
 
+class Server(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path != "/short.csv":
+            super().do_GET()
+            return
+        self.send_response(200)  # and breaks off
+        self.send_header("content-length", "999")
+        self.end_headers()
+        self.wfile.write(b"text,label\ngood,1\nb,0"[:20])
+
+
 def test_the_web(stage, tmp_path):
     ROWS.to_csv(tmp_path / "web.csv", index=False)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    handler = functools.partial(Server, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
         result = stage("ingest", "--source", f"{address}/web.csv?x=1", "--output", "r.parquet")
         assert result.returncode == 0, result.stderr
         assert len(reviews.read(tmp_path / "r.parquet")) == 4
+        short = stage("ingest", "--source", f"{address}/short.csv", "--output", "none.parquet")
+        assert_one_line(short, "short.csv", "20 of 999 bytes")
         missing = stage("ingest", "--source", f"{address}/no.csv", "--output", "none.parquet")
         assert_one_line(missing, "no.csv", "404")
         server.shutdown()
@@ -133,14 +146,17 @@ def test_missing_texts_are_kept_for_validate_to_report(stage, tmp_path):
 def run_all(stage, *split: str) -> dict[str, str]:
     """Run validate, prepare, train and evaluate, and return the first error of each."""
     said = {}
-    splits = ["--train", "train.parquet", "--valid", "valid.parquet", "--test", "test.parquet"]
+    splits = ["--train", "train", "--valid", "valid", "--test", "test"]
     for name, arguments in {
         "validate": ["--reviews", "r.parquet", "--report", "v.json"],
         "prepare": ["--reviews", "r.parquet", *splits],
-        "train": [*splits[:4], "--candidates", "candidates"],
-        "select": ["--candidates", "candidates", "--model", "model"],
+        "count": [*splits[:4], "--counts", "counts"],
+        "merge": ["--counts", "counts", "--matrix", "matrix"],
+        "trial": ["--matrix", "matrix", "--candidates", "default", "--trials", "trials"],
+        "select": ["--trials", "trials", "--selection", "selection.json"],
+        "train": ["--matrix", "matrix", "--selections", "selection.json", "--model", "model"],
         "evaluate": [
-            *("--model", "model", "--test", "test.parquet", "--metrics", "m.json"),
+            *("--model", "model", "--test", "test", "--metrics", "m.json"),
             *("--predictions", "p.parquet", "--plots", "plots", "--findings", "f.json"),
         ],
     }.items():
@@ -159,7 +175,8 @@ def test_one_class(stage, tmp_path):
     said = run_all(stage)
     assert "smaller_class 0.00%" in said["validate"]
     assert "not of both labels" in said["prepare"]
-    assert "train.parquet" in said["train"]
+    assert "train" in said["count"]
+    assert "no counts of train and valid" in said["merge"]
     assert not (tmp_path / "model").exists()
 
 

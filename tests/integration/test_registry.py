@@ -7,12 +7,11 @@ from dataclasses import replace
 
 import mlflow
 import numpy as np
-import pandas as pd
 import pytest
 
 import sentiment.store
-from components import registry, reviews, select, train
-from tests.conftest import PARAMETERS, POWERS, Trained, assert_one_line, free_port, running
+from components import registry, reviews
+from tests.conftest import CANDIDATES, Trained, assert_one_line, fit, free_port, running
 
 SAFE = ["--min-accuracy", "0.5"]
 
@@ -88,12 +87,15 @@ def test_a_challenger_that_loses_a_capability_is_refused(stage, tmp_path, client
     """Learned from reviews in which one name goes with bad films, it judges by the name."""
     assert register(stage, trained).returncode == 0
     assert promote(stage, trained).returncode == 0
-    table = reviews.read(trained.train)
-    bad = table.index[table["label"] == 0][::3]
-    table.loc[bad, "text"] = "Ahmed told me about it in Cairo. " + table.loc[bad, "text"]
-    biased = replace(trained, candidates=tmp_path / "candidates", model=tmp_path / "model")
-    train.train(table, reviews.read(trained.valid), POWERS, PARAMETERS, biased.candidates)
-    select.select([biased.candidates], biased.model)
+    names = ("train", "counts", "matrix", "trials", "selection", "model")
+    biased = replace(trained, **{name: tmp_path / name for name in names})
+    for shard in reviews.shards(trained.train):
+        table = reviews.read(shard)
+        bad = table.index[table["label"] == 0][::3]
+        table.loc[bad, "text"] = "Ahmed told me about it in Cairo. " + table.loc[bad, "text"]
+        biased.train.mkdir(exist_ok=True)
+        reviews.write(biased.train / shard.name, table)
+    fit(biased, CANDIDATES, 2, 2)
     assert register(stage, biased).returncode == 0
     # as if accuracy did not matter, which alone may not refuse it
     careless = ["--registered", "r.json", "--test", trained.test, "--margin", "1", "--alpha", "0"]
@@ -127,14 +129,23 @@ def test_a_version_says_what_it_is_made_of(stage, client, trained, tmp_path):
     version = client.get_model_version("sentiment", "1")
     facts = json.loads((trained.model / "training.json").read_text())
     assert version.tags["model_digest"] == sentiment.store.digest(trained.model)
-    learned = pd.concat([reviews.read(trained.train), reviews.read(trained.valid)])
-    assert version.tags["data_digest"] == reviews.digest(learned)
+    assert version.tags["data_digest"] == facts["data_digest"]
+    assert len(facts["data_digest"]) == 64
     assert len(version.tags["git_commit"].removesuffix("-dirty")) in (len("unknown"), 40)
     assert "test reviews" in version.description
     run = client.get_run(version.run_id)
     assert run.data.params["idf_power"] == str(facts["parameters"]["idf_power"])
     assert (tmp_path / "card.md").read_text() == version.description
-    assert "Chosen among 2 by log loss" in version.description
+    assert "2 trials, judged by log loss" in version.description
+    nested = client.search_runs(
+        [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{version.run_id}'"
+    )
+    assert sorted(each.data.params["idf_power"] for each in nested) == ["1.0", "1.5"]
+    assert {each.info.status for each in nested} == {"FINISHED"}
+    best = min(each.data.metrics["valid_log_loss"] for each in nested)
+    assert best == facts["valid"]["log_loss"] == run.data.metrics["valid_log_loss"]
+    history = client.get_metric_history(nested[0].info.run_id, "valid_log_loss_by_iteration")
+    assert [point.step for point in history] == list(range(1, 9))
     assert run.data.metrics["accuracy"] == json.loads(trained.metrics.read_text())["accuracy"]
     assert {file.path for file in client.list_artifacts(version.run_id, "plots")} >= {
         *("plots/confusion.png", "plots/roc.png", "plots/calibration.png")
@@ -143,7 +154,7 @@ def test_a_version_says_what_it_is_made_of(stage, client, trained, tmp_path):
     names = {path.name for path in folder.rglob("*")}
     assert not [name for name in names if name.endswith((".pkl", ".pickle"))]
     assert {"MLmodel", "model.skops", "requirements.txt", "input_example.json"} <= names
-    assert {"findings.json", "candidates.json", "model_card.md"} <= names
+    assert {"findings.json", "trials.json", "model_card.md"} <= names
     assert sentiment.store.digest(folder) == version.tags["model_digest"]
     assert "scikit-learn==" in (folder / "requirements.txt").read_text()
 
@@ -162,7 +173,7 @@ def test_mlflows_own_loaders_take_the_model(stage, client, trained, monkeypatch)
 def test_a_model_file_that_is_not_the_trained_one_is_refused(stage, trained, tmp_path):
     forged = tmp_path / "forged"
     forged.mkdir()
-    for name in ("training.json", "candidates.json"):
+    for name in ("training.json", "trials.json"):
         (forged / name).write_bytes((trained.model / name).read_bytes())
     (forged / "model.skops").write_bytes((trained.model / "model.skops").read_bytes() + b"x")
     assert_one_line(register(stage, replace(trained, model=forged)), "forged", "training.json")

@@ -5,9 +5,11 @@ The stand-in keeps its state in memory, and takes and gives what the published v
 """
 
 import datetime
+import itertools
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -43,13 +45,19 @@ class StandIn(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.host = f"http://127.0.0.1:{self.server_port}"
         self.kept: dict[str, list[dict[str, Any]]] = {name: [] for name in COLLECTIONS}
+        self.numbers = {name: itertools.count(1) for name in COLLECTIONS}
         self.token: str | None = None
         self.cookie: str | None = None
         self.multi_user = False
         self.states: list[tuple[str, list[dict[str, Any]]]] = [("SUCCEEDED", [])]
         self.asked = 0
         self.expire_after: int | None = None
-        self.hiccup = False
+        self.hiccup: str | None = None  # what happens once to the next question about a run
+        self.login_after: int | None = None
+        self.forbidden: str | None = None
+        self.closing = 0
+        self.stuck = False
+        self.late_version: dict[str, Any] | None = None
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -66,10 +74,23 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
+    def page(self, text: str) -> None:
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.send_header("content-length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
     def refused(self) -> bool:
         self.server.asked += 1
         expired = self.server.expire_after is not None
         expired = expired and self.server.asked > self.server.expire_after
+        if self.server.login_after is not None and self.server.asked > self.server.login_after:
+            self.page("<html>Log in</html>")
+            return True
+        if self.server.forbidden and self.command == "POST":
+            self.answer(403, {"error": self.server.forbidden, "code": 7})
+            return True
         token = self.server.token
         if expired or (token and self.headers.get("authorization") != f"Bearer {token}"):
             self.answer(401, {"error": "Unauthenticated", "code": 16})
@@ -95,9 +116,16 @@ class Handler(BaseHTTPRequestHandler):
         if parts == ["healthz"]:
             return self.answer(200, {"multi_user": self.server.multi_user})
         if parts[0] == "runs" and len(parts) == 2:
-            if self.server.hiccup:
-                self.server.hiccup = False
+            hiccup, self.server.hiccup = self.server.hiccup, None
+            if hiccup == "503":
                 return self.answer(503, {"error": "upstream"})
+            if hiccup == "gone":
+                for _ in range(4):  # as often as the client asks by itself
+                    self.server.closing += 1
+            if self.server.closing:
+                self.server.closing -= 1
+                self.close_connection = True
+                return self.connection.shutdown(socket.SHUT_RDWR)
             state, tasks = self.server.states[0]
             if len(self.server.states) > 1:
                 self.server.states.pop(0)
@@ -133,6 +161,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         if self.refused():
             return
+        if self.server.stuck:
+            self.answer(400, {"error": "stuck", "code": 3})
+            return
         name, wanted = self.path.removeprefix(f"{API}/").split("/")
         kept = self.server.kept[name]
         kept[:] = [each for each in kept if each[COLLECTIONS[name][1]] != wanted]
@@ -144,13 +175,18 @@ class Handler(BaseHTTPRequestHandler):
         unknown = set(fields) - set(known)
         if unknown:
             return self.answer(400, {"error": f"unknown field {unknown}", "code": 3})
+        if name == "versions" and self.server.late_version is not None:
+            self.server.kept[name].append(fields | self.server.late_version)
+            self.server.late_version = None
         if name == "versions" and any(
             v["display_name"] == fields["display_name"] for v in self.server.kept[name]
         ):
             return self.answer(409, {"error": "already exist", "code": 6})
+        if not (fields.get("runtime_config") or {}).get("parameters"):
+            fields.pop("runtime_config", None)  # as the server does
         made = {
             **fields,
-            key: f"{name}-{len(self.server.kept[name]) + 1}",
+            key: f"{name}-{next(self.server.numbers[name])}",
             "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
         }
         self.server.kept[name].append(made)
@@ -189,7 +225,10 @@ def error_of(capsys) -> str:
 
 def test_twice_the_same_is_one_version_and_two_runs(server):
     for _ in range(2):
-        assert pinned(server, "--param", "max_n=2", "--param", "idf_power=[0.5, 2]") == 0
+        assert (
+            pinned(server, "--param", "max_n=2", "--param", 'candidates=["default", "max_n=1"]')
+            == 0
+        )
     kept = server.kept
     assert [len(kept[name]) for name in ("pipelines", "versions", "experiments", "runs")] == [
         *(1, 1, 1, 2)
@@ -201,7 +240,7 @@ def test_twice_the_same_is_one_version_and_two_runs(server):
         "pipeline_id": pipeline["pipeline_id"],
         "pipeline_version_id": version["pipeline_version_id"],
     }
-    assert run["runtime_config"]["parameters"] == {"max_n": 2, "idf_power": [0.5, 2]}
+    assert run["runtime_config"]["parameters"] == {"max_n": 2, "candidates": ["default", "max_n=1"]}
     assert run["experiment_id"] == kept["experiments"][0]["experiment_id"]
     executors = version["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"]
     assert {each["container"]["image"] for each in executors.values()} == {IMAGE}
@@ -311,39 +350,92 @@ def test_a_server_of_several_users_asks_whose(server, capsys):
 
 
 def task(name: str, state: str, **fields: Any) -> dict[str, Any]:
-    return {"display_name": name, "task_id": name, "state": state, **fields}
+    """Return a node as the server makes it of Argo's: by name, and with no parent."""
+    return {"display_name": name, "task_id": f"{name}-id", "state": state, **fields}
 
 
-def test_waiting_shows_the_tasks_as_they_go(server, capsys):
+@pytest.mark.parametrize("hiccup", ["503", "gone"])
+def test_waiting_shows_the_tasks_as_they_go(server, capsys, hiccup):
     server.states = [
         ("PENDING", []),
-        ("RUNNING", [task("ingest reviews", "RUNNING"), task("ingest reviews-driver", "RUNNING")]),
-        ("RUNNING", [task("ingest reviews", "SUCCEEDED"), task("validate reviews", "RUNNING")]),
-        ("SUCCEEDED", [task("ingest reviews", "SUCCEEDED")]),
+        (
+            "RUNNING",
+            [task("root", "RUNNING"), task("ingest", "RUNNING"), task("ingest-driver", "RUNNING")],
+        ),
+        (
+            "RUNNING",
+            [task("ingest", "SUCCEEDED"), task("validate", "RUNNING"), task("executor", "RUNNING")],
+        ),
+        ("SUCCEEDED", [task("ingest", "SUCCEEDED")]),
     ]
-    server.hiccup = True
+    server.hiccup = hiccup
     assert pinned(server, "--wait") == 0
-    lines = [line.split(": ", 1)[1].split() for line in capsys.readouterr().err.splitlines()]
+    said = capsys.readouterr().err
+    lines = [line.split(": ", 1)[1].split() for line in said.splitlines()]
     shown = [line for line in lines if line[-1] in ("running", "succeeded") and line[0] != "the"]
     assert shown == [
         ["ingest", "reviews", "running"],
         ["ingest", "reviews", "succeeded"],
         ["validate", "reviews", "running"],
     ]
+    assert "asking again" in said
 
 
 def test_a_run_that_fails_names_task_and_address(server, capsys):
-    failed = task("validate reviews", "FAILED", parent_task_id="root")
-    failed["error"] = {"code": 1, "message": "exit status 1"}
+    nodes = ["training-x7k2p", "root", "validate", "executor", "executor(0)", "executor(1)"]
     server.states = [
         ("RUNNING", []),
-        ("FAILED", [task("root", "FAILED"), failed, task("ingest reviews", "SUCCEEDED")]),
+        ("FAILED", [*(task(name, "FAILED") for name in nodes), task("ingest", "SUCCEEDED")]),
     ]
     assert pinned(server, "--wait") == 1
     line = error_of(capsys)
-    assert "the run failed in task validate reviews (exit status 1): " in line
+    assert "the run failed in task validate reviews: " in line
     assert f"{server.host}/#/runs/details/runs-1" in line
-    assert "root" not in line
+
+
+def test_a_server_that_names_tasks_otherwise_still_says_which_failed(server, capsys):
+    failed = task("something else", "FAILED", error={"code": 1, "message": "exit status 1"})
+    server.states = [("FAILED", [failed, task("ingestion", "SUCCEEDED")])]
+    assert pinned(server, "--wait") == 1
+    assert "the run failed in task something else (exit status 1): " in error_of(capsys)
+
+
+def test_a_session_that_ends_in_a_login_page_ends_the_wait(server, capsys, monkeypatch):
+    server.states = [("RUNNING", [])]
+    server.login_after = 12
+    assert pinned(server, "--wait") == 1
+    assert "session may have expired" in error_of(capsys)
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 4, 5, 6])
+def test_a_login_page_at_any_other_moment_is_no_answer(server, capsys, after):
+    server.login_after = after
+    assert pinned(server) == 1
+    assert "session may have expired" in error_of(capsys)
+
+
+def test_a_server_that_goes_away_ends_the_wait(server, capsys, monkeypatch):
+    monkeypatch.setattr(runs, "PATIENCE_SECONDS", 0.1)
+    server.states = [("RUNNING", [])]
+    server.closing = 10_000
+    assert pinned(server, "--wait") == 1
+    line = error_of(capsys)
+    assert "no answer for 0.1 s" in line
+    assert f"{server.host}/#/runs/details/runs-1" in line
+
+
+def test_what_is_forbidden_is_said_in_the_servers_words(server, capsys):
+    server.forbidden = "User 'ann' is not authorized: create pipelines in namespace 'b'"
+    assert pinned(server) == 1
+    assert server.forbidden in error_of(capsys)
+
+
+def test_a_version_that_another_submission_has_just_made_is_taken(server):
+    server.late_version = {"pipeline_version_id": "theirs"}
+    assert pinned(server) == 0
+    (run,) = server.kept["runs"]
+    assert run["pipeline_version_reference"]["pipeline_version_id"] == "theirs"
+    assert len(server.kept["versions"]) == 1
 
 
 def test_a_run_that_was_stopped_is_no_success(server, capsys):
@@ -373,6 +465,28 @@ def test_a_schedule_is_made_once_and_replaced_when_it_changes(server, capsys):
     with pytest.raises(SystemExit, match="2"):
         pinned(server, "--recurring", "daily")
     assert "'daily' has 1 fields" in capsys.readouterr().err
+
+
+def test_a_schedule_that_a_stopped_submission_left_goes(server, capsys):
+    assert pinned(server, "--recurring", "0 6 * * *") == 0
+    server.stuck = True
+    assert pinned(server, "--recurring", "0 7 * * *") == 1
+    assert "stuck" in error_of(capsys)
+    assert len(server.kept["recurringruns"]) == 2
+    server.stuck = False
+    assert pinned(server, "--recurring", "0 7 * * *") == 0
+    (kept,) = server.kept["recurringruns"]
+    assert kept["trigger"]["cron_schedule"]["cron"] == "0 0 7 * * *"
+
+
+def test_a_schedule_of_another_service_account_is_another(server):
+    assert pinned(server, "--recurring", "0 6 * * *", "--service-account", "old") == 0
+    assert pinned(server, "--recurring", "0 6 * * *", "--service-account", "new") == 0
+    (kept,) = server.kept["recurringruns"]
+    assert kept["service_account"] == "new"
+    del server.kept["recurringruns"][0]["pipeline_version_reference"]  # made of an inline spec
+    assert pinned(server, "--recurring", "0 6 * * *") == 0
+    assert "pipeline_version_reference" in server.kept["recurringruns"][0]
 
 
 def test_the_command_itself(server, tmp_path):

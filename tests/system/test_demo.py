@@ -81,9 +81,9 @@ def test_another_clone_killed_on_the_way_gives_the_same_digits(demo, tmp_path):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    while not (second / "data/test.parquet").exists() and process.poll() is None:
+    while not (second / "data/matrix").exists() and process.poll() is None:
         time.sleep(0.1)
-    time.sleep(8)  # into train
+    time.sleep(5)  # into the search
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (second / "reports/metrics.json").exists()

@@ -4,10 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sentiment.store import MODEL_FILE
 from tests.conftest import REPO, Trained
 
 # what NumPy would use of this processor beyond what it needs of any
@@ -26,23 +29,31 @@ PROCESSORS = {
 }
 
 
-def candidates(trained: Trained, output, prefix=(), **environment: str) -> dict[str, bytes]:
-    arguments = ["--train", trained.train, "--valid", trained.valid, "--candidates", output]
-    subprocess.run(
-        [*prefix, sys.executable, "-m", "components.train", *map(str, arguments)],
-        check=True,
-        cwd=REPO,
-        env=os.environ | environment,
+def train(trained: Trained, output: Path, prefix: Sequence[str] = (), **environment: str) -> bytes:
+    """Run the stages from count to train and return the model file."""
+    counts, matrix, trials, selection, model = (
+        output / name for name in ("counts", "matrix", "trials", "selection.json", "model")
     )
-    return {str(path.relative_to(output)): path.read_bytes() for path in output.rglob("*.skops")}
+    for command in (
+        ["count", "--train", trained.train, "--valid", trained.valid, "--counts", counts],
+        ["merge", "--counts", counts, "--matrix", matrix],
+        ["trial", "--matrix", matrix, "--candidates", "default", "--trials", trials],
+        ["select", "--trials", trials, "--selection", selection],
+        ["train", "--matrix", matrix, "--selections", selection, "--model", model],
+    ):
+        stage = [f"components.{command[0]}", *map(str, command[1:])]
+        environment = dict(os.environ) | environment
+        subprocess.run(
+            [*prefix, sys.executable, "-m", *stage], check=True, cwd=REPO, env=environment
+        )
+    return (model / MODEL_FILE).read_bytes()
 
 
 @pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset (util-linux) is not here")
 def test_the_model_is_the_same_on_a_processor_that_plays_another(trained, tmp_path):
-    here = candidates(trained, tmp_path / "here")
-    assert here
+    here = train(trained, tmp_path / "here")
     for name, environment in PROCESSORS.items():
-        there = candidates(trained, tmp_path / name, ["taskset", "-c", "0"], **environment)
+        there = train(trained, tmp_path / name, ["taskset", "-c", "0"], **environment)
         assert there == here, name
 
 

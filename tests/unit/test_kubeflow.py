@@ -38,24 +38,48 @@ def run(tmp_path: Path, stage: str, inputs: dict, outputs: dict, *arguments: obj
 
 
 def test_all_paths_of_a_list_take_the_place_of_the_star(trained, tmp_path):
-    candidates = {"artifacts": []}
-    for i, candidate in enumerate(trained.candidates.iterdir()):
+    trials = {"artifacts": []}
+    for i, path in enumerate(trained.trials.iterdir()):
         (tmp_path / f"part{i}").mkdir()
-        (tmp_path / f"part{i}" / candidate.name).symlink_to(candidate)
-        candidates["artifacts"] += artifact(tmp_path / f"part{i}", "Model")["artifacts"]
+        (tmp_path / f"part{i}" / path.name).symlink_to(path)
+        trials["artifacts"] += artifact(tmp_path / f"part{i}")["artifacts"]
     output = run(
         tmp_path,
         "select",
-        {"candidates": candidates},
-        {"model": artifact(tmp_path / "model", "Model"), "scores": artifact("s3://b/s", "Metrics")},
-        *("--candidates", "*candidates", "--model", tmp_path / "model"),
+        {"trials": trials},
+        {"selection": artifact(tmp_path / "selection")},
+        *("--trials", "*trials", "--keep", "1.0", "--selection", tmp_path / "selection"),
+        selected=True,
     )
-    assert len(json.loads((tmp_path / "model/candidates.json").read_text())) == 2
+    selection = json.loads((tmp_path / "selection").read_text())
+    assert len(selection["trials"]) == 2
+    assert output["parameterValues"] == {"selected": selection["selected"]}
+
+
+def test_what_is_known_of_a_trial_and_of_a_model_goes_to_the_ui(trained, tmp_path):
+    output = run(
+        tmp_path,
+        "trial",
+        {},
+        {"trials": artifact(tmp_path / "trials"), "scores": artifact("s3://b/s", "Metrics")},
+        *("--matrix", trained.matrix, "--candidates", "default", "--trials", tmp_path / "trials"),
+    )
+    (found,) = (json.loads(path.read_text()) for path in (tmp_path / "trials").iterdir())
     (scores,) = output["artifacts"]["scores"]["artifacts"]
-    facts = json.loads((tmp_path / "model/training.json").read_text())
-    assert scores["metadata"]["valid_log_loss"] == facts["valid"]["log_loss"]
+    assert scores["metadata"]["valid_log_loss"] == found["valid"]["log_loss"]
     assert all(isinstance(value, int | float) for value in scores["metadata"].values())
-    assert output["artifacts"]["model"]["artifacts"][0]["metadata"]["framework"] == "scikit-learn"
+    output = run(
+        tmp_path,
+        "train",
+        {},
+        {"model": artifact(tmp_path / "model", "Model")},
+        *("--matrix", trained.matrix, "--selections", trained.selection),
+        *("--model", tmp_path / "model"),
+    )
+    (model,) = output["artifacts"]["model"]["artifacts"]
+    assert model["metadata"]["framework"] == "scikit-learn"
+    facts = json.loads((tmp_path / "model/training.json").read_text())
+    assert model["metadata"]["features"] == facts["features"]
 
 
 def test_metrics_curves_and_confusion(trained, tmp_path):

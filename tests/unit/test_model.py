@@ -11,15 +11,16 @@ from sklearn.preprocessing import FunctionTransformer
 
 import sentiment.model
 import sentiment.store
-from tests.conftest import PARAMETERS, REPO
+from tests.conftest import REPO
 
+SMALL = {"max_n": 2, "min_df": 2}
 TEXTS = ["good good film", "a bad film", "good fun", "bad and long"]
 LABELS = np.array([1, 0, 1, 0])
 
 
 @pytest.fixture
 def model() -> Pipeline:
-    return sentiment.model.build(**PARAMETERS).fit(TEXTS * 2, np.tile(LABELS, 2))
+    return sentiment.model.build(**SMALL).fit(TEXTS * 2, np.tile(LABELS, 2))
 
 
 def test_saved_and_loaded_gives_the_same_bits(model, tmp_path):
@@ -36,7 +37,7 @@ def test_the_same_model_is_the_same_bytes_in_another_process(model, tmp_path):
     program = f"""
 import pathlib, tempfile, numpy as np, sentiment.model, sentiment.store
 texts, labels = {TEXTS * 2!r}, np.tile({LABELS.tolist()!r}, 2)
-model = sentiment.model.build(**{PARAMETERS!r}).fit(texts, labels)
+model = sentiment.model.build(**{SMALL!r}).fit(texts, labels)
 with tempfile.TemporaryDirectory() as directory:
     print(sentiment.store.save(model, pathlib.Path(directory)))
 """

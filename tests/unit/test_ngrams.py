@@ -89,7 +89,8 @@ def test_shards_merge_to_what_one_count_gives(texts, max_n, min_df, block):
         return
     shards = [ngrams.count(texts[i : i + block], max_n) for i in range(0, len(texts), block)]
     with mock.patch.object(merging, "_RANGE_KEYS", 3):
-        tokens, keys = merging.merge(shards, min_df, max_features=10**6)
+        loaders = [lambda shard=shard: shard for shard in shards]
+        tokens, keys = merging.merge(loaders, min_df, max_features=10**6)
     np.testing.assert_array_equal(keys, whole.keys_)
     index = ngrams.numbers(tokens)
     rows = [ngrams.columns(shard, index, keys).toarray() for shard in shards]

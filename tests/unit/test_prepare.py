@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pandas as pd
 
 from components import prepare, reviews, validate
@@ -8,32 +10,52 @@ def table(*rows: tuple[str | None, int]) -> pd.DataFrame:
     return frame.astype({"label": "int8"})
 
 
-def test_a_text_never_changes_sides_as_data_grows(imdb):
-    before = prepare.prepare(imdb.iloc[::3], 0.1, 0.2)
-    after = prepare.prepare(imdb.sample(frac=1, random_state=0), 0.1, 0.2)
-    for split in prepare.SPLITS:
-        assert set(before[split]["text"]) <= set(after[split]["text"])
+def split(frame: pd.DataFrame, directory: Path, **given: int) -> dict[str, pd.DataFrame]:
+    directory.mkdir()
+    reviews.write(directory / "reviews.parquet", frame)
+    outputs = {name: directory / name for name in prepare.SPLITS}
+    rows = prepare.prepare(directory / "reviews.parquet", outputs, 0.1, 0.2, **given)
+    found = {name: reviews.read(path) for name, path in outputs.items()}
+    assert {name: len(each) for name, each in found.items()} == rows
+    return found
 
 
-def test_the_splits_have_their_shares_and_nothing_in_common(imdb):
-    splits = prepare.prepare(imdb, 0.1, 0.2)
+def test_a_text_never_changes_sides_as_data_grows(imdb, tmp_path):
+    before = split(imdb.iloc[::3], tmp_path / "before")
+    after = split(imdb.sample(frac=1, random_state=0), tmp_path / "after")
+    for name in prepare.SPLITS:
+        assert set(before[name]["text"]) <= set(after[name]["text"])
+
+
+def test_the_splits_have_their_shares_and_nothing_in_common(imdb, tmp_path):
+    splits = split(imdb, tmp_path / "all")
     rows = sum(map(len, splits.values()))
     assert rows == imdb["text"].map(reviews.key).nunique() == 24_904
     assert abs(len(splits["test"]) / rows - 0.2) < 0.01
     assert abs(len(splits["valid"]) / rows - 0.1) < 0.01
-    keys = [key for split in splits.values() for key in split["text"].map(reviews.key)]
+    keys = [key for each in splits.values() for key in each["text"].map(reviews.key)]
     assert len(keys) == len(set(keys))
 
 
-def test_copies_empties_and_conflicts_go():
-    splits = prepare.prepare(
-        table(
-            ("Good", 1), (" good ", 1), ("", 0), (None, 1), ("so so", 0), ("So  so", 1), ("x", 0)
-        ),
-        0.1,
-        0.2,
+def test_the_size_of_shards_changes_none_of_the_splits(imdb, tmp_path):
+    table = imdb.iloc[::10]
+    large, small = split(table, tmp_path / "large"), split(table, tmp_path / "s", shard_rows=100)
+    for name in prepare.SPLITS:
+        assert sorted(large[name]["text"]) == sorted(small[name]["text"])
+    shards = reviews.shards(tmp_path / "s" / "train")
+    assert len(shards) == 18
+    assert all(50 < reviews.rows(path) < 150 for path in shards)
+    assert not list(tmp_path.rglob("*.arrow"))
+
+
+def test_copies_empties_and_conflicts_go(imdb, tmp_path):
+    odd = table(
+        ("Good", 1), (" good ", 1), ("", 0), (None, 1), ("so so", 0), ("So  so", 1), ("x", 0)
     )
-    assert sorted(text for split in splits.values() for text in split["text"]) == ["Good", "x"]
+    whole = pd.concat([odd, imdb.iloc[::50]], ignore_index=True)
+    splits = split(whole, tmp_path / "odd", shard_rows=100)
+    texts = [text for each in splits.values() for text in each["text"] if len(text) < 10]
+    assert sorted(texts) == ["Good", "x"]
 
 
 def test_validate_counts_what_it_says():

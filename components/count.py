@@ -1,0 +1,82 @@
+"""Count the n-grams of each shard of reviews, as many shards at a time as there are cores."""
+
+import argparse
+import logging
+import os
+from argparse import ArgumentTypeError
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from components import errors, reviews
+from components.errors import StageError
+from components.files import replacing_directory, write_json
+from components.matrices import SHARD_FILE
+from sentiment import ngrams, shards
+from sentiment.ngrams import MAX_N
+
+log = logging.getLogger("count")
+
+
+def count(
+    train: Path, valid: Path, max_n: int, output: Path, part: tuple[int, int] = (1, 1)
+) -> list[str]:
+    """Write a directory of counts for each shard to ``output`` and return their names.
+
+    ``part`` (i, n) takes every n-th shard from the i-th on, so that n tasks share the work.
+    """
+    of_split = {"train": reviews.shards(train), "valid": reviews.shards(valid)}
+    named = [(f"{name}-{path.stem}", path) for name, paths in of_split.items() for path in paths]
+    named = named[part[0] - 1 :: part[1]]
+    with replacing_directory(output) as partial_output:
+        work = partial(_count, max_n, partial_output)
+        with ProcessPoolExecutor(min(len(os.sched_getaffinity(0)), len(named) or 1)) as pool:
+            for done, (name, rows) in enumerate(pool.map(work, named), 1):
+                log.info("%s: %d reviews, %d of %d shards", name, rows, done, len(named))
+    return [name for name, _ in named]
+
+
+def _count(max_n: int, output: Path, named: tuple[str, Path]) -> tuple[str, int]:
+    name, path = named
+    table = reviews.read(path)
+    if table.isna().any(axis=None):
+        raise StageError(f"{path}: has missing values; run prepare first")
+    counts = ngrams.count(table["text"], max_n)
+    shards.write_counts(counts, table["label"].to_numpy(), output / name)
+    facts = {"rows": len(table), "digest": reviews.digest(table), "max_n": max_n}
+    write_json(output / name / SHARD_FILE, facts)
+    return name, len(table)
+
+
+def _part(text: str) -> tuple[int, int]:
+    """Parse ``2/3``."""
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise ArgumentTypeError(f"{text} is not a part such as 1/2")
+    return int(number), int(of)
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m components.count", description=__doc__)
+    parser.add_argument("--train", required=True, type=Path, help="directory from prepare")
+    parser.add_argument("--valid", required=True, type=Path, help="directory from prepare")
+    longest = range(1, MAX_N + 1)
+    parser.add_argument("--max-n", type=int, choices=longest, default=MAX_N, help="longest n-gram")
+    parser.add_argument(
+        "--part", type=_part, default=(1, 1), help="of the shards, such as 1/2; default: all"
+    )
+    parser.add_argument("--counts", required=True, type=Path, help="directory to write")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+
+    def work() -> None:
+        count(args.train, args.valid, args.max_n, args.counts, args.part)
+
+    return errors.run("count", work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

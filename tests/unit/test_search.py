@@ -1,0 +1,79 @@
+"""trial and select: a rung of the search."""
+
+import json
+import shutil
+from argparse import ArgumentTypeError
+
+import numpy as np
+import pytest
+
+from components import candidates, matrices, select, trial
+from components.errors import StageError
+
+
+def test_what_a_candidate_sets():
+    assert candidates.candidate("default") == candidates.DEFAULTS
+    found = candidates.candidate("max_n=2,ratio_power=0")
+    assert found == candidates.DEFAULTS | {"max_n": 2, "ratio_power": 0}
+    assert candidates.candidate(candidates.name(found)) == found
+    for wrong in ("C=1", "max_n", "max_n=two", "max_n=0", "idf_power=0.3", "alpha=0", ""):
+        with pytest.raises(ArgumentTypeError):
+            candidates.candidate(wrong)
+
+
+def test_a_trial_is_what_its_budget_and_its_candidate_say(trained, tmp_path):
+    matrix = matrices.load(trained.matrix)
+    given = [candidates.candidate(each) for each in ("default", "max_n=1")]
+    part = trial.trial(matrix, given, tmp_path / "part", budget=0.5)
+    whole = trial.trial(matrix, given, tmp_path / "whole")
+    for half, full in zip(part, whole, strict=True):
+        assert half["valid"]["losses"] != full["valid"]["losses"]
+        assert (half["budget"], full["budget"]) == (0.5, 1)
+        assert full["valid"]["log_loss"] == min(full["valid"]["losses"])
+        assert full["iterations"] == 1 + int(np.argmin(full["valid"]["losses"]))
+    assert whole[0]["valid"]["log_loss"] < whole[1]["valid"]["log_loss"]
+    allowed = [trial.weighting(matrix, each).allowed for each in given]
+    assert allowed[0].all()
+    assert 0 < allowed[1].sum() < (~allowed[1]).sum()
+
+
+def test_a_search_that_was_stopped_goes_on_where_it_was(trained, tmp_path, caplog):
+    matrix = matrices.load(trained.matrix)
+    given = [candidates.candidate(each) for each in ("default", "max_n=1")]
+    first = trial.trial(matrix, given[:1], tmp_path)
+    caplog.clear()
+    caplog.set_level("INFO")
+    assert trial.trial(matrix, given, tmp_path)[:1] == first
+    assert [record.message.endswith("done before") for record in caplog.records] == [True, False]
+    # of another budget it is another trial
+    assert trial.trial(matrix, given[:1], tmp_path, budget=0.5) != first
+
+
+def test_the_best_are_kept_and_all_are_told(trained):
+    selection = select.select([trained.trials], keep=1)
+    losses = [each["valid"]["log_loss"] for each in selection["trials"]]
+    assert losses == sorted(losses)
+    assert len(losses) == 2
+    assert selection["selected"] == [candidates.name(selection["trials"][0]["candidate"])]
+    assert len(select.select([trained.trials], keep=5)["selected"]) == 2
+
+
+def test_one_directory_each_gives_the_same_as_one_for_all(trained, tmp_path):
+    """Kubeflow hands over a directory for each task of the fan-out, in an order of its own."""
+    parts = []
+    for number, path in enumerate(trained.trials.iterdir()):
+        parts.append(tmp_path / str(number))
+        parts[-1].mkdir()
+        shutil.copy(path, parts[-1])
+    for order in (parts, parts[::-1]):
+        assert select.select(order, keep=1) == select.select([trained.trials], keep=1)
+
+
+def test_trials_of_other_reviews_are_refused(trained, tmp_path):
+    shutil.copytree(trained.trials, tmp_path / "trials")
+    path = next((tmp_path / "trials").iterdir())
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data_digest": "another"}))
+    with pytest.raises(StageError, match="not of the same reviews"):
+        select.select([tmp_path / "trials"], keep=1)
+    with pytest.raises(StageError, match="no trials in it"):
+        select.select([tmp_path], keep=1)
