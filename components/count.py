@@ -2,11 +2,12 @@
 
 import argparse
 import logging
-import os
 from argparse import ArgumentTypeError
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+
+from joblib import cpu_count
 
 from components import errors, reviews
 from components.errors import StageError
@@ -30,7 +31,7 @@ def count(
     named = named[part[0] - 1 :: part[1]]
     with replacing_directory(output) as partial_output:
         work = partial(_count, max_n, partial_output)
-        with ProcessPoolExecutor(min(len(os.sched_getaffinity(0)), len(named) or 1)) as pool:
+        with ProcessPoolExecutor(min(cpu_count(), len(named) or 1)) as pool:
             for done, (name, rows) in enumerate(pool.map(work, named), 1):
                 log.info("%s: %d reviews, %d of %d shards", name, rows, done, len(named))
     return [name for name, _ in named]

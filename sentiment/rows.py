@@ -1,12 +1,12 @@
 """Rows in shards: a pass over them uses the processor's cores and holds few shards in memory."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
+from joblib import cpu_count
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -20,7 +20,7 @@ def over(function: Callable[..., Result], *sequences: Sequence[Any]) -> Iterator
 
     Who adds the results up gets the same sum, to the last bit, on any number of cores.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = cpu_count()
     with ThreadPoolExecutor(cores) as pool:  # NumPy and SciPy let go of the interpreter's lock
         for start in range(0, len(sequences[0]), cores):
             yield from pool.map(function, *(each[start : start + cores] for each in sequences))
