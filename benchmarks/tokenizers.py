@@ -45,7 +45,8 @@ def _bare(text: str) -> str:
 
 
 TOKENIZERS: dict[str, Callable[[str], list[str]]] = {
-    "words (the model's)": tokenize,
+    "words and single marks (the model's)": tokenize,
+    "words": lambda text: re.findall(r"\w+", _bare(text)),
     "words with case": lambda text: re.findall(r"\w+", re.sub(r"<[^<>]*>", " ", text)),
     "words with apostrophes": lambda text: _APOSTROPHES.findall(_bare(text)),
     "words and punctuation": lambda text: _MARKS.findall(_bare(text)),
