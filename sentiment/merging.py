@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from sentiment.ngrams import BITS, MASK, Counts, Ints, numbers, places_of, translate, unpack
+from sentiment.ngrams import BITS, MASK, Counts, Ints, numbers, places_of, runs, translate, unpack
 
 Loader = Callable[[], Counts]  # brings a shard, or the parts of it that are looked at, into memory
-_RANGE_KEYS = 4_000_000  # merged at a time
+_RANGE_KEYS = 1_000_000  # merged at a time
 
 
 def merge(shards: Sequence[Loader], min_df: int, max_features: int) -> tuple[list[str], Ints]:
@@ -79,6 +79,9 @@ def _merge_range(
         known = translated >= 0
         keys.append(translated[known])
         frequencies.append(shard.frequencies[first:last][known])
-    merged, inverse = np.unique(np.concatenate(keys), return_inverse=True)
-    totals = np.bincount(inverse, np.concatenate(frequencies), len(merged)).astype(np.int64)
-    return merged, totals
+    found = np.concatenate(keys)
+    order = np.argsort(found)
+    found = found[order]
+    starts = runs(found)
+    totals = np.add.reduceat(np.concatenate(frequencies)[order], starts, dtype=np.int64)
+    return found[starts], totals
