@@ -2,7 +2,7 @@
 
 More reviews than there are come from resampling: a review drawn at random, one word in ten of it
 replaced by a word drawn from all reviews, so that new n-grams keep coming as they would. Needs
-``data/`` from ``make train``. A stage's peak is that of its largest process.
+``data/`` from ``make train``.
 """
 
 import argparse
@@ -10,29 +10,28 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from benchmarks.training import DATA, measured
+from benchmarks.processes import measured
+from benchmarks.training import DATA
 from components import reviews
 
 NOISE = 0.1
-BATCH = 10_000
+SHARD = 25_000  # reviews
+SPLITS = ("--train", "train", "--valid", "valid", "--test", "test")
 
 
 def resample(source: Path, rows: int, output: Path, seed: int = 0) -> None:
-    """Write ``rows`` reviews made of those in ``source``, a batch at a time."""
+    """Write ``rows`` reviews made of those in ``source`` to ``output``, a folder of shards."""
     random = np.random.default_rng(seed)
     table = reviews.read(source)
     split = [text.split() for text in table["text"]]
     words = np.array([word for each in split for word in each], object)
-    with pq.ParquetWriter(output, reviews.SCHEMA, compression="zstd") as writer:
-        for start in range(0, rows, BATCH):
-            drawn = random.integers(0, len(table), min(BATCH, rows - start))
-            batch = table.iloc[drawn].assign(
-                text=[_noisy(split[i], words, random) for i in drawn], source="resampled"
-            )
-            writer.write_table(pa.Table.from_pandas(batch, reviews.SCHEMA, preserve_index=False))
+    output.mkdir()
+    for start in range(0, rows, SHARD):
+        drawn = random.integers(0, len(table), min(SHARD, rows - start))
+        texts = [_noisy(split[i], words, random) for i in drawn]
+        shard = table.iloc[drawn].assign(text=texts, source="resampled")
+        reviews.write(output / f"{start // SHARD:05}.parquet", shard)
 
 
 def _noisy(words: list[str], others: np.ndarray, random: np.random.Generator) -> str:
@@ -43,14 +42,20 @@ def _noisy(words: list[str], others: np.ndarray, random: np.random.Generator) ->
 
 
 def stages(source: Path) -> list[list[object]]:
-    """Return the stages between the reviews and the model, one candidate on all rows."""
+    """Return the stages from the shards to the metrics, with one candidate, on all rows."""
     return [
-        ["prepare", "--reviews", source, "--train", "train", "--valid", "valid", "--test", "test"],
-        ["count", "--train", "train", "--valid", "valid", "--counts", "counts"],
+        ["ingest", "--source", source, "--output", "reviews.parquet"],
+        ["validate", "--reviews", "reviews.parquet", "--report", "report.json"],
+        ["prepare", "--reviews", "reviews.parquet", *SPLITS],
+        ["count", *SPLITS[:4], "--counts", "counts"],
         ["merge", "--counts", "counts", "--matrix", "matrix"],
         ["trial", "--matrix", "matrix", "--candidates", "default", "--trials", "trials"],
         ["select", "--trials", "trials", "--selection", "selection.json"],
         ["train", "--matrix", "matrix", "--selections", "selection.json", "--model", "model"],
+        [
+            *("evaluate", "--model", "model", *SPLITS[4:], "--metrics", "metrics.json"),
+            *("--predictions", "p.parquet", "--plots", "plots", "--findings", "findings.json"),
+        ],
     ]
 
 
@@ -63,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     print("| reviews | stage | seconds | seconds per 1,000 | peak MB |\n|---|---|---|---|---|")
     for rows in args.rows:
         with tempfile.TemporaryDirectory() as scratch:
-            source = Path(scratch, "reviews.parquet")
+            source = Path(scratch, "shards")
             resample(DATA, rows, source)
             total, highest = 0.0, 0.0
             for name, *arguments in stages(source):

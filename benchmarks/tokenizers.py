@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tokenizers", description=__doc__)
     parser.add_argument("--rows", type=int, help="how many reviews; default: all")
     args = parser.parse_args(argv)
-    splits = [reviews.read_labelled(Path("data", name)) for name in ("train", "valid")]
+    splits = [reviews.read(Path("data", name)) for name in ("train", "valid")]
     table = pd.concat(splits)[: args.rows]
     print("| tokens | accuracy | log loss | seconds |\n|---|---|---|---|")
     for name, tokenizer in TOKENIZERS.items():

@@ -5,12 +5,9 @@ Each figure is of a process of its own, all in one run. Needs ``data/`` from ``m
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from itertools import zip_longest
 from pathlib import Path
 
@@ -19,28 +16,12 @@ import yaml
 from sklearn.feature_extraction.text import CountVectorizer
 
 from benchmarks import reference
+from benchmarks.processes import ROOT, measured
 from sentiment.tokens import tokenize
 from sentiment.vectorizer import NgramVectorizer
 
-ROOT = Path(__file__).parent.parent
 DATA = ROOT / "data" / "reviews.parquet"
 REGISTRY = ("register", "gate", "promote")  # the reference has no such stages
-
-
-def measured(scratch: Path, *command: object) -> tuple[float, float]:
-    """Run ``python -m`` with ``command`` in ``scratch``; return seconds and peak memory in MB."""
-    started = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", *map(str, command)],
-        cwd=scratch,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"failed: {' '.join(map(str, command))}")
-    return time.monotonic() - started, usage.ru_maxrss / 1000
 
 
 def vectorize(name: str) -> None:
@@ -55,10 +36,16 @@ def vectorize(name: str) -> None:
 
 
 def stages() -> Iterator[tuple[str, list[str]]]:
-    """Yield our stages with their arguments, as DVC runs them."""
-    for name, stage in yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"].items():
+    """Yield our stages with their arguments, as DVC runs them, each after those it depends on."""
+    lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    made_by = {out["path"]: name for name, stage in lock.items() for out in stage["outs"]}
+    needed = {
+        name: {made_by[dep["path"]] for dep in stage["deps"] if dep["path"] in made_by}
+        for name, stage in lock.items()
+    }
+    for name in TopologicalSorter(needed).static_order():
         if name not in REGISTRY:
-            yield name, stage["cmd"].split()[2:]
+            yield name, lock[name]["cmd"].split()[2:]
 
 
 def compare_vectorizers(scratch: Path) -> None:
@@ -77,7 +64,7 @@ def compare_stages(scratch: Path) -> None:
     )
     theirs = [(name, ["benchmarks.reference", name, DATA, scratch]) for name in reference.STAGES]
     total = [0.0, 0.0]
-    for pair in zip_longest(sorted(stages(), key=_order), theirs):
+    for pair in zip_longest(stages(), theirs):
         cells: list[str] = []
         for side, given in enumerate(pair):
             if given is None:
@@ -93,11 +80,6 @@ def compare_stages(scratch: Path) -> None:
     )
     print(f"| all | {total[0]:.1f} | | | {total[1]:.1f} | |")
     print(f"| accuracy | {ours:.4f} | | | {of_reference:.4f} | |")
-
-
-def _order(stage: tuple[str, list[str]]) -> int:
-    """Return the place in dvc.yaml; dvc.lock has an order of its own."""
-    return list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]).index(stage[0])
 
 
 def main(argv: list[str] | None = None) -> int:

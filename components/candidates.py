@@ -39,6 +39,12 @@ def name(candidate: Candidate) -> str:
     return ",".join(f"{key}={value:g}" for key, value in sorted(candidate.items()))
 
 
+def difference(candidate: Candidate) -> str:
+    """Return what sets a candidate apart from the default, in the form of its name."""
+    changed = {key: value for key, value in candidate.items() if value != DEFAULTS[key]}
+    return name(changed) or "default"
+
+
 def trials(directories: Iterable[Path]) -> list[dict[str, Any]]:
     """Return what trial found in all ``directories``, in the order of :func:`ranked`."""
     found = [

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from components import candidates
 from sentiment.model import LABELS
 
 _CALIBRATION = {"expected_calibration_error": "calibration error"}
@@ -52,11 +53,12 @@ What a user takes for granted: an obvious label, or an edit that must not matter
 {_pairs({"training reviews": facts["rows"], "features": facts["features"]} | facts["parameters"])}
 {_rows((key.replace("_", " "), f"`{value}`") for key, value in digests.items())}
 
-## Search
+## Search, and what each part is worth
 
 {len(trials)} trials, judged by log loss on the validation reviews. Each rung learned from a larger
-share of the training reviews, and kept the better half or so for the next; the candidates of the
-smallest differ from the default in one thing, and show what it is worth.
+share of the training reviews, and kept the better half or so for the next. A candidate is called
+by what sets it apart from the default ({_settings(candidates.DEFAULTS)});
+*against the default* is the accuracy that this gains or costs.
 
 {_trials(trials)}
 """
@@ -73,9 +75,24 @@ def _table(records: Iterable[dict[str, Any]], **columns: str) -> str:
 
 
 def _trials(trials: list[dict[str, Any]]) -> str:
-    names = (*trials[0]["candidate"], "budget", "iterations", "log_loss", "accuracy")
-    records = [trial | trial["candidate"] | trial["valid"] for trial in trials]
-    return _table(records, **{name: name.replace("_", " ") for name in names})
+    names = [candidates.difference(each["candidate"]) for each in trials]
+    default = {
+        each["budget"]: each["valid"]["accuracy"]
+        for each, name in zip(trials, names, strict=True)
+        if name == "default"
+    }
+    records = []
+    for each, name in zip(trials, names, strict=True):
+        accuracy, of_default = each["valid"]["accuracy"], default.get(each["budget"])
+        gain = "" if name == "default" or of_default is None else f"{accuracy - of_default:+.4f}"
+        records.append(each | each["valid"] | {"candidate": name, "gain": gain})
+    columns = {"budget": "share", "iterations": "iterations", "log_loss": "log loss"}
+    columns |= {"accuracy": "accuracy", "gain": "against the default"}
+    return _table(records, candidate="candidate", **columns)
+
+
+def _settings(candidate: candidates.Candidate) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in candidate.items())
 
 
 def _rows(lines: Iterable[Iterable[Any]]) -> str:

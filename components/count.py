@@ -44,7 +44,7 @@ def _count(max_n: int, output: Path, named: tuple[str, Path]) -> tuple[str, int]
         raise StageError(f"{path}: has missing values; run prepare first")
     counts = ngrams.count(table["text"], max_n)
     shards.write_counts(counts, table["label"].to_numpy(), output / name)
-    facts = {"rows": len(table), "digest": reviews.digest(table), "max_n": max_n}
+    facts = {"rows": len(table), "digest": reviews.digest([table]), "max_n": max_n}
     write_json(output / name / SHARD_FILE, facts)
     return name, len(table)
 

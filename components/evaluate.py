@@ -2,42 +2,63 @@
 
 import argparse
 import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 from components import errors, measures, plots, reviews
-from components.files import replacing, replacing_directory, write_json
-from components.models import load_model
+from components.files import read_json, replacing, replacing_directory, write_json
+from components.models import TRIALS_FILE, load_model
 from sentiment import behaviour, drift
 
 log = logging.getLogger("evaluate")
 
+PREDICTIONS = pa.schema([*reviews.SCHEMA, ("probability", pa.float64()), ("predicted", pa.int8())])
+
 
 def evaluate(
-    model_directory: Path, test: pd.DataFrame
-) -> tuple[dict[str, float], dict[str, Any], NDArray[np.float64]]:
-    """Return the metrics, all else that is found, and the probability for each test review.
+    model_directory: Path, test: Iterable[pd.DataFrame], predictions: Path
+) -> tuple[dict[str, float], dict[str, Any], pd.DataFrame]:
+    """Write each prediction, and return the metrics, all else that is found, and the scores.
 
     The findings are ``slices``, ``calibration``, ``behaviour`` (see :mod:`sentiment.behaviour`)
-    and the ``reference`` that monitor compares requests with.
+    and the ``reference`` that monitor compares requests with. The scores are label, source and
+    the statistics of :mod:`sentiment.drift` for each review; the texts are not kept in memory.
     """
     model = load_model(model_directory)
-    log.info("scoring %d reviews", len(test))
-    statistics = drift.describe(model, test["text"].tolist())
-    p, labels = statistics["score"], test["label"].to_numpy()
+    scored = pd.concat(_score(model, test, predictions), ignore_index=True)
+    labels, p = scored["label"].to_numpy(), scored["score"].to_numpy()
+    statistics = {name: scored[name].to_numpy() for name in drift.STATISTICS}
     findings = {
-        "slices": measures.slices(test, p, statistics["length"]),
+        "slices": measures.slices(scored, p, statistics["length"]),
         "calibration": measures.calibration(labels, p),
         "behaviour": behaviour.run(model),
         "reference": drift.reference(statistics),
     }
-    return measures.measure(labels, p), findings, p
+    return measures.measure(labels, p), findings, scored
+
+
+def _score(
+    model: Pipeline, test: Iterable[pd.DataFrame], predictions: Path
+) -> Iterator[pd.DataFrame]:
+    done = 0
+    with (
+        replacing(predictions) as partial,
+        pq.ParquetWriter(partial, PREDICTIONS, compression="zstd") as writer,
+    ):
+        for table in test:
+            statistics = drift.describe(model, table["text"].tolist())
+            p = statistics["score"]
+            predicted = table.assign(probability=p, predicted=(p > 0.5).astype("int8"))
+            writer.write_table(pa.Table.from_pandas(predicted, PREDICTIONS, preserve_index=False))
+            done += len(table)
+            log.info("%d reviews scored", done)
+            yield table[["label", "source"]].assign(**statistics)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,14 +76,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def work() -> None:
-        test = reviews.read_labelled(args.test)
-        values, findings, p = evaluate(args.model, test)
-        predictions = test.assign(probability=p, predicted=(p > 0.5).astype("int8"))
-        with replacing(args.predictions) as partial:
-            table = pa.Table.from_pandas(predictions, preserve_index=False)
-            pq.write_table(table, partial, compression="zstd")
+        test = reviews.labelled(args.test)
+        values, findings, scored = evaluate(args.model, test, args.predictions)
+        trials = read_json(args.model / TRIALS_FILE)
         with replacing_directory(args.plots) as partial:
-            plots.write(test["label"].to_numpy(), p, partial)
+            plots.write(scored["label"].to_numpy(), scored["score"].to_numpy(), partial)
+            plots.write_trials(trials, partial)
         write_json(args.findings, findings)
         write_json(args.metrics, values)
         for name, value in values.items():

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 import sentiment.model
 from components import errors, registry, reviews, significance
@@ -24,7 +26,7 @@ from sentiment import behaviour
 log = logging.getLogger("gate")
 
 
-def gate(name: str, version: str, test: pd.DataFrame, limits: Limits) -> dict[str, Any]:
+def gate(name: str, version: str, test: Iterable[pd.DataFrame], limits: Limits) -> dict[str, Any]:
     """Return the verdict on ``version``: whether it passed, why, and the figures.
 
     ``champion`` is the version it was judged against. Both are read from the registry, as serving
@@ -33,21 +35,22 @@ def gate(name: str, version: str, test: pd.DataFrame, limits: Limits) -> dict[st
     with registry.connected() as client:
         challenger = client.get_model_version(name, version)
         champion = registry.alias_version(client, name, registry.CHAMPION)
-        before = str(champion.version) if champion else registry.NONE
-        judged = {"name": name, "version": version, "champion": before}
+        present = str(champion.version) if champion else registry.NONE
+        judged = {"name": name, "version": version, "champion": present}
         if champion is not None and champion.version == challenger.version:
             why = f"version {version} is the champion already"
             return judged | {"passed": False, "outcome": "unchanged", "why": why, "figures": {}}
-        right, behaves = _examine(client, challenger, test)
+        models = [_load(client, each) for each in (challenger, champion) if each]
+        labels, right = _score(models, test)
         if champion is None:
-            verdict = significance.first(test["label"].to_numpy(), right, limits)
+            verdict = significance.first(labels, right[0], limits)
         else:
-            right_before, behaved = _examine(client, champion, test)
-            verdict = significance.paired(right_before, right, limits)
+            behaves, behaved = map(behaviour.run, models)
+            verdict = significance.paired(right[1], right[0], limits)
             verdict &= significance.capabilities(behaved, behaves, limits)
         outcome = "passed" if verdict.passed else "refused"
         if not verdict.passed:
-            decision = registry.Decision(outcome, before, version, verdict.why, verdict.figures)
+            decision = registry.Decision(outcome, present, version, verdict.why, verdict.figures)
             registry.decide(client, name, decision)
     return judged | {
         "passed": verdict.passed,
@@ -57,21 +60,30 @@ def gate(name: str, version: str, test: pd.DataFrame, limits: Limits) -> dict[st
     }
 
 
-def _examine(
-    client: mlflow.MlflowClient, version: ModelVersion, test: pd.DataFrame
-) -> tuple[NDArray[np.bool_], list[dict[str, Any]]]:
-    """Tell for each test review whether a registered version gets it right, and how it behaves."""
-    log.info("scoring %d reviews with version %s", len(test), version.version)
+def _load(client: mlflow.MlflowClient, version: ModelVersion) -> Pipeline:
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            model = load_model(registry.download(client, version, Path(scratch)))
+            return load_model(registry.download(client, version, Path(scratch)))
         except StageError as error:
             raise StageError(
                 f"version {version.version} cannot be read ({error}); if another release of this"
                 " code made it, judge with that one, or take its alias away to begin anew"
             ) from error
-    p = sentiment.model.probabilities(model, test["text"])
-    return (p > 0.5) == (test["label"].to_numpy() == 1), behaviour.run(model)
+
+
+def _score(
+    models: Sequence[Pipeline], test: Iterable[pd.DataFrame]
+) -> tuple[NDArray[np.int8], list[NDArray[np.bool_]]]:
+    """Return the labels, and for each model whether it gets each review right."""
+    labels: list[NDArray[np.int8]] = []
+    right: list[list[NDArray[np.bool_]]] = [[] for _ in models]
+    for table in test:
+        labels.append(table["label"].to_numpy())
+        for model, found in zip(models, right, strict=True):
+            p = sentiment.model.probabilities(model, table["text"])
+            found.append((p > 0.5) == (labels[-1] == 1))
+        log.info("%d reviews scored", sum(map(len, labels)))
+    return np.concatenate(labels), [np.concatenate(found) for found in right]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -95,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         registered = read_json(args.registered)
         limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
-        test = reviews.read_labelled(args.test)
+        test = reviews.labelled(args.test)
         verdict = gate(registered["name"], registered["version"], test, limits)
         write_json(args.verdict, verdict)
         log.info("version %(version)s %(outcome)s: %(why)s", verdict)

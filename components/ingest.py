@@ -9,11 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components import errors
+from components import errors, formats
 from components.errors import StageError
 from components.files import replacing
+from components.formats import ENDINGS, FORMATS
 from components.reviews import SCHEMA
-from components.sources import FORMATS, batches, fetch, format_of
+from components.sources import Origin, fetch
 
 log = logging.getLogger("ingest")
 
@@ -30,33 +31,38 @@ def ingest(
 ) -> int:
     """Write the reviews of ``source`` to ``output`` in their order and return their number.
 
-    A missing text stays missing, for validate to report. A file is read in batches, so that
-    memory does not grow with its size.
+    A missing text stays missing, for validate to report. Files are fetched one at a time and
+    read in batches, so that neither memory nor scratch space grows with their number.
 
     Raises:
         StageError: the source cannot be read, a column is missing or a label is unknown.
     """
     with tempfile.TemporaryDirectory() as scratch, replacing(output) as partial:
-        log.info("reading %s", source)
-        origin = fetch(source, Path(scratch))
         rows = 0
         with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-            for batch in batches(origin.path, format or format_of(source), encoding, source):
-                if origin.only is not None:
-                    batch = batch[batch["source"] == origin.only]
-                batch = _reviews(batch, rows, source, text_column, label_column, origin.name)
-                writer.write_table(_table(batch, source))
-                rows += len(batch)
-                if len(batch):
-                    log.info("%d reviews", rows)
+            # with a format given, the files of a folder need no ending that tells it
+            for origin in fetch(source, Path(scratch), [""] if format else ENDINGS):
+                log.info("reading %s", origin.address)
+                of_file = 0
+                for batch in formats.read(origin.path, format, encoding, origin.address):
+                    batch = _reviews(batch, of_file, origin, text_column, label_column)
+                    writer.write_table(_table(batch, origin.address))
+                    of_file += len(batch)
+                    if len(batch):
+                        log.info("%d reviews", rows + of_file)
+                rows += of_file
         if not rows:
             raise StageError(f"{source}: no reviews in it")
     return rows
 
 
 def _reviews(
-    batch: pd.DataFrame, offset: int, source: str, text_column: str, label_column: str, name: str
+    batch: pd.DataFrame, offset: int, origin: Origin, text_column: str, label_column: str
 ) -> pd.DataFrame:
+    """Return text, label and source of the rows; ``offset`` rows of the file came before them."""
+    if origin.only is not None:
+        batch = batch[batch["source"] == origin.only]
+    source = origin.address
     for flag, column in (("--text-column", text_column), ("--label-column", label_column)):
         if column not in batch.columns:
             found = ", ".join(map(str, batch.columns))
@@ -75,7 +81,7 @@ def _reviews(
             f"{source}: review {offset + at + 1}: label {batch[label_column].iloc[at]!r} is not one"
             " of positive/negative, pos/neg, 1/0"
         )
-    return pd.DataFrame({"text": texts, "label": labels.astype("int8"), "source": name})
+    return pd.DataFrame({"text": texts, "label": labels.astype("int8"), "source": origin.name})
 
 
 def _table(batch: pd.DataFrame, source: str) -> pa.Table:
@@ -90,8 +96,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--source",
         required=True,
-        help="a file, s3://bucket/key, https://host/path, 'builtin' (25,000 IMDB reviews) or"
-        " 'builtin:rotten_tomatoes' (8,530 sentences)",
+        help="a file or a folder of files, s3://bucket/key or s3://bucket/prefix/, https://host/path,"
+        " 'builtin' (25,000 IMDB reviews) or 'builtin:rotten_tomatoes' (8,530 sentences)",
     )
     parser.add_argument("--output", required=True, type=Path, help="Parquet file to write")
     parser.add_argument("--text-column", default="text", help="default: %(default)s")

@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from components import errors, registry
+from components import errors, formats, registry
 from components.arguments import count, positive
 from components.errors import StageError
 from components.files import read_json, replacing, write_json
+from components.formats import ENDINGS, FORMATS
 from components.models import FINDINGS_FILE, load_model
-from components.sources import FORMATS, batches, fetch, format_of
+from components.sources import fetch
 from sentiment import drift
 
 log = logging.getLogger("monitor")
@@ -71,17 +72,20 @@ def report(drift: dict[str, Any]) -> str:
 
 
 def read_texts(source: str, column: str, format: str | None) -> list[str]:
-    """Return the texts of captured requests, in their order."""
+    """Return the texts of captured requests, in the order of files and rows."""
+    found: list[pd.Series] = []
     with tempfile.TemporaryDirectory() as scratch:
-        path = fetch(source, Path(scratch)).path
-        tables = list(batches(path, format or format_of(source), "utf-8", source))
-    if not tables:  # a quiet day
-        return []
-    texts = pd.concat([_column(table, column, source) for table in tables], ignore_index=True)
-    wrong = ~texts.map(lambda value: isinstance(value, str)).to_numpy()
-    if wrong.any():
-        raise StageError(f"{source}: request {wrong.argmax() + 1} has no text")
-    return texts.tolist()
+        for origin in fetch(source, Path(scratch), [""] if format else ENDINGS):
+            address = origin.address
+            tables = list(formats.read(origin.path, format, "utf-8", address))
+            if not tables:  # a quiet day
+                continue
+            texts = pd.concat([_column(t, column, address) for t in tables], ignore_index=True)
+            wrong = ~texts.map(lambda value: isinstance(value, str)).to_numpy()
+            if wrong.any():
+                raise StageError(f"{address}: request {wrong.argmax() + 1} has no text")
+            found.append(texts)
+    return [text for texts in found for text in texts]
 
 
 def _column(table: pd.DataFrame, column: str, source: str) -> pd.Series:
@@ -94,7 +98,7 @@ def _column(table: pd.DataFrame, column: str, source: str) -> pd.Series:
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m components.monitor", description=__doc__)
     parser.add_argument(
-        "--captured", required=True, help="captured requests: a file, s3://bucket/key or https://"
+        "--captured", required=True, help="captured requests, a source such as ingest's"
     )
     parser.add_argument("--text-column", default="text", help="default: %(default)s")
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of the name")

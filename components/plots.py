@@ -1,6 +1,8 @@
-"""The curves of an evaluation: CSV files that `dvc plots` draws, and the same as pictures."""
+"""The curves of an evaluation and its search: CSV files for `dvc plots`, and pictures."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
+from components import candidates
 from sentiment.model import LABELS
 
 POINTS = 500  # of a curve, as many as a picture shows
@@ -43,6 +46,27 @@ def write(labels: NDArray[np.int8], p: NDArray[np.float64], directory: Path) -> 
         axes.set_xlabel(x[0].replace("_", " "))
         axes.set_ylabel(y[0].replace("_", " "))
         _save(axes, title, directory / f"{name}.png")
+
+
+def write_trials(trials: Sequence[dict[str, Any]], directory: Path) -> None:
+    """Draw what each candidate of a search came to on each share of the reviews."""
+    table = pd.DataFrame(
+        {
+            "candidate": candidates.difference(each["candidate"]),
+            "budget": each["budget"],
+            "log_loss": each["valid"]["log_loss"],
+            "accuracy": each["valid"]["accuracy"],
+        }
+        for each in trials
+    ).sort_values(["candidate", "budget"])
+    table.to_csv(directory / "trials.csv", index=False, float_format="%.6f")
+    axes = _axes()
+    for name, of_candidate in table.groupby("candidate"):
+        axes.plot(of_candidate["budget"], of_candidate["log_loss"], marker="o", label=name)
+    axes.set_xlabel("share of the training reviews")
+    axes.set_ylabel("log loss on the validation reviews")
+    axes.legend(fontsize="small")
+    _save(axes, "Search", directory / "trials.png")
 
 
 def _thin(curve: pd.DataFrame) -> pd.DataFrame:

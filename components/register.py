@@ -12,7 +12,6 @@ from typing import Any
 import mlflow
 import mlflow.sklearn
 import numpy as np
-import pandas as pd
 from mlflow.entities import Metric, Param
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
@@ -27,6 +26,7 @@ log = logging.getLogger("register")
 
 # all that the model file needs to be read and run, at the versions that wrote it
 REQUIREMENTS = ("numpy", "scikit-learn", "scipy", "skops")
+EXAMPLE = "A warm, funny film."  # not a customer's: it goes wherever the model goes
 SIGNATURE = ModelSignature(
     inputs=Schema([TensorSpec(np.dtype(str), (-1,))]),
     outputs=Schema([TensorSpec(np.dtype(float), (-1, 2))]),
@@ -38,7 +38,7 @@ def register(
     metrics: dict[str, float],
     findings: dict[str, Any],
     plots: Path,
-    test: pd.DataFrame,
+    test_digest: str,
     name: str,
 ) -> tuple[dict[str, str], str]:
     """Return name, version and digests of the registered model, the new challenger, and its card.
@@ -50,7 +50,7 @@ def register(
     digests = {
         "model_digest": facts["model_digest"],
         "data_digest": facts["data_digest"],
-        "test_digest": reviews.digest(test),
+        "test_digest": test_digest,
     }
     tags = digests | {"git_commit": _git_commit()}
     trials = read_json(model_directory / TRIALS_FILE)
@@ -61,7 +61,7 @@ def register(
         if version is None:
             with tempfile.TemporaryDirectory() as scratch:
                 packed = Path(scratch) / "model"
-                _pack(model_directory, packed, test["text"].iloc[0])
+                _pack(model_directory, packed)
                 (packed / "model_card.md").write_text(text)
                 write_json(packed / FINDINGS_FILE, findings)
                 version = _log(client, name, packed, facts, trials, metrics, tags, text, plots)
@@ -131,14 +131,14 @@ def _log_trial(
     client.set_terminated(run.run_id)
 
 
-def _pack(model_directory: Path, output: Path, example: str) -> None:
+def _pack(model_directory: Path, output: Path) -> None:
     """Write the model in MLflow's scikit-learn flavour, with the very file that train wrote."""
     requirements = [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
     mlflow.sklearn.save_model(
         load_model(model_directory),
         output,
         signature=SIGNATURE,
-        input_example=np.array([example]),
+        input_example=np.array([EXAMPLE]),
         pip_requirements=requirements,
         code_paths=[str(Path(sentiment.__file__).parent)],
         serialization_format="skops",
@@ -181,8 +181,10 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         metrics, findings = read_json(args.metrics), read_json(args.findings)
-        test = reviews.read_labelled(args.test)
-        registered, text = register(args.model, metrics, findings, args.plots, test, args.name)
+        test_digest = reviews.digest(reviews.labelled(args.test))
+        registered, text = register(
+            args.model, metrics, findings, args.plots, test_digest, args.name
+        )
         write_json(args.registered, registered)
         with replacing(args.card) as partial:
             partial.write_text(text)

@@ -57,15 +57,22 @@ def read(path: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else empty
 
 
-def read_labelled(path: Path) -> pd.DataFrame:
-    """Read a table to learn or measure on: rows of both classes, and no missing value."""
-    reviews = read(path)
-    missing = reviews.columns[reviews.isna().any()]
-    if len(missing):
-        raise StageError(f"{path}: column {missing[0]} has missing values; run prepare first")
-    if reviews["label"].nunique() < 2:
-        raise StageError(f"{path}: {len(reviews)} reviews, not of two classes; more data is needed")
-    return reviews
+def labelled(path: Path) -> Iterator[pd.DataFrame]:
+    """Yield the shards of a table to measure on, one at a time.
+
+    Raises:
+        StageError: a value is missing, or in the end there were not reviews of both classes.
+    """
+    seen: set[int] = set()
+    for shard in shards(path):
+        table = read(shard)
+        missing = table.columns[table.isna().any()]
+        if len(missing):
+            raise StageError(f"{shard}: column {missing[0]} has missing values; run prepare first")
+        seen.update(table["label"].unique().tolist())
+        yield table
+    if len(seen) < 2:
+        raise StageError(f"{path}: not reviews of two classes; more data is needed")
 
 
 def write(path: Path, reviews: pd.DataFrame) -> None:
@@ -79,13 +86,14 @@ def key(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def digest(reviews: pd.DataFrame) -> str:
-    """Return the SHA-256 over the rows in order, whatever wrote the file."""
+def digest(tables: Iterable[pd.DataFrame]) -> str:
+    """Return the SHA-256 over the rows in order, whatever wrote them and in how many files."""
     state = hashlib.sha256()
-    for text, label in zip(reviews["text"], reviews["label"], strict=True):
-        encoded = text.encode()
-        state.update(b"%d %d " % (label, len(encoded)))
-        state.update(encoded)
+    for table in tables:
+        for text, label in zip(table["text"], table["label"], strict=True):
+            encoded = text.encode()
+            state.update(b"%d %d " % (label, len(encoded)))
+            state.update(encoded)
     return state.hexdigest()
 
 

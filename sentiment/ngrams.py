@@ -93,7 +93,7 @@ def _cells(
     return keys, rows, counts
 
 
-def runs(values: NDArray[np.integer]) -> Ints:
+def runs(values: NDArray[np.number]) -> Ints:
     """Return where each run of equal values begins."""
     begins = np.ones(len(values), bool)
     np.not_equal(values[1:], values[:-1], out=begins[1:])

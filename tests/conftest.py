@@ -29,7 +29,8 @@ from components import (
     train,
     trial,
 )
-from components.files import write_json
+from components.files import read_json, write_json
+from components.models import TRIALS_FILE
 
 REPO = Path(__file__).parent.parent
 CANDIDATES = ("idf_power=1", "default")
@@ -140,6 +141,7 @@ class Trained:
     metrics: Path
     findings: Path
     plots: Path
+    predictions: Path
 
     def registration(self) -> list[object]:
         """Return the arguments of register."""
@@ -165,17 +167,19 @@ def run_stages(
         directory / "metrics.json",
         directory / "findings.json",
         directory / "plots",
+        directory / "predictions.parquet",
     )
     reviews.write(paths.reviews, table)
     splits = {name: getattr(paths, name) for name in prepare.SPLITS}
     prepare.prepare(paths.reviews, splits, valid_fraction=0.1, test_fraction=0.2, shard_rows=1000)
     fit(paths, given, max_n, min_df)
-    test = reviews.read(paths.test)
-    values, findings, p = evaluate.evaluate(paths.model, test)
+    test = reviews.labelled(paths.test)
+    values, findings, scored = evaluate.evaluate(paths.model, test, paths.predictions)
     write_json(paths.metrics, values)
     write_json(paths.findings, findings)
     paths.plots.mkdir()
-    plots.write(test["label"].to_numpy(), p, paths.plots)
+    plots.write(scored["label"].to_numpy(), scored["score"].to_numpy(), paths.plots)
+    plots.write_trials(read_json(paths.model / TRIALS_FILE), paths.plots)
     return paths
 
 

@@ -52,6 +52,38 @@ def test_encoding_by_flag(stage, tmp_path):
     assert reviews.read(tmp_path / "r.parquet")["text"].tolist() == ["café"]
 
 
+def test_a_folder_of_files(stage, tmp_path):
+    """As Spark and others leave one: parts, in folders of their own, beside marks."""
+    shards = tmp_path / "shards"
+    (shards / "b").mkdir(parents=True)
+    write(ROWS.iloc[2:], shards / "b" / "part-0.csv")
+    write(ROWS.iloc[:2], shards / "a.parquet")
+    (shards / "_SUCCESS").write_text("")
+    (shards / "_half.csv").write_text("no,review")
+    (shards / ".hidden.csv").write_text("no,review")
+    (shards / "notes.txt").write_text("not data")
+    result = stage("ingest", "--source", "shards/", "--output", "r.parquet")
+    assert result.returncode == 0, result.stderr
+    table = reviews.read(tmp_path / "r.parquet")
+    assert table["text"].tolist() == TEXTS
+    assert set(table["source"]) == {"shards"}
+    (shards / "c.csv").write_text("text,label\nx,1\ny,maybe\n")
+    bad = stage("ingest", "--source", "shards", "--output", "none.parquet")
+    assert_one_line(bad, "shards/c.csv", "review 2", "'maybe'")
+    assert not (tmp_path / "none.parquet").exists()
+
+
+def test_a_folder_of_files_without_endings_by_flag(stage, tmp_path):
+    (tmp_path / "parts").mkdir()
+    for number in range(2):
+        ROWS.to_csv(tmp_path / "parts" / f"part-{number}", index=False)
+    none = stage("ingest", "--source", "parts", "--output", "r.parquet")
+    assert_one_line(none, "parts", "no file in it that ends in .csv")
+    result = stage("ingest", "--source", "parts", "--output", "r.parquet", "--format", "csv")
+    assert result.returncode == 0, result.stderr
+    assert len(reviews.read(tmp_path / "r.parquet")) == 8
+
+
 class Server(http.server.SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path != "/short.csv":

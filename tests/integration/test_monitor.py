@@ -16,10 +16,10 @@ OUT = ["--drift", "drift.json", "--report", "report.md"]
 @pytest.fixture
 def champion(trained, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
-    test = reviews.read(trained.test)
+    test = [reviews.read(trained.test)]
     metrics, findings = read_json(trained.metrics), read_json(trained.findings)
     registered, _ = register.register(
-        trained.model, metrics, findings, trained.plots, test, "sentiment"
+        trained.model, metrics, findings, trained.plots, reviews.digest(test), "sentiment"
     )
     verdict = gate.gate("sentiment", registered["version"], test, Limits(min_accuracy=0.5))
     assert promote.promote(verdict)["outcome"] == "promoted"
@@ -59,6 +59,15 @@ def test_a_shift_of_the_answers_alone_is_seen(stage, champion, imdb, tmp_path):
     found = json.loads((tmp_path / "drift.json").read_text())
     assert found["why"].startswith("score ")
     assert max(found["stability"], key=found["stability"].get) == "score"
+
+
+def test_a_folder_of_captured_requests(stage, champion, imdb, tmp_path):
+    (tmp_path / "captured").mkdir()
+    for day in range(3):
+        texts = imdb["text"].iloc[1 + day :: 80]
+        texts.to_frame().to_parquet(tmp_path / "captured" / f"{day}.parquet")
+    assert stage("monitor", "--captured", "captured", *OUT).returncode == 0
+    assert json.loads((tmp_path / "drift.json").read_text())["rows"] == 3 * 313
 
 
 def test_few_requests_say_nothing(stage, champion, imdb, tmp_path):

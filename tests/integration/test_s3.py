@@ -32,6 +32,22 @@ def test_ingest_from_s3(stage, s3, tmp_path):
     assert reviews.read(tmp_path / "r.parquet")["text"].tolist() == ["good film", "bad film"]
 
 
+def test_ingest_a_prefix_of_shards(stage, s3, tmp_path):
+    client = servers.s3_client(s3)
+    for number in range(1003):  # more than one page of a listing holds
+        body = f"text,label\nreview {number:04},{number % 2}\n".encode()
+        client.put_object(Bucket=BUCKET, Key=f"many/part-{number:04}.csv", Body=body)
+    client.put_object(Bucket=BUCKET, Key="many/_SUCCESS", Body=b"")
+    client.put_object(Bucket=BUCKET, Key="many-others/part.csv", Body=b"text,label\nno,1\n")
+    result = stage("ingest", "--source", f"s3://{BUCKET}/many/", "--output", "r.parquet", **s3)
+    assert result.returncode == 0, result.stderr
+    table = reviews.read(tmp_path / "r.parquet")
+    assert table["text"].tolist() == [f"review {number:04}" for number in range(1003)]
+    assert set(table["source"]) == {"many"}
+    none = stage("ingest", "--source", f"s3://{BUCKET}/few/", "--output", "n.parquet", **s3)
+    assert_one_line(none, f"s3://{BUCKET}/few/", "no object under it")
+
+
 def test_a_missing_object_and_a_wrong_secret_are_one_line(stage, s3, tmp_path):
     source = f"s3://{BUCKET}/in/none.csv"
     assert_one_line(stage("ingest", "--source", source, "--output", "r.parquet", **s3), source)

@@ -138,7 +138,9 @@ def test_function_dvc_and_containers_give_the_same(whole, demo, tmp_path):
         write_json(selections[-1], selection)
         given = selection["selected"]
     train.train(matrix, selections, tmp_path / "model")
-    metrics, _, _ = evaluate.evaluate(tmp_path / "model", reviews.read(splits["test"]))
+    metrics, _, _ = evaluate.evaluate(
+        tmp_path / "model", reviews.labelled(splits["test"]), tmp_path / "predictions.parquet"
+    )
 
     assert metrics == dvc_metrics
     assert sentiment.store.digest(tmp_path / "model") == dvc_digest

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components import measures
+from components import evaluate, measures, reviews
 from components.errors import StageError
 from components.files import replacing, replacing_directory, write_json
 
@@ -36,8 +36,38 @@ def test_plots_hold_the_predictions(trained):
     assert len(confusion) == metrics["rows"]
     right = (confusion["actual"] == confusion["predicted"]).mean()
     assert right == pytest.approx(metrics["accuracy"], abs=1e-9)
-    for name in ("confusion", "roc", "precision_recall", "calibration"):
+    for name in ("confusion", "roc", "precision_recall", "calibration", "trials"):
         assert (trained.plots / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_plot_of_the_search_holds_every_trial(trained):
+    found = pd.read_csv(trained.plots / "trials.csv")
+    trials = json.loads((trained.model / "trials.json").read_text())
+    assert sorted(found["log_loss"]) == pytest.approx(
+        sorted(each["valid"]["log_loss"] for each in trials), abs=1e-6
+    )
+    assert set(found["candidate"]) == {"default", "idf_power=1"}
+
+
+def test_shards_are_measured_as_the_whole(trained, tmp_path):
+    whole = [reviews.read(trained.test)]
+    shards = [whole[0].iloc[:100], whole[0].iloc[100:101], whole[0].iloc[101:]]
+    given = [(shards, "shards.parquet"), (whole, "whole.parquet")]
+    found = [evaluate.evaluate(trained.model, each, tmp_path / path) for each, path in given]
+    assert found[0][:2] == found[1][:2]
+    predictions = [pd.read_parquet(tmp_path / path) for _, path in given]
+    pd.testing.assert_frame_equal(*predictions)
+    assert reviews.digest(shards) == reviews.digest(whole)
+
+
+def test_what_cannot_be_measured_on_is_named(tmp_path):
+    frame = pd.DataFrame({"text": ["a", "b"], "label": [1, 1], "source": "x"})
+    reviews.write(tmp_path / "one.parquet", frame)
+    with pytest.raises(StageError, match="not reviews of two classes"):
+        list(reviews.labelled(tmp_path / "one.parquet"))
+    reviews.write(tmp_path / "none.parquet", frame.assign(text=["a", None]))
+    with pytest.raises(StageError, match="column text has missing values"):
+        list(reviews.labelled(tmp_path / "none.parquet"))
 
 
 def test_an_output_is_whole_or_not_there(tmp_path):

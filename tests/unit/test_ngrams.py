@@ -1,3 +1,4 @@
+from collections import Counter
 from unittest import mock
 
 import numpy as np
@@ -95,6 +96,19 @@ def test_shards_merge_to_what_one_count_gives(texts, max_n, min_df, block):
     index = ngrams.numbers(tokens)
     rows = [ngrams.columns(shard, index, keys).toarray() for shard in shards]
     np.testing.assert_array_equal(np.vstack(rows), expected)
+
+
+PAIRS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)))
+
+
+@given(pairs=PAIRS, shift=st.sampled_from([0, 30, 60]))
+def test_pairs_are_counted_whether_or_not_they_fit_one_number(pairs, shift):
+    pairs = sorted(pairs, key=lambda pair: pair[1])  # as join leaves them, row by row
+    keys = np.array([key for key, _ in pairs], np.int64) << shift
+    rows = np.array([row for _, row in pairs], np.int32)
+    found = zip(*(each.tolist() for each in ngrams._cells(keys, rows)), strict=True)
+    expected = Counter((key << shift, row) for key, row in pairs)
+    assert list(found) == [(*pair, times) for pair, times in sorted(expected.items())]
 
 
 def test_of_too_many_the_most_frequent_are_kept():

@@ -60,7 +60,10 @@ def test_copies_empties_and_conflicts_go(imdb, tmp_path):
 
 def test_validate_counts_what_it_says():
     report = validate.validate(
-        table(("Good", 1), ("good", 1), ("so", 0), ("so", 1), (None, 0), ("caf\ufffd", 0)),
+        [
+            table(("Good", 1), ("so", 0), (None, 0)),
+            table(("good", 1), ("so", 1), ("caf\ufffd", 0)),
+        ],
         validate.Limits(min_rows=1),
     )
     assert report["rows"] == 6
@@ -78,6 +81,6 @@ def test_validate_counts_what_it_says():
 
 
 def test_validate_passes_the_built_in_reviews(imdb):
-    report = validate.validate(imdb, validate.Limits())
+    report = validate.validate([imdb], validate.Limits())
     assert report["breaches"] == []
     assert report["sources"] == {"imdb": 25_000}
