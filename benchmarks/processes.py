@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -12,12 +13,18 @@ ROOT = Path(__file__).parent.parent
 _INTERVAL = 0.05  # seconds between two looks at the memory
 
 
-def measured(scratch: Path, *command: object) -> tuple[float, float]:
-    """Run ``python -m`` with ``command`` in ``scratch``; return seconds and peak memory in MB.
+class Cost(NamedTuple):
+    seconds: float
+    cpu_seconds: float
+    megabytes: float
 
-    Memory is that of all its processes together (proportional set size, so that a page which two
-    of them share counts once), looked at twenty times a second, or the kernel's own word for the
-    largest one where that is more.
+
+def measured(scratch: Path, *command: object) -> Cost:
+    """Run ``python -m`` with ``command`` in ``scratch`` and return what it took.
+
+    Memory is the peak of all its processes together, looked at twenty times a second, as
+    proportional set size: a page which two of them share counts once. What the kernel calls the
+    peak of a child is no use: it begins with the size of the process that started it.
     """
     started = time.monotonic()
     process = subprocess.Popen(
@@ -36,7 +43,7 @@ def measured(scratch: Path, *command: object) -> tuple[float, float]:
         time.sleep(_INTERVAL)
     if status:
         raise SystemExit(f"failed: {' '.join(map(str, command))}")
-    return time.monotonic() - started, max(peak / 1e6, usage.ru_maxrss / 1e3)
+    return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, peak / 1e6)
 
 
 def _memory(pid: int) -> float:

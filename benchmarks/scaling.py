@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.processes import measured
+from benchmarks.processes import Cost, measured
 from benchmarks.training import DATA
 from components import reviews
 
@@ -65,23 +65,25 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if not DATA.exists():
         parser.error(f"{DATA} is not there; make train first")
-    print("| reviews | stage | seconds | seconds per 1,000 | peak MB |\n|---|---|---|---|---|")
+    print("| reviews | stage | seconds | CPU seconds | per 1,000 | peak MB |")
+    print("|---|---|---|---|---|---|")
     for rows in args.rows:
         with tempfile.TemporaryDirectory() as scratch:
             source = Path(scratch, "shards")
             resample(DATA, rows, source)
-            total, highest = 0.0, 0.0
+            costs = []
             for name, *arguments in stages(source):
-                seconds, peak = measured(Path(scratch), f"components.{name}", *arguments)
-                total, highest = total + seconds, max(highest, peak)
-                _print(rows, str(name), seconds, peak)
-            _print(rows, "all", total, highest)
+                costs.append(measured(Path(scratch), f"components.{name}", *arguments))
+                _print(rows, str(name), costs[-1])
+            seconds, cpu_seconds, megabytes = zip(*costs, strict=True)
+            _print(rows, "all", Cost(sum(seconds), sum(cpu_seconds), max(megabytes)))
     return 0
 
 
-def _print(rows: int, name: str, seconds: float, peak: float) -> None:
-    each = seconds / rows * 1000
-    print(f"| {rows:,} | {name} | {seconds:.1f} | {each:.2f} | {peak:.0f} |", flush=True)
+def _print(rows: int, name: str, cost: Cost) -> None:
+    each = cost.cpu_seconds / rows * 1000
+    cells = f"{cost.seconds:.1f} | {cost.cpu_seconds:.1f} | {each:.2f} | {cost.megabytes:.0f}"
+    print(f"| {rows:,} | {name} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from graphlib import TopologicalSorter
 from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
 from sklearn.feature_extraction.text import CountVectorizer
@@ -49,37 +50,38 @@ def stages() -> Iterator[tuple[str, list[str]]]:
 
 
 def compare_vectorizers(scratch: Path) -> None:
-    print("| vectorizer | seconds | peak MB |\n|---|---|---|")
-    figures = {}
+    print("| vectorizer | seconds | CPU seconds | peak MB |\n|---|---|---|---|")
+    costs = {}
     for name in ("nothing", "ours", "scikit-learn's"):
-        figures[name] = measured(scratch, "benchmarks.training", "--vectorize", name)
-        print("| {} | {:.1f} | {:.0f} |".format(name, *figures[name]), flush=True)
-    ratios = [a / b for a, b in zip(*(figures[n] for n in ("scikit-learn's", "ours")), strict=True)]
-    print("| ratio | {:.1f} | {:.1f} |\n".format(*ratios))
+        costs[name] = measured(scratch, "benchmarks.training", "--vectorize", name)
+        print("| {} | {:.1f} | {:.1f} | {:.0f} |".format(name, *costs[name]), flush=True)
+    nothing, ours, theirs = (np.array(cost) for cost in costs.values())
+    print("| ratio | {:.1f} | {:.1f} | {:.1f} |".format(*(theirs / ours)))
+    net = (theirs - nothing) / (ours - nothing)
+    print("| ratio beyond nothing | {:.1f} | {:.1f} | {:.1f} |\n".format(*net))
 
 
 def compare_stages(scratch: Path) -> None:
-    print(
-        "| stage | seconds | peak MB | reference | seconds | peak MB |\n|---|---|---|---|---|---|"
-    )
+    heading = "stage | seconds | CPU seconds | peak MB"
+    print(f"| {heading} | {heading.replace('stage', 'reference')} |\n|{'---|' * 8}")
     theirs = [(name, ["benchmarks.reference", name, DATA, scratch]) for name in reference.STAGES]
-    total = [0.0, 0.0]
+    total = np.zeros((2, 2))
     for pair in zip_longest(stages(), theirs):
         cells: list[str] = []
         for side, given in enumerate(pair):
             if given is None:
-                cells += ["", "", ""]
+                cells += [""] * 4
                 continue
-            seconds, memory = measured(scratch, *given[1])
-            total[side] += seconds
-            cells += [given[0], f"{seconds:.1f}", f"{memory:.0f}"]
+            cost = measured(scratch, *given[1])
+            total[side] += cost[:2]
+            cells += [given[0], *(f"{x:.1f}" for x in cost[:2]), f"{cost.megabytes:.0f}"]
         print(f"| {' | '.join(cells)} |", flush=True)
-    ours, of_reference = (
+    accuracies = (
         json.loads((scratch / path).read_text())["accuracy"]
         for path in ("reports/metrics.json", "metrics.json")
     )
-    print(f"| all | {total[0]:.1f} | | | {total[1]:.1f} | |")
-    print(f"| accuracy | {ours:.4f} | | | {of_reference:.4f} | |")
+    print("| all | {:.1f} | {:.1f} | | all | {:.1f} | {:.1f} | |".format(*total.ravel()))
+    print("| accuracy | {:.4f} | | | accuracy | {:.4f} | | |".format(*accuracies))
 
 
 def main(argv: list[str] | None = None) -> int:

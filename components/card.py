@@ -38,6 +38,8 @@ on one in ten, and has an accuracy of {metrics["accuracy_at_90_coverage"]:.4f} o
 
 {_table(findings["calibration"], predicted="probability", observed="were positive", rows="reviews")}
 
+These figures, the ROC curve and the trials of the search are drawn in `plots/`.
+
 ## By kind of review
 
 {_table(findings["slices"], slice="", rows="reviews", accuracy="accuracy", **_CALIBRATION)}

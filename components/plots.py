@@ -43,6 +43,8 @@ def write(labels: NDArray[np.int8], p: NDArray[np.float64], directory: Path) -> 
         curve.to_csv(directory / f"{name}.csv", index=False, float_format="%.6f")
         axes = _axes()
         axes.plot(curve[x[0]], curve[y[0]], marker="o" if name == "calibration" else "")
+        if name != "precision_recall":  # what chance, or perfect calibration, looks like
+            axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", zorder=0)
         axes.set_xlabel(x[0].replace("_", " "))
         axes.set_ylabel(y[0].replace("_", " "))
         _save(axes, title, directory / f"{name}.png")
