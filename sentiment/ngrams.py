@@ -19,6 +19,7 @@ from scipy.sparse import csc_array, csr_array
 from sentiment.tokens import tokenize
 
 Ints = NDArray[np.int64]
+Rows = NDArray[np.int32]
 MAX_N = 3
 MAX_COUNT = 255  # of an n-gram in a text, so that a count is one byte
 BITS = 21
@@ -67,17 +68,15 @@ def count(texts: Iterable[str], max_n: int) -> Counts:
     place[[seen[token] for token in tokens]] = np.arange(1, len(tokens) + 1)
     rows = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     bits = len(tokens).bit_length()
-    keys, documents, counts = _cells(*join(place[np.array(ids, np.int64)], rows, max_n, bits))
+    keys, documents, counts = cells(*join(place[np.array(ids, np.int64)], rows, max_n, bits))
     starts = runs(keys)
     ends = np.append(starts, len(keys)).astype(np.int32)
     matrix = csc_array((counts, documents, ends), shape=(len(lengths), len(starts))).tocsr()
     kept = (matrix.indptr, matrix.indices, matrix.data)
-    return Counts(pack(tokens), _key(parts(keys[starts], bits)), np.diff(ends), *kept)
+    return Counts(pack(tokens), compose(parts(keys[starts], bits)), np.diff(ends), *kept)
 
 
-def _cells(
-    keys: Ints, rows: NDArray[np.int32]
-) -> tuple[Ints, NDArray[np.int32], NDArray[np.uint8]]:
+def cells(keys: Ints, rows: Rows) -> tuple[Ints, Rows, NDArray[np.uint8]]:
     """Return keys and rows, sorted, no pair of them twice, and how often each pair is there."""
     entries, bits = len(keys), int(rows.max(initial=0)).bit_length()
     if int(keys.max(initial=0)).bit_length() + bits < 64:
@@ -100,9 +99,7 @@ def runs(values: NDArray[np.number]) -> Ints:
     return np.flatnonzero(begins)
 
 
-def join(
-    ids: Ints, rows: NDArray[np.int32], max_n: int, bits: int = BITS
-) -> tuple[Ints, NDArray[np.int32]]:
+def join(ids: Ints, rows: Rows, max_n: int, bits: int = BITS) -> tuple[Ints, Rows]:
     """Return the key of each n-gram of tokens ``ids`` and its row; none spans two rows."""
     whole = ids << 2 * bits
     keys, found_in = [whole], [rows]
@@ -114,11 +111,16 @@ def join(
     return np.concatenate(keys), np.concatenate(found_in)
 
 
-def known(ids: Ints, max_n: int) -> Ints:
-    """Return the keys of the n-grams of one text that hold no token of number 0."""
-    rows = np.cumsum(ids == 0, dtype=np.int32)  # what an unknown token parts is in two rows
+def known(ids: Ints, rows: Rows, max_n: int, bits: int = BITS) -> tuple[Ints, Rows]:
+    """Return what :func:`join` does, without the n-grams that hold a token of number 0."""
     inside = ids > 0
-    return join(ids[inside], rows[inside], max_n)[0]
+    stretches = np.cumsum(~inside, dtype=np.int32)[
+        inside
+    ]  # what such a token parts is in two stretches
+    row_of = np.empty(len(ids) + 1, np.int32)
+    row_of[stretches] = rows[inside]
+    keys, found_in = join(ids[inside], stretches, max_n, bits)
+    return keys, row_of[found_in]
 
 
 def numbers(tokens: Iterable[str]) -> dict[str, int]:
@@ -163,9 +165,10 @@ def translate(keys: Ints, places: Ints) -> Ints:
     """Return the keys with each token replaced by its place, -1 where a token has none."""
     first, second, third = (places[part] for part in parts(keys))
     known = (first >= 0) & (second >= 0) & (third >= 0)
-    return np.where(known, _key([first, second, third]), UNKNOWN)
+    return np.where(known, compose([first, second, third]), UNKNOWN)
 
 
-def _key(parts: Sequence[Ints]) -> Ints:
+def compose(parts: Sequence[Ints], bits: int = BITS) -> Ints:
+    """Return the keys of which :func:`parts` returns the parts."""
     first, second, third = parts
-    return first << 2 * BITS | second << BITS | third
+    return first << 2 * bits | second << bits | third

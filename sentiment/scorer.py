@@ -1,60 +1,73 @@
-"""Scores one text at a time, in the time that the Pipeline needs to look at its arguments.
+"""Scores texts in little more than the time that it takes to cut them into tokens.
 
-The answer is the Pipeline's to the last bit: the same products, added in the same order.
+The answers are the Pipeline's to the last bit, whichever texts are scored together: the same
+products, added in the same order. What scikit-learn does around them is left out.
 """
 
 from collections.abc import Sequence
 from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.pipeline import Pipeline
 
 from sentiment import ngrams
 from sentiment.exact import Floats, sigmoid
-from sentiment.model import probabilities
-from sentiment.ngrams import MAX_COUNT, Ints
+from sentiment.ngrams import Ints, Rows
 from sentiment.tokens import tokenize
 from sentiment.weighting import TERM_FREQUENCY
 
 _NONE = 0  # no token has this number
 
 
+class Scored(NamedTuple):
+    """Of each text the probability of *positive*, its tokens, and those that have no column."""
+
+    probabilities: Floats
+    tokens: Ints
+    unknown: Ints
+
+
 class Scorer:
-    """What a fitted Pipeline of :func:`sentiment.model.build` knows, laid out for one text."""
+    """What a fitted Pipeline of :func:`sentiment.model.build` knows, laid out to be looked up."""
 
     def __init__(self, model: Pipeline) -> None:
-        self._model = model
-        vectorizer, classifier = model["ngrams"], model["classifier"]
+        vectorizer, linear = model["ngrams"], model["classifier"].linear()
         self._max_n = vectorizer.max_n
         self._index = vectorizer.index()
-        self._keys = vectorizer.keys_
-        self._linear = classifier.linear()
+        # in as few bits as will do, so that key and text fit one number: see ngrams.cells
+        self._bits = len(self._index).bit_length()
+        self._keys = ngrams.compose(ngrams.parts(vectorizer.keys_), self._bits)
+        self._factors = np.column_stack([linear.weights, linear.squares])
+        self._intercept = linear.intercept
 
-    def probabilities(self, texts: Sequence[str]) -> list[float]:
-        """Return the probability of *positive* for each text, by the way that is quicker."""
-        if len(texts) == 1:
-            return [self.probability(texts[0])]
-        scores: list[float] = probabilities(self._model, texts).tolist()
-        return scores
+    def score(self, texts: Sequence[str]) -> Scored:
+        log_odds, tokens, unknown = self._score(texts)
+        return Scored(sigmoid(log_odds), tokens, unknown)
 
-    def probability(self, text: str) -> float:
-        """Return the probability of *positive*."""
-        return float(sigmoid(np.array([self.log_odds(text)]))[0])
+    def _score(self, texts: Sequence[str]) -> tuple[Floats, Ints, Ints]:
+        ids: list[int] = []
+        lengths: list[int] = []
+        for text in texts:
+            tokens = tokenize(text)
+            ids.extend(map(self._index.get, tokens, repeat(_NONE)))
+            ids.append(_NONE)  # no n-gram spans two texts
+            lengths.append(len(tokens))
+        number, length = np.array(ids, np.int64), np.array(lengths, np.int64)
+        rows = np.repeat(np.arange(len(texts), dtype=np.int32), length + 1)
+        known = number != _NONE
+        keys, rows_of_keys = ngrams.known(number, rows, self._max_n, self._bits)
+        log_odds = self._sum(keys, rows_of_keys, len(texts))
+        return log_odds, length, length - np.bincount(rows[known], minlength=len(texts))
 
-    def log_odds(self, text: str) -> float:
-        columns, terms = self._terms(text)
-        if not len(columns):
-            return float(self._linear.intercept)
-        score = np.cumsum(terms * self._linear.weights[columns])[-1]
-        squared = np.cumsum(terms**2 * self._linear.squares[columns])[-1]
-        inverse_length = 1.0 / np.sqrt(squared) if squared > 0 else 0.0
-        return float(score * inverse_length + self._linear.intercept)
-
-    def _terms(self, text: str) -> tuple[Ints, Floats]:
-        """Return the columns of the text's n-grams, in order, and the weights of their counts."""
-        tokens = tokenize(text)
-        ids = np.fromiter(map(self._index.get, tokens, repeat(_NONE)), np.int64, len(tokens))
-        keys, counts = np.unique(ngrams.known(ids, self._max_n), return_counts=True)
-        columns = ngrams.rank(keys, self._keys)  # quicker where the keys ascend
-        kept = columns >= 0
-        return columns[kept], TERM_FREQUENCY[np.minimum(counts[kept], MAX_COUNT)]
+    def _sum(self, keys: Ints, rows: Rows, texts: int) -> Floats:
+        """Add up the n-grams of each text in the order of the columns, as the Pipeline does."""
+        keys, rows, counts = ngrams.cells(keys, rows)
+        columns = ngrams.rank(keys, self._keys)
+        found = columns >= 0
+        terms, rows = TERM_FREQUENCY[counts[found]], rows[found]
+        weights, squares = self._factors[columns[found]].T
+        score = np.bincount(rows, terms * weights, texts)
+        squared = np.bincount(rows, terms**2 * squares, texts)
+        inverse = np.divide(1.0, np.sqrt(squared), out=np.zeros(texts), where=squared > 0)
+        return score * inverse + self._intercept

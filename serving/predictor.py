@@ -30,8 +30,7 @@ class SentimentPredictor(Model):
     def load(self) -> bool:
         """Load and warm the model; ready only then, so that no caller pays for the first time."""
         self._loaded = source.load(self._uri, self._version)
-        self._loaded.scorer.probabilities(_WARM_UP)
-        self._loaded.scorer.probabilities(_WARM_UP[:1])
+        self._loaded.scorer.score(_WARM_UP)
         self.ready = True
         return self.ready
 
@@ -70,7 +69,8 @@ class SentimentPredictor(Model):
         """
         loaded = self._loaded  # one version for the whole request
         texts = _v2_texts(payload) if isinstance(payload, InferRequest) else _v1_texts(payload)
-        probabilities = await asyncio.to_thread(loaded.scorer.probabilities, texts)
+        scored = await asyncio.to_thread(loaded.scorer.score, texts)
+        probabilities = scored.probabilities.tolist()
         labels = [LABELS[probability > 0.5] for probability in probabilities]
         metrics.count_predictions(labels)
         if response_headers is not None:

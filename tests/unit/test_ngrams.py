@@ -106,7 +106,7 @@ def test_pairs_are_counted_whether_or_not_they_fit_one_number(pairs, shift):
     pairs = sorted(pairs, key=lambda pair: pair[1])  # as join leaves them, row by row
     keys = np.array([key for key, _ in pairs], np.int64) << shift
     rows = np.array([row for _, row in pairs], np.int32)
-    found = zip(*(each.tolist() for each in ngrams._cells(keys, rows)), strict=True)
+    found = zip(*(each.tolist() for each in ngrams.cells(keys, rows)), strict=True)
     expected = Counter((key << shift, row) for key, row in pairs)
     assert list(found) == [(*pair, times) for pair, times in sorted(expected.items())]
 

@@ -1,0 +1,39 @@
+"""Personal data out of texts that are kept: e-mail addresses, card and telephone numbers."""
+
+import re
+
+_EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+# runs of digits, with the marks that people put between them
+_DIGITS = re.compile(r"(?<![\w.])\+?\(?\d(?:[ ()./-]{0,2}\d){6,18}(?!\w)")
+_DATE = re.compile(
+    r"\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}"
+    r"|(?:1[89]|20)\d\d ?[/-] ?(?:1[89]|20)\d\d"
+)
+_CARD, _PHONE = range(13, 20), range(7, 16)  # digits: ISO/IEC 7812, and ITU-T E.164
+
+
+def mask(text: str) -> str:
+    """Return the text with ``[email]``, ``[card]`` and ``[phone]`` in place of what they name.
+
+    A number is a card's when its digits pass the Luhn check; any other of seven to fifteen digits
+    may be a telephone's, unless it is a date or two years.
+    """
+    return _DIGITS.sub(_number, _EMAIL.sub("[email]", text))
+
+
+def _number(match: re.Match[str]) -> str:
+    digits = re.sub(r"\D", "", match[0])
+    if len(digits) in _CARD and _luhn(digits):
+        return "[card]"
+    if len(digits) in _PHONE and not _DATE.fullmatch(match[0]):
+        return "[phone]"
+    return match[0]
+
+
+def _luhn(digits: str) -> bool:
+    """Tell whether the check digit is right (ISO/IEC 7812-1, annex B)."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        doubled = int(digit) * (1 + place % 2)
+        total += doubled - 9 * (doubled > 9)
+    return total % 10 == 0
