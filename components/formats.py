@@ -35,6 +35,7 @@ def read(path: Path, format: str | None, encoding: str, address: str) -> Iterato
 
     ``address``, of which ``path`` is a copy, is what errors name and what tells the format where
     none is given. Only an empty cell is missing: a review that says "NA" or "None" is a review.
+    The fields of an object in JSON are columns like ``data.text``.
     """
     format = format or format_of(address)
     try:
@@ -50,7 +51,7 @@ def read(path: Path, format: str | None, encoding: str, address: str) -> Iterato
                     _json_object(line, i, address) for i, line in enumerate(file, 1) if line.strip()
                 )
                 while batch := list(islice(rows, BATCH_ROWS)):
-                    yield pd.DataFrame(batch)
+                    yield pd.json_normalize(batch)
         else:
             yield from pd.read_csv(
                 path,

@@ -100,7 +100,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--captured", required=True, help="captured requests, a source such as ingest's"
     )
-    parser.add_argument("--text-column", default="text", help="default: %(default)s")
+    parser.add_argument(
+        "--text-column", default="data.text", help="default: %(default)s, as the predictor captures"
+    )
     parser.add_argument("--format", choices=FORMATS, help="default: by the ending of the name")
     parser.add_argument("--name", default="sentiment", help="default: %(default)s")
     parser.add_argument("--max-psi", type=positive, default=0.2, help="default: %(default)s")

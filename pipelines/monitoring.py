@@ -21,7 +21,7 @@ def retraining(drifted: bool, source: str, text_column: str, label_column: str, 
 )
 def monitoring(
     captured: str,
-    text_column: str = "text",
+    text_column: str = "data.text",
     name: str = PARAMETERS["register"]["name"],
     max_psi: float = PARAMETERS["monitor"]["max_psi"],
     min_rows: int = PARAMETERS["monitor"]["min_rows"],
@@ -32,8 +32,8 @@ def monitoring(
     """Monitor, and train when the requests have drifted.
 
     Args:
-        captured: Captured requests: s3://bucket/key or https://host/path.
-        text_column: Column of their text.
+        captured: Captured requests: s3://bucket/key, s3://bucket/prefix/ or https://host/path.
+        text_column: Column of their text; the default is that of what the predictor captures.
         name: Registered model, whose champion is monitored.
         max_psi: Population stability index above which requests have drifted.
         min_rows: Fewest requests to tell from.

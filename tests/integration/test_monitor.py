@@ -26,7 +26,9 @@ def champion(trained, tmp_path, monkeypatch):
 
 
 def capture(texts: pd.Series, tmp_path) -> None:
-    pd.DataFrame({"text": texts}).to_json(tmp_path / "in.jsonl", orient="records", lines=True)
+    """Write events as the predictor does."""
+    events = (json.dumps({"time": "now", "data": {"text": text}}) for text in texts)
+    (tmp_path / "in.jsonl").write_text("\n".join(events))
 
 
 def test_requests_of_the_same_kind_have_not_drifted(stage, champion, imdb, tmp_path):
@@ -66,7 +68,8 @@ def test_a_folder_of_captured_requests(stage, champion, imdb, tmp_path):
     for day in range(3):
         texts = imdb["text"].iloc[1 + day :: 80]
         texts.to_frame().to_parquet(tmp_path / "captured" / f"{day}.parquet")
-    assert stage("monitor", "--captured", "captured", *OUT).returncode == 0
+    result = stage("monitor", "--captured", "captured", "--text-column", "text", *OUT)
+    assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "drift.json").read_text())["rows"] == 3 * 313
 
 
@@ -79,7 +82,9 @@ def test_few_requests_say_nothing(stage, champion, imdb, tmp_path):
 
 
 def test_errors_are_one_line(stage, champion, tmp_path):
-    (tmp_path / "in.jsonl").write_text('{"text": "a"}\n{"text": 7}\n{"body": "b"}\n')
+    (tmp_path / "in.jsonl").write_text(
+        '{"data": {"text": "a"}}\n{"data": {"text": 7}}\n{"body": "b"}\n'
+    )
     assert_one_line(stage("monitor", "--captured", "in.jsonl", *OUT), "in.jsonl", "request 2")
     other = stage("monitor", "--captured", "in.jsonl", "--text-column", "review", *OUT)
     assert_one_line(other, "--text-column", "'review'")
@@ -88,6 +93,6 @@ def test_errors_are_one_line(stage, champion, tmp_path):
 
 
 def test_without_a_champion_there_is_nothing_to_compare_with(stage, tmp_path):
-    (tmp_path / "in.jsonl").write_text('{"text": "a"}\n')
+    (tmp_path / "in.jsonl").write_text('{"data": {"text": "a"}}\n')
     result = stage("monitor", "--captured", "in.jsonl", *OUT)
     assert_one_line(result, "no champion", "training pipeline")

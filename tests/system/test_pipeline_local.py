@@ -236,7 +236,7 @@ def test_monitoring_trains_when_requests_have_drifted_and_only_then(whole, image
     captured = tmp_path / "captured.jsonl"
 
     def monitor(texts: pd.Series, *arguments: str) -> list[str]:
-        texts.to_frame().to_json(captured, orient="records", lines=True)
+        captured.write_text("".join(json.dumps({"data": {"text": t}}) + "\n" for t in texts))
         given = ["--pipeline", "monitoring", "--param", f"captured={captured}", *arguments]
         result = run_local(images["train"], whole, *given)
         assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
