@@ -122,6 +122,7 @@ function pointer(ngram, spans, located) {
       const inside = spans.some(([from, to]) => from <= start && end <= to);
       element.classList.toggle("found", inside && !pressed);
     }
+    words.querySelector(".found")?.scrollIntoView({ block: "nearest" });
   });
   return button;
 }
