@@ -40,6 +40,13 @@ class Linear(NamedTuple):
         scores: Floats = terms @ self.weights * _inverse_lengths(terms, self.squares)
         return scores + self.intercept
 
+    def contributions(self, counts: csr_array) -> csr_array:
+        """Return what each count adds to its row's score; with the intercept they are all of it."""
+        terms = _terms(counts)
+        lengths = np.repeat(_inverse_lengths(terms, self.squares), np.diff(terms.indptr))
+        values = terms.data * self.weights[terms.indices] * lengths
+        return csr_array((values, terms.indices, terms.indptr), shape=terms.shape)
+
     def calibrated(self, slope: float, offset: float) -> "Linear":
         """Return the function whose score is ``slope * score + offset``."""
         return Linear(self.weights * slope, self.squares, self.intercept * slope + offset)

@@ -13,7 +13,7 @@ from fastapi.exceptions import FastAPIDeprecationWarning
 from kserve import ModelServer, model_server
 from kserve.errors import InvalidInput, ModelNotFound
 
-from serving import drain
+from serving import drain, page
 from serving.metrics import RequestMetrics
 from serving.predictor import SentimentPredictor
 from serving.source import SourceError
@@ -67,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"serving: error: {error}", file=sys.stderr)
         return 1
     model_server.app.add_middleware(RequestMetrics)
+    page.install(model_server.app)
     drain.install()
     ModelServer(
         http_port=args.http_port,

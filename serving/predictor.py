@@ -9,7 +9,7 @@ from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput
 
 from sentiment.model import LABELS
-from serving import metrics, source
+from serving import explanations, metrics, source
 
 VERSION_HEADER = "x-model-version"
 _WARM_UP = ["A wonderful film, well acted.", "Dull from start to end.", ""]
@@ -88,6 +88,22 @@ class SentimentPredictor(Model):
         ]
         request_id = payload.id or str(uuid.uuid4())  # optional in, required out
         return InferResponse(request_id, self.name, outputs, model_version=loaded.version)
+
+    async def explain(
+        self, payload: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Answer with the n-grams that the probability of each review is made of.
+
+        Raises:
+            InvalidInput: the request is not of the form that the protocol asks for; 400.
+        """
+        loaded = self._loaded
+        texts, asked = _v1_texts(payload), explanations.options(payload)
+        explained = await asyncio.to_thread(explanations.explain, loaded.explainer, texts, asked)
+        if headers is not None:
+            explanations.keep_event(headers)
+            headers[VERSION_HEADER] = loaded.version
+        return {"explanations": explained}
 
 
 def _v1_texts(payload: dict[str, Any]) -> list[str]:

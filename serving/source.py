@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sentiment.store
+from sentiment.explanation import Explainer
 from sentiment.scorer import Scorer
 
 _REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
@@ -19,6 +20,7 @@ class SourceError(Exception):
 @dataclass(frozen=True)
 class LoadedModel:
     scorer: Scorer
+    explainer: Explainer
     version: str
 
 
@@ -44,7 +46,8 @@ def load(uri: str, version: str | None = None) -> LoadedModel:
 
 
 def _from_folder(folder: Path, version: str) -> LoadedModel:
-    return LoadedModel(Scorer(sentiment.store.load(folder)), version)
+    model = sentiment.store.load(folder)
+    return LoadedModel(Scorer(model), Explainer(model), version)
 
 
 def _from_registry(uri: str) -> LoadedModel:

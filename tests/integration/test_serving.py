@@ -6,7 +6,10 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,16 +54,22 @@ class Server:
         }
 
 
-@pytest.fixture(scope="module")
-def server(trained, tmp_path_factory):
+@contextmanager
+def serving(model: Path, directory: Path) -> Iterator[Server]:
+    """Serve a model directory as version 7; what the server prints has no traceback."""
     http, grpc = free_port(), free_port()
-    command = [sys.executable, "-m", "serving", "--model_uri", str(trained.model)]
+    command = [sys.executable, "-m", "serving", "--model_uri", str(model)]
     command += ["--http_port", str(http), "--grpc_port", str(grpc), "--model_version", "7"]
     address = f"http://127.0.0.1:{http}"
-    directory = tmp_path_factory.mktemp("serving")
     with running(command, f"{address}/v1/models/sentiment", directory, PYTHONPATH=str(REPO)) as log:
         yield Server(address, f"127.0.0.1:{grpc}")
     assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def server(trained, tmp_path_factory):
+    with serving(trained.model, tmp_path_factory.mktemp("serving")) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

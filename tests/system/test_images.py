@@ -128,6 +128,8 @@ def test_the_confined_predictor_answers_as_the_model_does(images, trained, tmp_p
         url = f"http://127.0.0.1:{port}/v1/models/sentiment:predict"
         with urllib.request.urlopen(url, body, timeout=60) as response:
             predictions = json.load(response)["predictions"]
+        for path in ("", "page/style.css", "page/review.js"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=60).close()
     expected = sentiment.model.probabilities(model, texts).tolist()
     assert [row["probability"] for row in predictions] == expected
 

@@ -1,0 +1,128 @@
+// One review: the verdict, the words in the colours of their contributions, and the sum.
+
+import { percent, signed } from "./numbers.js";
+import { ask } from "./server.js";
+
+const LEVELS = 4;
+const element = (id) => document.getElementById(id);
+const form = element("ask");
+const review = element("review");
+const problem = element("problem");
+const status = element("status");
+const answer = element("answer");
+const words = element("words");
+const ngrams = element("ngrams");
+let asking = new AbortController();
+
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  weigh();
+});
+review.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+});
+for (const example of document.querySelectorAll("[data-text]")) {
+  example.addEventListener("click", () => {
+    review.value = example.dataset.text;
+    form.requestSubmit();
+  });
+}
+
+async function weigh() {
+  asking.abort();
+  asking = new AbortController();
+  const { signal } = asking;
+  const text = review.value.toWellFormed();
+  form.setAttribute("aria-busy", "true");
+  problem.textContent = status.textContent = "";
+  try {
+    const { explanations } = await ask("explain", [text], { tokens: true }, signal);
+    if (signal.aborted) return; // another one was asked meanwhile
+    show(text, explanations[0]);
+  } catch (error) {
+    if (signal.aborted) return;
+    answer.hidden = true;
+    problem.textContent = error.message;
+  }
+  form.removeAttribute("aria-busy");
+}
+
+function show(text, explained) {
+  const { label, probability } = explained;
+  element("label").textContent = label;
+  element("probability").textContent = percent(probability);
+  element("mark").style.left = `${100 * probability}%`;
+  answer.dataset.label = label;
+  const located = paint(text, explained.tokens);
+  const strongest = Math.max(...explained.ngrams.map((each) => Math.abs(each.contribution)));
+  ngrams.replaceChildren(...explained.ngrams.map((each) => row(each, strongest, located)));
+  element("other").textContent = signed(explained.other);
+  element("bias").textContent = signed(explained.bias);
+  element("log-odds").textContent = signed(explained.log_odds);
+  answer.hidden = false;
+  element("verdict").scrollIntoView({ block: "nearest" });
+  status.textContent = `${label}. Probability of positive: ${percent(probability)}.`;
+}
+
+// Write the text with each word in its colour; return where the words are
+function paint(text, tokens) {
+  const characters = Array.from(text); // spans count code points
+  const located = [];
+  for (const [start, end, share] of tokens) {
+    const last = located.at(-1);
+    if (last && start < last.end) last.share += share; // İ is two tokens
+    else located.push({ start, end, share });
+  }
+  const strongest = located.reduce((most, each) => Math.max(most, Math.abs(each.share)), 0);
+  let at = 0;
+  words.replaceChildren();
+  for (const word of located) {
+    word.element = document.createElement("span");
+    word.element.textContent = characters.slice(word.start, word.end).join("");
+    word.element.title = signed(word.share);
+    const level = Math.round((LEVELS * Math.abs(word.share)) / strongest);
+    if (level) word.element.className = `${word.share > 0 ? "positive" : "negative"} s${level}`;
+    words.append(characters.slice(at, word.start).join(""), word.element);
+    at = word.end;
+  }
+  words.append(characters.slice(at).join(""));
+  return located;
+}
+
+function row({ ngram, contribution, count, spans }, strongest, located) {
+  const line = document.createElement("tr");
+  const name = document.createElement("th");
+  name.scope = "row";
+  name.append(pointer(ngram, spans, located));
+  const bar = document.createElement("i");
+  bar.className = contribution > 0 ? "positive" : "negative";
+  bar.style.width = `${(50 * Math.abs(contribution)) / strongest}%`;
+  line.append(name, cell("number", count), cell("number", signed(contribution)), cell("bar", bar));
+  return line;
+}
+
+function cell(kind, content) {
+  const element = document.createElement("td");
+  element.className = kind;
+  element.append(content);
+  return element;
+}
+
+// A button that marks the n-gram's places in the text
+function pointer(ngram, spans, located) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = ngram;
+  button.setAttribute("aria-pressed", "false");
+  button.addEventListener("click", () => {
+    const pressed = button.getAttribute("aria-pressed") === "true";
+    ngrams.querySelector('[aria-pressed="true"]')?.setAttribute("aria-pressed", "false");
+    button.setAttribute("aria-pressed", String(!pressed));
+    for (const { start, end, element } of located) {
+      const inside = spans.some(([from, to]) => from <= start && end <= to);
+      element.classList.toggle("found", inside && !pressed);
+    }
+    words.querySelector(".found")?.scrollIntoView({ block: "nearest" });
+  });
+  return button;
+}

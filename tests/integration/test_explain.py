@@ -1,0 +1,144 @@
+"""``:explain`` of the real predictor process."""
+
+import json
+import re
+import shlex
+import subprocess
+
+import pytest
+
+import sentiment.store
+from components import reviews
+from sentiment.explanation import Explainer
+from tests.conftest import REPO
+from tests.integration.test_serving import JSON, serving
+
+EXPLAIN = "/v1/models/sentiment:explain"
+TEXTS = ["A wonderful film,<br />well acted. 😀", "DULL, bad, and dull again. İ", "", "zzgrmpf"]
+
+
+@pytest.fixture(scope="module")
+def server(trained, tmp_path_factory):
+    with serving(trained.model, tmp_path_factory.mktemp("explain")) as server:
+        yield server
+
+
+def explain(server, instances, **parameters) -> list[dict]:
+    body = json.dumps({"instances": instances, "parameters": parameters}).encode()
+    status, answer, headers = server.ask(EXPLAIN, body, JSON)
+    assert status == 200, answer
+    assert headers["x-model-version"] == "7"
+    return answer["explanations"]
+
+
+def test_shown_figures_add_up_to_the_log_odds_of_what_is_served(server, trained):
+    texts = [*TEXTS, *reviews.read(trained.test)["text"].iloc[:100]]
+    explanations = explain(server, texts)
+    predictions = server.predict(texts)
+    for explanation, prediction in zip(explanations, predictions, strict=True):
+        shown = sum(ngram["contribution"] for ngram in explanation["ngrams"])
+        added_up = explanation["bias"] + shown + explanation["other"]
+        assert added_up == pytest.approx(explanation["log_odds"], abs=1e-9)
+        assert {key: explanation[key] for key in prediction} == prediction
+
+
+def test_the_strongest_ngrams_come_first_with_their_places(server, trained):
+    texts = [*TEXTS, *reviews.read(trained.test)["text"].iloc[:20]]
+    explainer = Explainer(sentiment.store.load(trained.model))
+    for text, explanation in zip(texts, explain(server, texts, top=5), strict=True):
+        assert len(explanation["ngrams"]) <= 5
+        for found, expected in zip(
+            explanation["ngrams"], explainer.explain(text, 5).ngrams, strict=True
+        ):
+            assert found["ngram"] == expected.text
+            assert found["contribution"] == expected.contribution
+            assert [tuple(span) for span in found["spans"]] == expected.spans
+            assert found["count"] == len(found["spans"])
+    dull = next(n for n in explain(server, [TEXTS[1]])[0]["ngrams"] if n["ngram"] == "dull")
+    assert [TEXTS[1][start:end] for start, end in dull["spans"]] == ["DULL", "dull"]
+
+
+def test_as_many_ngrams_are_shown_as_asked_for(server, trained):
+    text = reviews.read(trained.test)["text"].iloc[0]
+    assert len(explain(server, [text])[0]["ngrams"]) == 10
+    for top in (0, 1, 100):
+        assert len(explain(server, [text], top=top)[0]["ngrams"]) == top
+
+
+def test_tokens_are_there_when_asked_for_and_add_up(server):
+    assert "tokens" not in explain(server, TEXTS)[0]
+    for text, explanation in zip(TEXTS, explain(server, TEXTS, tokens=True), strict=True):
+        shares = sum(share for _, _, share in explanation["tokens"])
+        assert explanation["bias"] + shares == pytest.approx(explanation["log_odds"], abs=1e-9)
+        words = [text[start:end] for start, end, _ in explanation["tokens"]]
+        assert words == re.findall(r"\w+|[^\w\s]", text.replace("<br />", " ")) + ["İ"] * (
+            "İ" in text
+        )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "word"),
+    [
+        ([], "parameters"),
+        (None, "parameters"),
+        ({"top": -1}, "parameters.top"),
+        ({"top": 101}, "parameters.top"),
+        ({"top": 2.0}, "parameters.top"),
+        ({"top": True}, "parameters.top"),
+        ({"top": "3"}, "parameters.top"),
+        ({"top": 10**400}, ""),
+        ({"tokens": 1}, "parameters.tokens"),
+        ({"tokens": None}, "parameters.tokens"),
+        ({"topp": 3}, "top and tokens"),
+    ],
+)
+def test_bad_parameters_are_a_400_with_the_reason(server, parameters, word):
+    body = json.dumps({"instances": ["good"], "parameters": parameters}).encode()
+    status, answer, _ = server.ask(EXPLAIN, body, JSON)
+    assert status == 400
+    assert word in answer["error"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"instances": [5]}', b'{"instances": "x"}'])
+@pytest.mark.parametrize("headers", [JSON, {}])
+def test_a_bad_body_is_a_400(server, body, headers):
+    status, answer, _ = server.ask(EXPLAIN, body, headers)
+    assert status == 400
+    assert answer["error"]
+
+
+def test_the_headers_of_a_request_are_not_sent_back(server):
+    given = {"content-type": "text/plain", "authorization": "Bearer secret", "x-mine": "1"}
+    _, answer, headers = server.ask(EXPLAIN, b'{"instances": ["good"]}', given)
+    assert answer["explanations"]
+    assert headers["content-type"] == "application/json"
+    assert not {"authorization", "x-mine", "host"} & {name.lower() for name in headers}
+
+
+def test_an_event_is_answered_by_an_event(server):
+    event = {"ce-id": "1", "ce-source": "test", "ce-type": "review", "ce-specversion": "1.0"}
+    status, answer, headers = server.ask(EXPLAIN, b'{"instances": ["good"]}', JSON | event)
+    assert status == 200
+    assert answer["explanations"]
+    assert headers["ce-type"] == "io.kserve.inference.response"
+    assert headers["ce-id"] != "1"
+
+
+def test_an_explanation_is_no_prediction_in_the_metrics(server):
+    before = server.samples()
+    explain(server, TEXTS)
+    after = server.samples()
+    gained = {key: after[key] - before.get(key, 0) for key in after}
+    assert gained["app_request_count_total", "/v1/models/{model_name}:explain", "POST"] == 1
+    assert not any(gained[key] for key in gained if key[0] == "model_prediction_count_total")
+
+
+def test_the_readmes_questions_are_answered(server):
+    text = (REPO / "README.md").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^curl .*$", text, re.MULTILINE)
+    assert any(":explain" in command for command in commands)
+    for command in commands:
+        words = shlex.split(command.replace("http://localhost:8080", server.address))
+        result = subprocess.run([*words, "--fail"], capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        assert json.loads(result.stdout)

@@ -1,0 +1,459 @@
+"""The page for people, in a real Chromium, against the real predictor."""
+
+import csv
+import io
+import json
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from components import reviews
+from tests.integration.test_serving import JSON, Server, serving
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+TRICKY = [
+    'A "great" film,\r\nreally: wonderful',
+    " leading space, and a trailing one ",
+    "",
+    "=1+1 and @SUM(A1); not\ta formula",
+    "Ünï 😀 <br />dull, dull, dull",
+    '"',
+]
+WORDS = "#words span"
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: make packages")
+
+
+@pytest.fixture(scope="module")
+def server(trained, tmp_path_factory) -> Iterator[Server]:
+    with serving(trained.model, tmp_path_factory.mktemp("page")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, server) -> Iterator[Callable[..., Page]]:
+    """Open the page in a context of its own; no error, dialog or request to another host comes."""
+    complaints: list[str] = []
+
+    def look_at(url: str) -> None:
+        if not url.startswith((f"{server.address}/", f"blob:{server.address}/")):
+            complaints.append(f"request to {url}")
+
+    with ExitStack() as contexts:
+
+        def open_page(**options: Any) -> Page:
+            page = contexts.enter_context(browser.new_context(**options)).new_page()
+            page.on("console", lambda message: complaints.append(message.text))
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.on("dialog", lambda dialog: complaints.append(dialog.message))
+            page.on("request", lambda request: look_at(request.url))
+            page.add_init_script(
+                "document.addEventListener('securitypolicyviolation',"
+                " (event) => console.error(`policy: ${event.violatedDirective}`))"
+            )
+            page.goto(server.address)
+            return page
+
+        yield open_page
+    assert complaints == []
+
+
+@pytest.fixture
+def page(open_page) -> Page:
+    return open_page()
+
+
+def weigh(page: Page, text: str) -> None:
+    page.get_by_label("Review", exact=True).fill(text)
+    with page.expect_response("**:explain"):
+        page.get_by_role("button", name="Weigh it").click()
+
+
+def number(shown: str) -> float:
+    return float(shown.replace("\N{MINUS SIGN}", "-"))
+
+
+def explained(server: Server, text: str) -> dict:
+    body = json.dumps({"instances": [text], "parameters": {"tokens": True}}).encode()
+    return server.ask("/v1/models/sentiment:explain", body, JSON)[1]["explanations"][0]
+
+
+def test_a_keyboard_is_enough(page, server):
+    page.keyboard.press("Tab")
+    page.keyboard.type("Dull from start to end, and a waste of time.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#label")).to_have_text("negative")
+    status = page.get_by_role("status").first
+    expect(status).to_contain_text("negative. Probability of positive: ")
+    page.keyboard.press("Shift+Home")
+    page.keyboard.press("Delete")
+    page.keyboard.type("A wonderful film, well acted and beautiful.")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Weigh it")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(status).to_contain_text("positive. Probability of positive: ")
+    for _ in range(5):  # over the examples, to the strongest words
+        page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    strongest = page.locator("#ngrams button").first
+    expect(strongest).to_be_focused()
+    expect(strongest).to_have_attribute("aria-pressed", "true")
+    assert " ".join(page.locator(f"{WORDS}.found").all_text_contents()).lower() == (
+        strongest.text_content()
+    )
+
+
+def test_words_have_the_colours_of_their_contributions(page, server, trained):
+    for text in [
+        *reviews.read(trained.test)["text"].iloc[:3],
+        "Not <b>bad</b> at all, 😀 but DULL",
+    ]:
+        weigh(page, text)
+        expect(page.locator("#words")).to_have_text(text, use_inner_text=True)
+        tokens = explained(server, text)["tokens"]
+        strongest = max(abs(share) for _, _, share in tokens)
+        shown = page.locator(WORDS).evaluate_all(
+            "spans => spans.map((each) => [each.textContent, each.className, each.title])"
+        )
+        assert len(shown) == len(tokens)
+        for (start, end, share), (word, kind, title) in zip(tokens, shown, strict=True):
+            assert word == text[start:end]
+            assert number(title) == pytest.approx(share, abs=0.0051)
+            level = round(4 * abs(share) / strongest)
+            side = "positive" if share > 0 else "negative"
+            assert kind == (f"{side} s{level}" if level else "")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_tell_apart_by_side_and_strength_and_lines_do_too(open_page, scheme):
+    page = open_page(color_scheme=scheme)
+    weigh(page, "Wonderful. It was dull, but well acted, and not bad at all; a waste of time.")
+    style = page.locator("#words").evaluate(
+        """(words) => Object.fromEntries(["positive", "negative"].flatMap((side) =>
+          [1, 2, 3, 4].map((level) => {
+            const word = document.createElement("span");
+            word.className = `${side} s${level}`;
+            words.append(word);
+            const { backgroundColor, textDecorationStyle } = getComputedStyle(word);
+            return [word.className, [backgroundColor, textDecorationStyle]];
+          })))"""
+    )
+    assert len({colour for colour, _ in style.values()}) == 8
+    assert {line for kind, (_, line) in style.items() if "positive" in kind} == {"solid"}
+    assert {line for kind, (_, line) in style.items() if "negative" in kind} == {"dotted"}
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (int(paper[4:].split(",")[0]) > 127) == (scheme == "light")
+
+
+def test_the_table_adds_up_to_the_log_odds(page, server):
+    text = "A wonderful film, well acted, if a bit dull."
+    weigh(page, text)
+    expected = explained(server, text)
+    assert page.locator("#ngrams button").all_text_contents() == [
+        ngram["ngram"] for ngram in expected["ngrams"]
+    ]
+    figures = page.locator("#ngrams td.number:nth-of-type(2), #other, #bias").all_text_contents()
+    total = sum(number(figure) for figure in figures)
+    assert total == pytest.approx(expected["log_odds"], abs=0.005 * len(figures))
+    assert number(page.locator("#log-odds").text_content()) == pytest.approx(
+        expected["log_odds"], abs=0.0051
+    )
+    percent = page.locator("#probability").text_content().removesuffix("%")
+    assert float(percent) == pytest.approx(100 * expected["probability"], abs=0.051)
+
+
+def test_an_example_is_answered_at_a_click(page, server):
+    for example in page.get_by_role("group", name="Examples").get_by_role("button").all():
+        with page.expect_response("**:explain"):
+            example.click()
+        text = page.get_by_label("Review", exact=True).input_value()
+        assert text == example.get_attribute("data-text")
+        expect(page.locator("#label")).to_have_text(explained(server, text)["label"])
+        expect(page.locator("#words")).to_have_text(text)
+
+
+def test_markup_is_shown_as_text(page):
+    text = "<img src=x onerror=alert(1)><script>alert(2)</script><b>bad</b> & good"
+    weigh(page, text)
+    expect(page.locator("#words")).to_have_text(text)
+    upload(page, [[text], [text]], "x.csv")
+    expect(page.locator("#sample")).to_contain_text(text)
+    assert page.locator("#words *:not(span), #sample *, #column b, main img").count() == 0
+
+
+def upload(page: Page, rows: list[list[str]], name: str, **form: str) -> None:
+    text = io.StringIO()
+    csv.writer(text, **form).writerows(rows)
+    content = text.getvalue().encode("utf-8-sig" if name.startswith("bom") else "utf-8")
+    page.get_by_label("CSV file").set_input_files(
+        {"name": name, "mimeType": "text/csv", "buffer": content}
+    )
+
+
+def downloaded(page: Page, into: Path) -> bytes:
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the result").click()
+    download.value.save_as(into / download.value.suggested_filename)
+    return (into / download.value.suggested_filename).read_bytes()
+
+
+def with_answers(server: Server, rows: list[list[str]], column: int) -> list[list[str]]:
+    texts = [row[column] for row in rows]
+    return [
+        [*row, answer["label"], answer["probability"]]
+        for row, answer in zip(rows, server.predict(texts), strict=True)
+    ]
+
+
+def read(content: bytes, delimiter: str) -> list[list]:
+    table = csv.reader(io.StringIO(content.decode(), newline=""), delimiter=delimiter)
+    header, *rows = table
+    return [header, *([*row[:-1], float(row[-1])] for row in rows)]
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter", "newline"),
+    [("plain.csv", ",", "\r\n"), ("bom.csv", ";", "\r\n"), ("tabs.tsv", "\t", "\n")],
+)
+def test_a_csv_comes_back_with_two_columns_more(
+    page, server, trained, tmp_path, name, delimiter, newline
+):
+    texts = [*TRICKY, *reviews.read(trained.test)["text"].iloc[:64]]
+    header = ["id", "Review", "label", "note,;\t"]
+    rows = [[str(i), text, "?", 'a,b;c\t"d"\n'] for i, text in enumerate(texts)]
+    form = {"delimiter": delimiter, "lineterminator": newline, "quoting": csv.QUOTE_ALL}
+    upload(page, [header, *rows], name, **form)
+    expect(page.get_by_label("Column with the reviews").locator(":checked")).to_have_text("Review")
+    expect(page.locator("#sample")).to_contain_text('A "great" film')
+    page.get_by_role("button", name="Weigh 70 reviews").click()
+    status = page.get_by_role("status").last
+    positive = sum(row[-2] == "positive" for row in with_answers(server, rows, 1))
+    expect(status).to_have_text(f"Done: {positive} positive, {70 - positive} negative.")
+    expect(page.get_by_role("link", name="Download the result")).to_be_focused()
+    content = downloaded(page, tmp_path)
+    stem, _, ending = name.partition(".")
+    assert [path.name for path in tmp_path.iterdir()] == [f"{stem}-sentiment.{ending}"]
+    assert content.startswith(b"\xef\xbb\xbf") == (stem == "bom")
+    assert content.endswith(newline.encode())
+    expected = [[*header, "predicted_label", "probability"], *with_answers(server, rows, 1)]
+    assert read(content.removeprefix(b"\xef\xbb\xbf"), delimiter) == expected
+
+
+def test_progress_cancel_and_going_on(page, server, tmp_path):
+    rows = [[f"film {i} was {'good' if i % 3 else 'dull'}", str(i)] for i in range(200)]
+    upload(page, [["a", "b"], *rows], "many.csv")
+    run = page.locator("#run")
+    page.evaluate(
+        """() => {
+          window.seen = [];
+          const progress = document.getElementById("progress");
+          new MutationObserver(() => {
+            seen.push([progress.value, progress.max]);
+            if (seen.length === 3) document.getElementById("run").click();
+          }).observe(progress, { attributes: true });
+        }"""
+    )
+    run.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").last).to_have_text("Stopped after 96 of 200.")
+    expect(run).to_have_text("Go on with 104 reviews")
+    expect(run).to_be_focused()
+    page.keyboard.press("Enter")
+    link = page.get_by_role("link", name="Download the result")
+    expect(link).to_be_focused()
+    seen = [value for value, most in page.evaluate("seen") if most == 200]
+    assert seen == sorted(seen)
+    assert {32, 64, 96, 128, 160, 192, 200} <= set(seen)
+    expected = with_answers(server, rows, 0)
+    assert read(downloaded(page, tmp_path), ",")[1:] == expected
+
+
+def test_another_column_can_be_chosen(page, server, tmp_path):
+    rows = [["a long text that is dull and bad", "wonderful"], ["a long text, also bad", "good"]]
+    upload(page, [["one", "two"], *rows], "two.csv")
+    column = page.get_by_label("Column with the reviews")
+    expect(column.locator(":checked")).to_have_text("one")
+    column.select_option("two")
+    expect(page.locator("#sample")).to_contain_text("wonderful")
+    page.get_by_role("button", name="Weigh 2 reviews").click()
+    expect(page.get_by_role("link", name="Download the result")).to_be_visible()
+    assert read(downloaded(page, tmp_path), ",")[1:] == with_answers(server, rows, 1)
+
+
+def test_requests_stay_below_32_reviews_and_a_megabyte(page, server):
+    sizes = []
+    page.on("request", lambda r: r.post_data and sizes.append(len(r.post_data_buffer)))
+    rows = [["é" * 200_000] for _ in range(5)] + [["short"] for _ in range(40)]
+    upload(page, [["text"], *rows], "large.csv")
+    page.get_by_role("button", name="Weigh 45 reviews").click()
+    expect(page.get_by_role("link", name="Download the result")).to_be_visible(timeout=60_000)
+    assert len(sizes) == 4
+    assert max(sizes) <= 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "no row below"),
+        (b"text\r\n\r\n", "no row below"),
+        (b"a,b\n1,2\n\n3\n", "Line 4 has 1 field, and the first row names 2 columns."),
+        (b'a,b\n"1\n2",3\n4,5,6\n', "Line 4 has 3 fields"),
+        (b'a\nfine\n"never closed\n', "mark in line 3 is never closed"),
+        (b"text\ncaf\xe9\n", "not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused_with_the_reason(page, content, words):
+    page.get_by_label("CSV file").set_input_files(
+        {"name": "bad.csv", "mimeType": "text/csv", "buffer": content}
+    )
+    expect(page.get_by_role("alert").last).to_contain_text(words)
+    expect(page.locator("#run")).to_be_hidden()
+
+
+FIELDS = st.text(st.sampled_from(',;\t"\n\r =-aé😀'), max_size=6)
+TABLES = st.integers(2, 4).flatmap(
+    lambda width: st.lists(st.lists(FIELDS, min_size=width, max_size=width), min_size=1, max_size=6)
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    rows=TABLES,
+    delimiter=st.sampled_from([",", ";", "\t"]),
+    quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+)
+def test_csv_is_read_and_written_as_pythons_module_does(csv_in_chromium, rows, delimiter, quoting):
+    header = ["a", "b", "c", "d"][: len(rows[0])]
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, quoting=quoting).writerows([header, *rows])
+    parsed, written = csv_in_chromium(text.getvalue())
+    assert parsed == [header, *rows]
+    assert list(csv.reader(io.StringIO(written, newline=""), delimiter=delimiter)) == parsed
+
+
+@pytest.fixture(scope="module")
+def csv_in_chromium(browser, server):
+    page = browser.new_page()
+    page.goto(server.address)
+    yield lambda text: page.evaluate(
+        """async (text) => {
+          const { parse, format } = await import("/page/csv.js");
+          const { header, rows, form } = parse(text);
+          return [[header, ...rows], format([header, ...rows], form)];
+        }""",
+        text,
+    )
+    page.close()
+
+
+def test_what_goes_wrong_at_the_server_is_said(browser, trained, tmp_path):
+    page = browser.new_page()
+    with serving(trained.model, tmp_path) as server:
+        page.goto(server.address)
+        weigh(page, "A wonderful film.")
+        unload = urllib.request.Request(
+            f"{server.address}/v2/repository/models/sentiment/unload", b"", method="POST"
+        )
+        urllib.request.urlopen(unload).close()
+        weigh(page, "A wonderful film.")
+        alert = page.get_by_role("alert").first
+        expect(alert).to_contain_text("The server says: ")
+        expect(alert).to_contain_text("sentiment")
+        expect(page.locator("#answer")).to_be_hidden()
+        upload(page, [["text"], ["one"], ["two"]], "x.csv")
+        page.get_by_role("button", name="Weigh 2 reviews").click()
+        expect(page.get_by_role("alert").last).to_contain_text("Reviews 1 to 2: The server says: ")
+        page.reload()
+        page.get_by_role("button", name="A pan").click()
+        expect(alert).to_have_text("The server has no model at the moment.")
+    page.get_by_role("button", name="A pan").click()
+    expect(alert).to_have_text("The server cannot be reached.")
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(open_page, trained, scheme):
+    page = open_page(color_scheme=scheme)
+
+    def check() -> None:
+        results = Axe().run(page)
+        assert results.violations_count == 0, results.generate_report()
+
+    check()
+    weigh(page, reviews.read(trained.test)["text"].iloc[0])
+    page.locator("#ngrams button").first.click()
+    check()
+    upload(page, [["text"], ["good"]], "x.csv")
+    expect(page.locator("#run")).to_be_visible()
+    check()
+    page.locator("#run").click()
+    expect(page.get_by_role("link", name="Download the result")).to_be_visible()
+    check()
+    upload(page, [["text"]], "x.csv")
+    expect(page.get_by_role("alert").last).not_to_be_empty()
+    check()
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_nothing_is_wider_than_the_screen(open_page, width):
+    page = open_page(viewport={"width": width, "height": 700})
+    weigh(page, f"Wonderful {'w' * 400} http://example.org/{'a/' * 200} not bad at all")
+    upload(page, [["long " * 60], ["w" * 400]], "x.csv")
+    expect(page.locator("#run")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    expect(page.locator("#verdict")).to_be_in_viewport()
+
+
+def fetch(url: str, method: str = "GET", **headers: str):
+    request = urllib.request.Request(
+        url, headers={k.replace("_", "-"): v for k, v in headers.items()}, method=method
+    )
+    try:
+        with urllib.request.urlopen(request) as response:
+            return response.status, response.headers, response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/", "text/html"), ("/page/style.css", "text/css"), ("/page/batch.js", "text/javascript")],
+)
+def test_files_are_strict_and_asked_for_once(server, path, kind):
+    status, headers, content = fetch(server.address + path)
+    assert status == 200
+    assert headers["content-type"].startswith(kind)
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    for tag in (headers["etag"], f'"other", W/{headers["etag"]}'):
+        assert fetch(server.address + path, if_none_match=tag)[::2] == (304, b"")
+    assert fetch(server.address + path, if_none_match='"other"')[::2] == (200, content)
+    assert fetch(server.address + path, "HEAD")[::2] == (200, b"")
+    assert fetch(server.address + path, "POST")[0] == 405
+
+
+def test_only_the_pages_files_are_served(server):
+    for path in ("/page", "/page/", "/page/index.html", "/page/../page.py", "/page/%2e%2e/page.py"):
+        assert fetch(server.address + path)[0] == 404, path

@@ -1,0 +1,125 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sentiment.model
+import sentiment.store
+from components import reviews
+from sentiment.explanation import Explainer
+from sentiment.scorer import Scorer
+from sentiment.tokens import tokenize
+from sentiment.weighting import TERM_FREQUENCY
+
+TEXTS = ["good good film", "a bad film , not good", "good fun", "bad and long . good"] * 2
+LABELS = [1, 0, 1, 0] * 2
+WORDS = ["good", "bad", "film", "not", "zzz", "<br />", "GOOD", ".", "fun", "İ", "😀", "and"]
+SENTENCES = st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join)
+ALL = 10**6
+
+
+@pytest.fixture(scope="module")
+def small():
+    return sentiment.model.build().fit(TEXTS, LABELS)
+
+
+def naive(model, text: str) -> dict[str, float]:
+    """Return the contribution of each n-gram that the model knows, over strings, one by one."""
+    linear = model["classifier"].linear()
+    column = {name: i for i, name in enumerate(model["ngrams"].get_feature_names_out())}
+    tokens = tokenize(text)
+    counts = Counter(
+        " ".join(tokens[i : i + n]) for n in (1, 2, 3) for i in range(len(tokens) - n + 1)
+    )
+    terms = {name: TERM_FREQUENCY[min(counts[name], 255)] for name in counts if name in column}
+    length = sum(term**2 * linear.squares[column[name]] for name, term in terms.items()) ** 0.5
+    length = length or np.inf
+    return {name: term * linear.weights[column[name]] / length for name, term in terms.items()}
+
+
+def assert_adds_up(explanation) -> None:
+    shown = sum(ngram.contribution for ngram in explanation.ngrams)
+    by_ngram = explanation.bias + shown + explanation.other
+    by_token = explanation.bias + sum(share for _, share in explanation.tokens)
+    assert by_ngram == pytest.approx(explanation.log_odds, abs=1e-9)
+    assert by_token == pytest.approx(explanation.log_odds, abs=1e-9)
+
+
+@settings(deadline=None)
+@given(text=SENTENCES | st.text(), top=st.integers(0, 12))
+def test_contributions_and_bias_are_the_log_odds_of_any_text(small, text, top):
+    explanation = Explainer(small).explain(text, top)
+    assert_adds_up(explanation)
+    assert len(explanation.ngrams) <= top
+    scorer = Scorer(small)
+    assert explanation.log_odds == pytest.approx(scorer.log_odds(text), abs=1e-9)
+    assert explanation.probability == scorer.probability(text)
+
+
+@pytest.mark.parametrize("top", [0, 10, ALL])
+def test_contributions_and_bias_are_the_log_odds_of_real_reviews(trained, top):
+    model = sentiment.store.load(trained.model)
+    explainer, scorer = Explainer(model), Scorer(model)
+    texts = reviews.read(trained.test)["text"].tolist()[:200]
+    explanations = [explainer.explain(text, top) for text in texts]
+    for text, explanation in zip(texts, explanations, strict=True):
+        assert_adds_up(explanation)
+        assert explanation.log_odds == pytest.approx(scorer.log_odds(text), abs=1e-9)
+    served = sentiment.model.probabilities(model, texts).tolist()
+    assert [explanation.probability for explanation in explanations] == served
+
+
+@settings(deadline=None)
+@given(text=SENTENCES)
+def test_each_ngram_has_the_contribution_that_strings_give(small, text):
+    explanation = Explainer(small).explain(text, ALL)
+    expected = naive(small, text)
+    found = {ngram.text: ngram.contribution for ngram in explanation.ngrams}
+    assert found == pytest.approx(expected, abs=1e-12)
+    strengths = [abs(ngram.contribution) for ngram in explanation.ngrams]
+    assert strengths == sorted(strengths, reverse=True)
+
+
+@settings(deadline=None)
+@given(text=SENTENCES)
+def test_spans_are_all_the_places_of_the_ngram_in_the_callers_text(small, text):
+    tokens = tokenize(text)
+    for ngram in Explainer(small).explain(text, ALL).ngrams:
+        words = ngram.text.split(" ")
+        starts = range(len(tokens) - len(words) + 1)
+        assert len(ngram.spans) == sum(tokens[i : i + len(words)] == words for i in starts)
+        assert ngram.spans == sorted(set(ngram.spans))
+        for start, end in ngram.spans:
+            assert tokenize(text[start:end]) == words
+
+
+def test_a_token_has_an_equal_share_of_each_ngram_that_it_is_in(small):
+    text = "Good film, zzz. Good<br />film!"
+    explanation = Explainer(small).explain(text, ALL)
+    expected = np.zeros(len(explanation.tokens))
+    for ngram in explanation.ngrams:
+        share = ngram.contribution / len(ngram.spans) / len(ngram.text.split(" "))
+        for start, end in ngram.spans:
+            expected += [share * (start <= s and e <= end) for (s, e), _ in explanation.tokens]
+    assert [share for _, share in explanation.tokens] == pytest.approx(expected, abs=1e-12)
+    words = {text[start:end]: share for (start, end), share in explanation.tokens}
+    assert words["Good"] > 0
+    assert words["zzz"] == 0
+
+
+def test_more_than_255_of_an_ngram_still_add_up(small):
+    explanation = Explainer(small).explain("good " * 300, ALL)
+    assert_adds_up(explanation)
+    assert len(explanation.ngrams[0].spans) >= 299
+    assert explanation.log_odds == Scorer(small).log_odds("good " * 300)
+
+
+def test_a_text_with_nothing_known_has_the_bias_alone(small):
+    for text in ("", "unheard of", "<br />"):
+        explanation = Explainer(small).explain(text, 10)
+        assert explanation.ngrams == []
+        assert explanation.other == 0
+        assert explanation.log_odds == explanation.bias
+        assert all(share == 0 for _, share in explanation.tokens)
