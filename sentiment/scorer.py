@@ -21,11 +21,15 @@ _NONE = 0  # no token has this number
 
 
 class Scored(NamedTuple):
-    """Of each text the probability of *positive*, its tokens, and those that have no column."""
+    """Of each text the log-odds of *positive*, its tokens, and those that have no column."""
 
-    probabilities: Floats
+    log_odds: Floats
     tokens: Ints
     unknown: Ints
+
+    @property
+    def probabilities(self) -> Floats:
+        return sigmoid(self.log_odds)
 
 
 class Scorer:
@@ -42,10 +46,6 @@ class Scorer:
         self._intercept = linear.intercept
 
     def score(self, texts: Sequence[str]) -> Scored:
-        log_odds, tokens, unknown = self._score(texts)
-        return Scored(sigmoid(log_odds), tokens, unknown)
-
-    def _score(self, texts: Sequence[str]) -> tuple[Floats, Ints, Ints]:
         ids: list[int] = []
         lengths: list[int] = []
         for text in texts:
@@ -58,7 +58,8 @@ class Scorer:
         known = number != _NONE
         keys, rows_of_keys = ngrams.known(number, rows, self._max_n, self._bits)
         log_odds = self._sum(keys, rows_of_keys, len(texts))
-        return log_odds, length, length - np.bincount(rows[known], minlength=len(texts))
+        unknown = length - np.bincount(rows[known], minlength=len(texts))
+        return Scored(log_odds, length, unknown)
 
     def _sum(self, keys: Ints, rows: Rows, texts: int) -> Floats:
         """Add up the n-grams of each text in the order of the columns, as the Pipeline does."""

@@ -54,8 +54,8 @@ def test_contributions_and_bias_are_the_log_odds_of_any_text(small, text, top):
     assert_adds_up(explanation)
     assert len(explanation.ngrams) <= top
     scorer = Scorer(small)
-    assert explanation.log_odds == pytest.approx(scorer.log_odds(text), abs=1e-9)
-    assert explanation.probability == scorer.probability(text)
+    assert explanation.log_odds == pytest.approx(scorer.score([text]).log_odds[0], abs=1e-9)
+    assert explanation.probability == scorer.score([text]).probabilities[0]
 
 
 @pytest.mark.parametrize("top", [0, 10, ALL])
@@ -66,7 +66,7 @@ def test_contributions_and_bias_are_the_log_odds_of_real_reviews(trained, top):
     explanations = [explainer.explain(text, top) for text in texts]
     for text, explanation in zip(texts, explanations, strict=True):
         assert_adds_up(explanation)
-        assert explanation.log_odds == pytest.approx(scorer.log_odds(text), abs=1e-9)
+        assert explanation.log_odds == pytest.approx(scorer.score([text]).log_odds[0], abs=1e-9)
     served = sentiment.model.probabilities(model, texts).tolist()
     assert [explanation.probability for explanation in explanations] == served
 
@@ -113,7 +113,7 @@ def test_more_than_255_of_an_ngram_still_add_up(small):
     explanation = Explainer(small).explain("good " * 300, ALL)
     assert_adds_up(explanation)
     assert len(explanation.ngrams[0].spans) >= 299
-    assert explanation.log_odds == Scorer(small).log_odds("good " * 300)
+    assert explanation.log_odds == Scorer(small).score(["good " * 300]).log_odds[0]
 
 
 def test_a_text_with_nothing_known_has_the_bias_alone(small):
