@@ -43,8 +43,9 @@ def read(path: Path, format: str | None, encoding: str, address: str) -> Iterato
             raise StageError(f"{address}: the file is empty")
         if format == "parquet":
             with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(BATCH_ROWS):
-                    yield batch.to_pandas()
+                for group in range(file.num_row_groups):  # see reviews.batches
+                    for batch in file.iter_batches(BATCH_ROWS, [group]):
+                        yield batch.to_pandas()
         elif format == "jsonl":
             with path.open(encoding="utf-8") as file:
                 rows = (

@@ -8,9 +8,8 @@ from sklearn.pipeline import Pipeline
 import sentiment.store
 from components.errors import StageError
 from components.files import read_json
+from sentiment.store import FACTS_FILE
 
-FACTS_FILE = "training.json"
-FINDINGS_FILE = "findings.json"  # of evaluate, the reference for drift among them
 TRIALS_FILE = "trials.json"  # of the search, the one that the model was made of first
 
 

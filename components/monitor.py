@@ -14,9 +14,10 @@ from components.arguments import count, positive
 from components.errors import StageError
 from components.files import read_json, replacing, write_json
 from components.formats import ENDINGS, FORMATS
-from components.models import FINDINGS_FILE, load_model
+from components.models import load_model
 from components.sources import fetch
 from sentiment import drift
+from sentiment.store import FINDINGS_FILE
 
 log = logging.getLogger("monitor")
 

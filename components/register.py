@@ -20,7 +20,8 @@ import sentiment
 import sentiment.store
 from components import candidates, card, errors, registry, reviews
 from components.files import read_json, replacing, write_json
-from components.models import FINDINGS_FILE, TRIALS_FILE, load_facts, load_model
+from components.models import TRIALS_FILE, load_facts, load_model
+from sentiment.store import FINDINGS_FILE
 
 log = logging.getLogger("register")
 

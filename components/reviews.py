@@ -32,8 +32,9 @@ def batches(path: Path) -> Iterator[pd.DataFrame]:
         StageError: the file is missing, damaged or of another schema.
     """
     with _opened(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS):
-            yield batch.to_pandas()
+        for group in range(file.num_row_groups):  # the reader keeps all that it reads in one call
+            for batch in file.iter_batches(BATCH_ROWS, [group]):
+                yield batch.to_pandas()
 
 
 def shards(path: Path) -> list[Path]:

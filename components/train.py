@@ -12,9 +12,10 @@ from components import candidates, errors, matrices, trial
 from components.errors import StageError
 from components.files import read_json, replacing_directory, write_json
 from components.matrices import Matrix
-from components.models import FACTS_FILE, TRIALS_FILE
+from components.models import TRIALS_FILE
 from sentiment import training
 from sentiment.regression import Linear
+from sentiment.store import FACTS_FILE
 
 log = logging.getLogger("train")
 

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import logging
+from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -42,19 +43,19 @@ def validate(tables: Iterable[pd.DataFrame], limits: Limits) -> dict[str, Any]:
 
     Of each review some twenty bytes are kept, so that memory holds few of the texts at a time.
     """
-    keys, labels, lengths = [np.empty(0, np.uint64)], [np.empty(0)], [np.empty(0, np.int64)]
+    keys, labels, lengths = array("Q"), array("d"), array("q")
     sources: Counter[str] = Counter()
     damaged = 0
     for table in tables:
         texts = table["text"].fillna("")
-        keys.append(np.array([_fingerprint(reviews.key(text)) for text in texts], np.uint64))
-        labels.append(table["label"].to_numpy(float))
-        lengths.append(texts.str.len().to_numpy().astype(np.int64))
+        keys.extend(_fingerprint(reviews.key(text)) for text in texts)
+        labels.extend(table["label"].tolist())
+        lengths.extend(map(len, texts))
         sources.update(table["source"].tolist())
         damaged += int(texts.str.contains(_DAMAGE).sum())
-        log.info("%d reviews read", sum(map(len, labels)))
-    length = np.concatenate(lengths)
-    counted = _copies(np.concatenate(keys), np.concatenate(labels))
+        log.info("%d reviews read", len(keys))
+    length = np.array(lengths)
+    counted = _copies(np.array(keys), np.array(labels))
     counted |= {"too_long": int((length > limits.max_length).sum()), "damaged": damaged}
     rows = len(length)
     shares = {name: number / rows if rows else 0.0 for name, number in counted.items()}

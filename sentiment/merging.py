@@ -33,10 +33,16 @@ def merge(shards: Sequence[Loader], min_df: int, max_features: int) -> tuple[lis
         frequent = how_often >= min_df
         keys = np.concatenate([keys, more[frequent]])
         frequencies = np.concatenate([frequencies, how_often[frequent]])
-        if len(keys) > max_features:
-            kept = np.sort(np.argsort(-frequencies, kind="stable")[:max_features])
-            keys, frequencies = keys[kept], frequencies[kept]
-    return tokens, keys
+        if len(keys) > 2 * max_features:  # not after each range, as to sort takes longer
+            keys, frequencies = _most_frequent(keys, frequencies, max_features)
+    return tokens, _most_frequent(keys, frequencies, max_features)[0]
+
+
+def _most_frequent(keys: Ints, frequencies: Ints, most: int) -> tuple[Ints, Ints]:
+    if len(keys) <= most:
+        return keys, frequencies
+    kept = np.sort(np.argsort(-frequencies, kind="stable")[:most])
+    return keys[kept], frequencies[kept]
 
 
 def _frequent_tokens(shards: Sequence[Loader], min_df: int) -> dict[str, int]:

@@ -18,6 +18,9 @@ from sklearn.pipeline import Pipeline
 from skops.io.exceptions import UntrustedTypesFoundException
 
 MODEL_FILE = "model.skops"
+# beside it, from other hands: the facts of its training, and what was found when it was measured
+FACTS_FILE = "training.json"
+FINDINGS_FILE = "findings.json"
 TRUSTED_TYPES = ["sentiment.vectorizer.NgramVectorizer", "sentiment.model.NgramClassifier"]
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip archive can hold
 

@@ -16,7 +16,7 @@ from kserve.errors import InvalidInput, ModelNotFound
 from serving import drain, page
 from serving.metrics import RequestMetrics
 from serving.predictor import SentimentPredictor
-from serving.source import SourceError
+from serving.registry import SourceError
 
 
 def parser() -> argparse.ArgumentParser:

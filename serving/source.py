@@ -1,83 +1,102 @@
 """Where the served model comes from: a folder, or a version in an MLflow registry."""
 
-import os
-import re
+import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
 
 import sentiment.store
 from sentiment.explanation import Explainer
 from sentiment.scorer import Scorer
+from sentiment.store import FACTS_FILE, FINDINGS_FILE, MODEL_FILE
+from serving import registry
+from serving.observed import Observed
+from serving.registry import SourceError
 
-_REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
-
-
-class SourceError(Exception):
-    """The model cannot be had; the message says from where and why."""
+_WARM_UP = ["A wonderful film, well acted.", "Dull from start to end.", ""]
+_SIGNATURE = {  # texts in, the probabilities of negative and positive out
+    "inputs": [{"type": "tensor", "tensor-spec": {"dtype": "str", "shape": [-1]}}],
+    "outputs": [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2]}}],
+}
 
 
 @dataclass(frozen=True)
 class LoadedModel:
+    """A model ready to answer, and ``state``, by which :func:`state` tells it from another."""
+
+    version: str
+    digest: str
+    state: str
     scorer: Scorer
     explainer: Explainer
-    version: str
+    observed: Observed
 
 
 def load(uri: str, version: str | None = None) -> LoadedModel:
-    """Load the model at ``uri``.
+    """Load the model at ``uri``, check it and warm it.
 
     A folder is what KServe's storage initializer leaves in /mnt/models; it does not know its
     version, so ``version`` names it, or else the first digits of its digest do.
     ``models:/NAME@ALIAS`` and ``models:/NAME/VERSION`` ask the MLflow registry.
 
     Raises:
-        SourceError: there is no such model, or it is damaged.
+        SourceError: there is no such model, it is damaged, or it is not of our kind.
     """
+    if not uri.startswith("models:"):
+        return _from_folder(Path(uri), version, state(uri), None)
+    registered = registry.resolve(uri)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = registry.download(uri, registered, Path(scratch))
+        number = str(registered.version)
+        return _from_folder(folder, number, number, registered.tags.get("model_digest"))
+
+
+def state(uri: str) -> str:
+    """Return what changes when another model is at ``uri``, without loading it."""
+    if uri.startswith("models:"):
+        return str(registry.resolve(uri).version)
     try:
-        if not uri.startswith("models:"):
-            folder = Path(uri)
-            return _from_folder(folder, version or sentiment.store.digest(folder)[:12])
-        return _from_registry(uri)
+        found = (Path(uri) / MODEL_FILE).stat()
     except OSError as error:
         raise SourceError(f"{uri}: {error.filename or ''} {error.strerror or error}") from error
-    except ValueError as error:
-        raise SourceError(f"{uri}: {error}") from error
+    return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
 
 
-def _from_folder(folder: Path, version: str) -> LoadedModel:
-    model = sentiment.store.load(folder)
-    return LoadedModel(Scorer(model), Explainer(model), version)
-
-
-def _from_registry(uri: str) -> LoadedModel:
-    parts = _REGISTERED.fullmatch(uri)
-    if parts is None:
-        raise SourceError(f"{uri}: not of the form models:/NAME@ALIAS or models:/NAME/VERSION")
+def _from_folder(
+    folder: Path, version: str | None, state: str, expected: str | None
+) -> LoadedModel:
     try:
-        # not in the serving image, where the storage initializer brings the model
-        import mlflow
-        from mlflow.exceptions import MlflowException
-    except ImportError:
-        raise SourceError(f"{uri}: mlflow is not installed; name a folder instead") from None
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    registry = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    database = registry.removeprefix("sqlite:///")
-    if database != registry and not Path(database).exists():  # MLflow would make an empty one
-        raise SourceError(
-            f"{uri}: no registry at {database}; train first, or set MLFLOW_TRACKING_URI"
-        )
-    mlflow.set_tracking_uri(registry)
-    try:
-        name, version = parts["name"], parts["version"]
-        if version is None:
-            version = str(
-                mlflow.MlflowClient().get_model_version_by_alias(name, parts["alias"]).version
-            )
-        with tempfile.TemporaryDirectory() as scratch:
-            exact = f"models:/{name}/{version}"
-            folder = mlflow.artifacts.download_artifacts(exact, dst_path=scratch)
-            return _from_folder(Path(folder), version)
-    except MlflowException as error:
-        raise SourceError(f"{uri}: {str(error).partition(chr(10))[0]}") from error
+        digest = sentiment.store.digest(folder)
+        facts, findings = (_read(folder / name) for name in (FACTS_FILE, FINDINGS_FILE))
+        signature = _signature(folder / "MLmodel")
+        if digest != (expected or facts.get("model_digest", digest)):
+            raise SourceError(f"{folder}: the model file is not the one that was registered")
+        if signature not in (None, _SIGNATURE):
+            raise SourceError(f"{folder}: its signature is {signature}, not texts to probabilities")
+        model = sentiment.store.load(folder)
+        scorer = Scorer(model)
+    except OSError as error:
+        raise SourceError(f"{folder}: {error.filename or ''} {error.strerror or error}") from error
+    except (ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError) as error:
+        raise SourceError(f"{folder}: {error}") from error
+    if not np.isfinite(scorer.score(_WARM_UP).log_odds).all():
+        raise SourceError(f"{folder}: the model does not answer with numbers")
+    explainer, observed = Explainer(model), Observed(findings.get("reference"))
+    return LoadedModel(version or digest[:12], digest, state, scorer, explainer, observed)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a JSON file holds; nothing where a model came without it."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _signature(path: Path) -> dict[str, Any] | None:
+    """Return what MLflow says of inputs and outputs, if it was MLflow that packed the model."""
+    if not path.exists():
+        return None
+    signature = yaml.safe_load(path.read_text())["signature"]
+    return {key: json.loads(signature[key]) for key in _SIGNATURE}

@@ -1,0 +1,50 @@
+"""Follows the source of the model, and takes a new version in without a request noticing."""
+
+import logging
+import threading
+
+from prometheus_client import Counter
+
+from serving import source
+from serving.predictor import SentimentPredictor
+from serving.registry import SourceError
+
+log = logging.getLogger(__name__)
+
+LOADS = Counter("model_load_count", "Models taken in while serving, or not", ["outcome"])
+
+
+class Watch:
+    """Looks every ``seconds`` whether the source has another model than the one that is served.
+
+    It is loaded, checked and warmed beside the one that answers, and takes its place in one step;
+    where anything is wrong with it, the old one stays, and the next look tries again.
+    """
+
+    def __init__(self, predictor: SentimentPredictor, seconds: float) -> None:
+        self._predictor = predictor
+        self._seconds = seconds
+        self._complaint = ""
+        self._stopping = threading.Event()
+        threading.Thread(target=self._run, name="watch", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._seconds):
+            self.look()
+
+    def look(self) -> None:
+        predictor = self._predictor
+        try:
+            if source.state(predictor.uri) != predictor.model.state:
+                predictor.load()
+                LOADS.labels("taken in").inc()
+                log.info("version %s is served now", predictor.model.version)
+            self._complaint = ""
+        except SourceError as error:
+            LOADS.labels("refused").inc()
+            if str(error) != self._complaint:  # once, not at every look
+                log.warning("version %s stays: %s", predictor.model.version, error)
+            self._complaint = str(error)
