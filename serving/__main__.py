@@ -2,7 +2,7 @@
 
 import argparse
 import copy
-import logging
+import gc
 import os
 import sys
 import warnings
@@ -11,10 +11,10 @@ from typing import Any
 import kserve.logging
 from fastapi.exceptions import FastAPIDeprecationWarning
 from kserve import ModelServer, model_server
-from kserve.errors import InvalidInput, ModelNotFound
 
-from serving import drain
-from serving.metrics import RequestMetrics
+from serving import drain, limits, metrics, rest, rpc
+from serving.load import Load
+from serving.plane import CheckedDataPlane
 from serving.predictor import SentimentPredictor
 from serving.source import SourceError
 
@@ -34,46 +34,50 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("MODEL_VERSION"),
         help="the version to report of a folder; default: MODEL_VERSION, or else its digest",
     )
+    limits.add_flags(parser.add_argument_group("limits"))
     parser.set_defaults(model_name="sentiment", enable_latency_logging=False)
     return parser
 
 
 def log_config() -> dict[str, Any]:
-    """Return KServe's logging without its lines per request, and without callers' mistakes."""
+    """Return KServe's logging without its lines per request."""
     config: dict[str, Any] = copy.deepcopy(kserve.logging.KSERVE_LOG_CONFIG)
     for name in ("uvicorn.access", "kserve.trace"):
         config["loggers"][name]["level"] = "WARNING"
-    config["filters"] = {"no_caller_mistakes": {"()": lambda: _is_ours}}
-    config["handlers"]["kserve"]["filters"] = ["no_caller_mistakes"]
+    config["loggers"]["uvicorn.error.requests"] = {"level": "ERROR"}  # see serving.protocol
     return config
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Tell whether a record is about us: a 4xx goes to its caller, with no traceback here."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, InvalidInput | ModelNotFound)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.workers != 1:
         parser().error("--workers: one worker a pod, and more pods, is what is supported")
+    try:
+        load = Load(limits.from_flags(args))
+    except ValueError as error:
+        parser().error(str(error))
     kserve.logging.configure_logging(log_config())
     warnings.simplefilter("ignore", FastAPIDeprecationWarning)  # of KServe's own response class
-    predictor = SentimentPredictor(args.model_name, args.model_uri, args.model_version)
+    predictor = SentimentPredictor(args.model_name, args.model_uri, args.model_version, load)
     try:
         predictor.load()
     except SourceError as error:
         print(f"serving: error: {error}", file=sys.stderr)
         return 1
-    model_server.app.add_middleware(RequestMetrics)
+    metrics.IN_FLIGHT.set_function(lambda: load.requests)
     drain.install()
-    ModelServer(
+    rest.install(load)
+    rpc.install(load)
+    server = ModelServer(
         http_port=args.http_port,
         grpc_port=args.grpc_port,
         enable_grpc=args.enable_grpc,
         enable_latency_logging=args.enable_latency_logging,
-    ).start([predictor])
+    )
+    server.dataplane = CheckedDataPlane(server.registered_models, load.limits)
+    gc.collect()
+    gc.freeze()  # what is here now stays: looking through it for garbage stops all for 0.1 s
+    server.start([predictor])
     return 0
 
 

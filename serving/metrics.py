@@ -1,9 +1,9 @@
-"""The three metrics of the service, beside KServe's own on /metrics."""
+"""The metrics of the service, beside KServe's own on /metrics."""
 
 import time
 from collections.abc import Iterable
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sentiment.model import LABELS
@@ -16,6 +16,8 @@ LATENCY = Histogram(
     ["endpoint"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+REJECTED = Counter("app_request_rejected_count", "Requests refused, over HTTP and gRPC", ["reason"])
+IN_FLIGHT = Gauge("app_requests_in_flight", "Requests being answered, waiting ones among them")
 PREDICTIONS = Counter("model_prediction_count", "Predictions by class", ["prediction"])
 for _label in LABELS:
     PREDICTIONS.labels(_label)  # a class never seen is 0, not absent

@@ -1,15 +1,17 @@
-"""The model as KServe sees it: requests checked, reviews scored off the event loop."""
+"""The model as KServe sees it: texts scored in turns, answered in the protocol of the request."""
 
-import asyncio
 import uuid
+from functools import partial
 from typing import Any
 
-import orjson
-from kserve import InferInput, InferOutput, InferRequest, InferResponse, Model
-from kserve.errors import InvalidInput
+from kserve import InferOutput, InferRequest, InferResponse, Model
+from kserve.errors import ModelNotFound
 
 from sentiment.model import LABELS
+from sentiment.scorer import Scorer
 from serving import metrics, source
+from serving.load import Load
+from serving.turns import pieces
 
 VERSION_HEADER = "x-model-version"
 _WARM_UP = ["A wonderful film, well acted.", "Dull from start to end.", ""]
@@ -18,14 +20,20 @@ _WARM_UP = ["A wonderful film, well acted.", "Dull from start to end.", ""]
 class SentimentPredictor(Model):
     """Answers v1 and v2 requests with label and probability of *positive*.
 
-    ``model_uri`` and ``version`` are those of :func:`serving.source.load`.
+    ``model_uri`` and ``version`` are those of :func:`serving.source.load`. Requests come checked,
+    from :class:`serving.plane.CheckedDataPlane` or :class:`serving.rpc.Servicer`.
     """
 
-    def __init__(self, name: str, model_uri: str, version: str | None = None) -> None:
+    def __init__(self, name: str, model_uri: str, version: str | None, load: Load) -> None:
         super().__init__(name, return_response_headers=True)
         self._uri = model_uri
         self._version = version
+        self._turns = load.turns
         self._loaded: source.LoadedModel
+
+    @property
+    def version(self) -> str:
+        return self._loaded.version
 
     def load(self) -> bool:
         """Load and warm the model; ready only then, so that no caller pays for the first time."""
@@ -44,82 +52,55 @@ class SentimentPredictor(Model):
             {"name": "probability", "datatype": "FP64", "shape": [-1]},
         ]
 
-    async def preprocess(
-        self, payload: Any, headers: dict[str, str] | None = None
-    ) -> dict[str, Any] | InferRequest:
-        """Return the decoded body; KServe leaves one that is not marked as plain JSON in bytes."""
-        if isinstance(payload, bytes):
-            try:
-                payload = orjson.loads(payload)
-            except orjson.JSONDecodeError as error:
-                raise InvalidInput(f"the body is not JSON: {error}") from error
-        if not isinstance(payload, dict | InferRequest):
-            raise InvalidInput(f"the body is a JSON {_kind(payload)}, not an object")
-        return payload
-
     async def predict(
         self,
-        payload: dict[str, Any] | InferRequest,
+        payload: dict[str, list[str]] | InferRequest,
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any] | InferResponse:
-        """Answer in the protocol of the request, predictions in the order of the reviews.
-
-        Raises:
-            InvalidInput: the request is not of the form that the protocol asks for; 400.
-        """
+        """Return the predictions in the order of the reviews."""
         loaded = self._loaded  # one version for the whole request
-        texts = _v2_texts(payload) if isinstance(payload, InferRequest) else _v1_texts(payload)
-        probabilities = await asyncio.to_thread(loaded.scorer.probabilities, texts)
+        if isinstance(payload, InferRequest):
+            if payload.model_version not in (None, "", loaded.version):
+                raise ModelNotFound(f"{self.name} version {payload.model_version}")
+            texts = payload.inputs[0].data
+        else:
+            texts = payload["instances"]
+        probabilities = await self._score(loaded.scorer, texts)
         labels = [LABELS[probability > 0.5] for probability in probabilities]
         metrics.count_predictions(labels)
         if response_headers is not None:
             response_headers[VERSION_HEADER] = loaded.version
-        if not isinstance(payload, InferRequest):
-            return {
-                "predictions": [
-                    {"label": label, "probability": probability}
-                    for label, probability in zip(labels, probabilities, strict=True)
-                ]
-            }
-        outputs = [
-            InferOutput("label", [len(labels)], "BYTES", labels),
-            InferOutput("probability", [len(labels)], "FP64", probabilities),
-        ]
-        request_id = payload.id or str(uuid.uuid4())  # optional in, required out
-        return InferResponse(request_id, self.name, outputs, model_version=loaded.version)
+        if isinstance(payload, InferRequest):
+            return _v2_response(payload, self.name, loaded.version, labels, probabilities)
+        return {
+            "predictions": [
+                {"label": label, "probability": probability}
+                for label, probability in zip(labels, probabilities, strict=True)
+            ]
+        }
+
+    async def _score(self, scorer: Scorer, texts: list[str]) -> list[float]:
+        scores: list[float] = []
+        for piece in pieces(texts):
+            work = partial(scorer.probabilities, piece)
+            scores += await self._turns.run(work, sum(map(len, piece)))
+        return scores
 
 
-def _v1_texts(payload: dict[str, Any]) -> list[str]:
-    instances = payload.get("instances")
-    if not isinstance(instances, list) or not instances:
-        raise InvalidInput('"instances" must be a list of one review or more')
-    texts = []
-    for i, instance in enumerate(instances):
-        text = instance.get("text") if isinstance(instance, dict) else instance
-        if not isinstance(text, str):
-            raise InvalidInput(f'instances[{i}] must be a string or {{"text": string}}')
-        texts.append(text)
-    return texts
-
-
-def _v2_texts(request: InferRequest) -> list[str]:
-    if len(request.inputs) != 1:
-        raise InvalidInput(f'one input, "text", is expected, not {len(request.inputs)}')
-    tensor: InferInput = request.inputs[0]
-    if tensor.name != "text" or tensor.datatype != "BYTES":
-        raise InvalidInput(f'input "text" of BYTES is expected, not {tensor.name!r}')
-    try:
-        values = [v.decode() if isinstance(v, bytes) else v for v in tensor.data or []]
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f'input "text" is not UTF-8: {error}') from error
-    if not values or list(tensor.shape) != [len(values)]:
-        raise InvalidInput(f'input "text" has shape {tensor.shape} and {len(values)} values')
-    if not all(isinstance(value, str) for value in values):
-        raise InvalidInput('input "text" must hold strings')
-    return values
-
-
-def _kind(value: Any) -> str:
-    kinds = {list: "array", str: "string", bool: "boolean", type(None): "null"}
-    return kinds.get(type(value), "number")
+def _v2_response(
+    request: InferRequest, name: str, version: str, labels: list[str], probabilities: list[float]
+) -> InferResponse:
+    outputs = {
+        "label": InferOutput("label", [len(labels)], "BYTES", labels),
+        "probability": InferOutput("probability", [len(labels)], "FP64", probabilities),
+    }
+    wanted = request.request_outputs
+    return InferResponse(
+        request.id or str(uuid.uuid4()),  # optional in, required out
+        name,
+        [outputs[each.name] for each in wanted] if wanted else list(outputs.values()),
+        model_version=version,
+        use_binary_outputs=request.use_binary_outputs,
+        requested_outputs=wanted,
+    )
