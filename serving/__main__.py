@@ -10,12 +10,12 @@ from typing import Any
 
 import kserve.logging
 from fastapi.exceptions import FastAPIDeprecationWarning
-from kserve import ModelServer, model_server
+from kserve import model_server
 
-from serving import drain, limits, metrics, rest, rpc
+from serving import drain, limits, metrics
 from serving.load import Load
-from serving.plane import CheckedDataPlane
 from serving.predictor import SentimentPredictor
+from serving.server import Server
 from serving.source import SourceError
 
 
@@ -66,18 +66,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     metrics.IN_FLIGHT.set_function(lambda: load.requests)
     drain.install()
-    rest.install(load)
-    rpc.install(load)
-    server = ModelServer(
-        http_port=args.http_port,
-        grpc_port=args.grpc_port,
-        enable_grpc=args.enable_grpc,
-        enable_latency_logging=args.enable_latency_logging,
-    )
-    server.dataplane = CheckedDataPlane(server.registered_models, load.limits)
     gc.collect()
     gc.freeze()  # what is here now stays: looking through it for garbage stops all for 0.1 s
-    server.start([predictor])
+    Server(args, load).start([predictor])
     return 0
 
 

@@ -1,13 +1,11 @@
 """KServe's REST server with our limits, errors and versions."""
 
-from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from kserve import model_server
 from kserve.errors import ModelNotFound
-from kserve.protocol.rest import v2_endpoints
 from kserve.protocol.rest.server import RESTServer
+from kserve.protocol.rest.v2_endpoints import V2Endpoints
 from timing_asgi import TimingMiddleware
 
 from serving import errors
@@ -17,7 +15,7 @@ from serving.metrics import RequestMetrics
 from serving.protocol import Protocol
 
 
-class Endpoints(v2_endpoints.V2Endpoints):
+class Endpoints(V2Endpoints):
     """Leaves the body of infer to the data plane, and knows the one version that is served."""
 
     async def infer(
@@ -61,9 +59,3 @@ class RestServer(RESTServer):
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
         errors.install(app)
-
-
-def install(load: Load) -> None:
-    """Have KServe's ModelServer, which makes its servers deep inside, make these."""
-    v2_endpoints.V2Endpoints = Endpoints
-    model_server.RESTServer = partial(RestServer, load=load)

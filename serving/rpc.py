@@ -1,11 +1,10 @@
 """KServe's gRPC server with our limits and errors, and without its line of log a call."""
 
-from functools import partial
+import asyncio
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
-from kserve import model_server
 from kserve.errors import InvalidInput
 from kserve.logging import logger
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest, ModelInferResponse
@@ -20,6 +19,8 @@ from serving import errors, tensors
 from serving.load import Load
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
+_PATIENCE = 2.0  # seconds, at the end, until nobody may call
+_QUIET = 0.2  # seconds without a call that mean nobody does
 
 
 class Servicer(InferenceServicer):
@@ -35,30 +36,37 @@ class Servicer(InferenceServicer):
         return response.to_grpc()
 
 
-class Refusals(grpc.aio.ServerInterceptor):
-    """Gives a caller's mistake its status, and lets so many inferences in at a time.
+class Calls(grpc.aio.ServerInterceptor):
+    """Lets so many inferences in at a time, and gives a caller's mistake its status.
 
-    It takes messages as bytes: gRPC says UNKNOWN to what it cannot parse itself.
+    Messages come as bytes: gRPC itself says UNKNOWN to those that it cannot parse.
     """
 
     def __init__(self, load: Load) -> None:
         self._load = load
+        self.taken = 0
+        self.answers = asyncio.Event()  # cleared to hold them back
+        self.answers.set()
 
     async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
         handler = await continuation(details)
         if handler is None:
             return None
-        admit = self._admit if details.method == _INFER else self._answer
+        run = self._admit if details.method == _INFER else self._run
 
         async def answer(message: bytes, context: grpc.aio.ServicerContext) -> Any:
+            self.taken += 1
             try:
-                return await admit(handler, message, context)
+                result = await run(handler, message, context)
             except tuple(errors.KINDS) as error:
                 kind, reason = errors.refusal(error)
+                await self.answers.wait()
                 await context.abort(kind.code, reason)
             except Exception:
                 logger.exception("%s", details.method)
                 await context.abort(grpc.StatusCode.INTERNAL, errors.INTERNAL)
+            await self.answers.wait()
+            return result
 
         return grpc.unary_unary_rpc_method_handler(
             answer, response_serializer=handler.response_serializer
@@ -67,9 +75,9 @@ class Refusals(grpc.aio.ServerInterceptor):
     async def _admit(self, handler: Any, message: bytes, context: Any) -> Any:
         with self._load.request(len(message)):
             await self._load.turns.wait(len(message))
-            return await self._answer(handler, message, context)
+            return await self._run(handler, message, context)
 
-    async def _answer(self, handler: Any, message: bytes, context: Any) -> Any:
+    async def _run(self, handler: Any, message: bytes, context: Any) -> Any:
         try:
             request = handler.request_deserializer(message)
         except DecodeError as error:
@@ -80,22 +88,35 @@ class Refusals(grpc.aio.ServerInterceptor):
 class GrpcServer(GRPCServer):
     def __init__(self, *args: Any, load: Load, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._load = load
+        self._limits = load.limits
+        self._servicer = Servicer(self._data_plane, self._model_repository_extension, load=load)
+        self._calls = Calls(load)
 
     async def start(self, max_workers: int) -> None:
         """Serve until stopped; all handlers are coroutines, so that no worker has work."""
-        servicer = Servicer(self._data_plane, self._model_repository_extension, load=self._load)
         self._server = grpc.aio.server(
-            interceptors=[Refusals(self._load)],
-            options=[("grpc.max_receive_message_length", self._load.limits.max_body_bytes)],
+            interceptors=[self._calls],
+            options=[("grpc.max_receive_message_length", self._limits.max_body_bytes)],
         )
-        add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
+        add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
         self._server.add_insecure_port(f"[::]:{self._port}")
         await self._server.start()
         logger.info("gRPC on port %d", self._port)
         await self._server.wait_for_termination()
 
+    async def stop(self, sig: int | None = None) -> None:
+        """End without losing a call: gRPC drops those that it has read and not yet passed on.
 
-def install(load: Load) -> None:
-    """Have KServe's ModelServer, which makes its servers deep inside, make this one."""
-    model_server.GRPCServer = partial(GrpcServer, load=load)
+        So answers are held back until nobody calls any more, as all wait for one; then gRPC tells
+        callers to go elsewhere, and they get their answers.
+        """
+        self._calls.answers.clear()
+        deadline = asyncio.get_running_loop().time() + _PATIENCE
+        seen = -1
+        while seen != self._calls.taken and asyncio.get_running_loop().time() < deadline:
+            seen = self._calls.taken
+            await asyncio.sleep(_QUIET)
+        ending = asyncio.create_task(self._server.stop(self._grace_period))
+        await asyncio.sleep(0)
+        self._calls.answers.set()
+        await ending
