@@ -2,7 +2,7 @@
 
 import argparse
 import copy
-import logging
+import gc
 import os
 import sys
 import warnings
@@ -10,13 +10,18 @@ from typing import Any
 
 import kserve.logging
 from fastapi.exceptions import FastAPIDeprecationWarning
-from kserve import ModelServer, model_server
-from kserve.errors import InvalidInput, ModelNotFound
+from kserve import model_server
+from prometheus_client import REGISTRY
 
-from serving import drain, page
-from serving.metrics import RequestMetrics
+from serving import drain, limits, metrics, page, targets
+from serving.capture import Capture
+from serving.load import Load
+from serving.observed import ModelMetrics
 from serving.predictor import SentimentPredictor
 from serving.registry import SourceError
+from serving.server import Server
+from serving.targets import TargetError
+from serving.watch import Watch
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,48 +39,92 @@ def parser() -> argparse.ArgumentParser:
         default=os.environ.get("MODEL_VERSION"),
         help="the version to report of a folder; default: MODEL_VERSION, or else its digest",
     )
+    parser.add_argument(
+        "--watch_seconds",
+        type=_not_negative,
+        default=0.0,
+        help="look this often for another model at --model_uri, and take it in; default: never",
+    )
+    parser.add_argument(
+        "--model_control",
+        choices=["none", "explicit"],
+        default="none",
+        help="whether callers may load and unload the model over v2 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--capture", help="keep requests and answers in this folder or s3://bucket/prefix/"
+    )
+    parser.add_argument(
+        "--capture_sample",
+        type=_share,
+        default=1.0,
+        help="the share of the requests that is kept, from 0 to 1 (default: %(default)s)",
+    )
+    limits.add_flags(parser.add_argument_group("limits"))
     parser.set_defaults(model_name="sentiment", enable_latency_logging=False)
     return parser
 
 
 def log_config() -> dict[str, Any]:
-    """Return KServe's logging without its lines per request, and without callers' mistakes."""
+    """Return KServe's logging without its lines per request."""
     config: dict[str, Any] = copy.deepcopy(kserve.logging.KSERVE_LOG_CONFIG)
     for name in ("uvicorn.access", "kserve.trace"):
         config["loggers"][name]["level"] = "WARNING"
-    config["filters"] = {"no_caller_mistakes": {"()": lambda: _is_ours}}
-    config["handlers"]["kserve"]["filters"] = ["no_caller_mistakes"]
+    config["loggers"]["uvicorn.error.requests"] = {"level": "ERROR"}  # see serving.protocol
     return config
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Tell whether a record is about us: a 4xx goes to its caller, with no traceback here."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, InvalidInput | ModelNotFound)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.workers != 1:
         parser().error("--workers: one worker a pod, and more pods, is what is supported")
+    try:
+        load = Load(limits.from_flags(args))
+    except ValueError as error:
+        parser().error(str(error))
     kserve.logging.configure_logging(log_config())
     warnings.simplefilter("ignore", FastAPIDeprecationWarning)  # of KServe's own response class
-    predictor = SentimentPredictor(args.model_name, args.model_uri, args.model_version)
     try:
+        capture = _capture(args)
+        predictor = SentimentPredictor(
+            args.model_name, args.model_uri, args.model_version, load, capture
+        )
         predictor.load()
-    except SourceError as error:
+    except (SourceError, TargetError) as error:
         print(f"serving: error: {error}", file=sys.stderr)
         return 1
-    model_server.app.add_middleware(RequestMetrics)
+    metrics.IN_FLIGHT.set_function(lambda: load.requests)
+    REGISTRY.register(ModelMetrics(predictor))
     page.install(model_server.app)
     drain.install()
-    ModelServer(
-        http_port=args.http_port,
-        grpc_port=args.grpc_port,
-        enable_grpc=args.enable_grpc,
-        enable_latency_logging=args.enable_latency_logging,
-    ).start([predictor])
+    if args.watch_seconds:
+        Watch(predictor, args.watch_seconds)
+    gc.collect()
+    gc.freeze()  # what is here now stays: looking through it for garbage stops all for 0.1 s
+    Server(args, load, predictor).start([predictor])
+    if capture:
+        capture.stop()
     return 0
+
+
+def _capture(args: argparse.Namespace) -> Capture | None:
+    if not args.capture:
+        return None
+    return Capture(args.model_name, targets.target(args.capture), args.capture_sample)
+
+
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value
 
 
 if __name__ == "__main__":

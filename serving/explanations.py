@@ -1,11 +1,10 @@
 """Explanations as callers ask for them and get them: ``:explain`` of the v1 protocol."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from kserve.errors import InvalidInput
 
-from sentiment.explanation import Explainer, Explanation
+from sentiment.explanation import Explainer
 from sentiment.model import LABELS
 
 MAX_TOP = 100
@@ -38,10 +37,6 @@ def options(payload: dict[str, Any]) -> Options:
     return asked
 
 
-def explain(explainer: Explainer, texts: Sequence[str], asked: Options) -> list[dict[str, Any]]:
-    return [_answer(explainer.explain(text, asked.top), asked) for text in texts]
-
-
 def keep_event(headers: dict[str, str]) -> None:
     """Drop the headers of the request but those that make it a CloudEvent.
 
@@ -53,7 +48,8 @@ def keep_event(headers: dict[str, str]) -> None:
             del headers[name]
 
 
-def _answer(explanation: Explanation, asked: Options) -> dict[str, Any]:
+def explain(explainer: Explainer, text: str, asked: Options) -> dict[str, Any]:
+    explanation = explainer.explain(text, asked.top)
     answer: dict[str, Any] = {
         "label": LABELS[explanation.probability > 0.5],
         "probability": explanation.probability,

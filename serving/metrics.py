@@ -1,12 +1,9 @@
-"""The three metrics of the service, beside KServe's own on /metrics."""
+"""The metrics of the service, beside KServe's own on /metrics."""
 
 import time
-from collections.abc import Iterable
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Receive, Scope, Send
-
-from sentiment.model import LABELS
 
 # prometheus_client adds _total to the name of a counter's samples
 REQUESTS = Counter("app_request_count", "HTTP requests", ["method", "endpoint"])
@@ -16,9 +13,8 @@ LATENCY = Histogram(
     ["endpoint"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-PREDICTIONS = Counter("model_prediction_count", "Predictions by class", ["prediction"])
-for _label in LABELS:
-    PREDICTIONS.labels(_label)  # a class never seen is 0, not absent
+REJECTED = Counter("app_request_rejected_count", "Requests refused, over HTTP and gRPC", ["reason"])
+IN_FLIGHT = Gauge("app_requests_in_flight", "Requests being answered, waiting ones among them")
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OTHER = "other"
@@ -46,8 +42,3 @@ class RequestMetrics:
             method = scope["method"] if scope["method"] in _METHODS else _OTHER
             REQUESTS.labels(method, endpoint).inc()
             LATENCY.labels(endpoint).observe(time.perf_counter() - started)
-
-
-def count_predictions(labels: Iterable[str]) -> None:
-    for label in labels:
-        PREDICTIONS.labels(label).inc()

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from prometheus_client import Counter, Histogram
@@ -12,6 +12,9 @@ from prometheus_client.registry import Collector
 from sentiment import drift
 from sentiment.model import LABELS
 from sentiment.scorer import Scored
+
+if TYPE_CHECKING:
+    from serving.predictor import SentimentPredictor
 
 WINDOW = 2_000  # texts, the newest, that are compared with the reference
 FEWEST = 200  # the index of fewer is large by chance alone
@@ -56,11 +59,11 @@ class Observed:
 class ModelMetrics(Collector):
     """The metrics that belong to the model that is served at the moment."""
 
-    def __init__(self, served: Any) -> None:
-        self._served = served
+    def __init__(self, predictor: "SentimentPredictor") -> None:
+        self._predictor = predictor
 
     def collect(self) -> Iterator[Metric]:
-        model = self._served()
+        model = self._predictor.served
         about = {"version": model.version, "digest": model.digest}
         yield InfoMetricFamily("model_version", "The model that is served", about)
         stability = GaugeMetricFamily(

@@ -9,6 +9,8 @@ from typing import Any
 
 _REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
+_PASSWORD = re.compile(r"//[^/@\s]*@")  # and the user before it, in an address
+
 
 class SourceError(Exception):
     """The model cannot be had; the message says from where and why."""
@@ -39,7 +41,6 @@ def _connected(uri: str) -> Iterator[Any]:
     try:
         # not in the serving image, where the storage initializer brings the model
         import mlflow
-        from mlflow.exceptions import MlflowException
     except ImportError:
         raise SourceError(f"{uri}: mlflow is not installed; name a folder instead") from None
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
@@ -53,5 +54,6 @@ def _connected(uri: str) -> Iterator[Any]:
     mlflow.set_tracking_uri(registry)
     try:
         yield mlflow
-    except MlflowException as error:
-        raise SourceError(f"{uri}: {str(error).partition(chr(10))[0]}") from error
+    except Exception as error:  # whatever MLflow, its HTTP client or its database come up with
+        cause = str(error).strip().partition("\n")[0]
+        raise SourceError(f"{uri}: {_PASSWORD.sub('//', cause)}") from error

@@ -38,13 +38,13 @@ class Watch:
     def look(self) -> None:
         predictor = self._predictor
         try:
-            if source.state(predictor.uri) != predictor.model.state:
+            if source.state(predictor.uri) != predictor.served.state:
                 predictor.load()
                 LOADS.labels("taken in").inc()
-                log.info("version %s is served now", predictor.model.version)
+                log.info("version %s is served now", predictor.served.version)
             self._complaint = ""
         except SourceError as error:
             LOADS.labels("refused").inc()
             if str(error) != self._complaint:  # once, not at every look
-                log.warning("version %s stays: %s", predictor.model.version, error)
+                log.warning("version %s stays: %s", predictor.served.version, error)
             self._complaint = str(error)

@@ -1,0 +1,69 @@
+"""Whose turn it is on the event loop, so that much work does not hold up little.
+
+Texts are scored on the loop itself. There is one interpreter lock: next to a thread that works,
+each look at the network waits for it. So work comes in pieces, first come first served, and between
+two looks at the network no more of it is done than takes a few milliseconds; in a row, because the
+model stays in the processor's cache meanwhile.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+PASS = 8_192  # characters, or bytes, of work after which the network is looked at again
+PIECE = 32_768  # characters scored in one go; more texts at a time are quicker
+_T = TypeVar("_T")
+
+
+class Turns:
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[asyncio.Future[Any], Callable[[], Any], int]] = deque()
+        self._looked = True  # at the network, since work was done
+
+    async def run(self, work: Callable[[], _T], size: int) -> _T:
+        """Return what ``work`` on ``size`` characters returns, done when it is its turn."""
+        loop = asyncio.get_running_loop()
+        if self._looked:
+            self._looked = False
+            loop.call_soon(self._next)
+            return work()
+        done = loop.create_future()
+        self._waiting.append((done, work, size))
+        return await done
+
+    async def wait(self, size: int) -> None:
+        """Return when it is the turn of work that takes longer than the network may wait."""
+        if size > PASS:
+            await self.run(_nothing, size)
+
+    def _next(self) -> None:
+        """Do what the next look at the network can wait for."""
+        left = PASS
+        while self._waiting and left > 0:
+            done, work, size = self._waiting.popleft()
+            if done.cancelled():  # its caller has gone
+                continue
+            left -= size
+            try:
+                done.set_result(work())
+            except Exception as error:
+                done.set_exception(error)
+        self._looked = left == PASS
+        if not self._looked:
+            asyncio.get_running_loop().call_soon(self._next)
+
+
+def _nothing() -> None:
+    pass
+
+
+def pieces(texts: list[str]) -> Iterator[list[str]]:
+    """Cut a list of texts where the next text would make a piece too large."""
+    start = size = 0
+    for i, text in enumerate(texts):
+        if i > start and size + len(text) > PIECE:
+            yield texts[start:i]
+            start, size = i, 0
+        size += len(text)
+    yield texts[start:]
