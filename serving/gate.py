@@ -7,7 +7,8 @@ from kserve.errors import InvalidInput
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import errors
-from serving.errors import CompressedError, OverloadError, TooLargeError, TooSlowError
+from serving.body import Body
+from serving.errors import CompressedError, OverloadError, TooLargeError
 from serving.load import SMALL, Load
 
 _BODILESS = {"GET", "HEAD", "OPTIONS"}  # probes and /metrics among them: never refused
@@ -27,78 +28,64 @@ class Gate:
         if scope["type"] != "http" or scope["method"] in _BODILESS:
             await self._app(scope, receive, send)
             return
+        body = Body(receive, self._load.limits)
         try:
             size = self._size(scope["headers"])
             if size > SMALL:  # a place first, as to read it costs
                 with self._load.request(size):
-                    await self._answer(scope, receive, send, await self._read(receive))
+                    await self._answer(scope, receive, send, await body.read())
             else:  # who is slow to send takes no place meanwhile
-                body = await self._read(receive)
+                content = await body.read()
                 with self._load.request(size):
-                    await self._answer(scope, receive, send, body)
-        except OverloadError as error:
-            await _turn_away(error, send)
-        except InvalidInput as error:
-            await errors.response(error)(scope, receive, send)
+                    await self._answer(scope, receive, send, content)
+        except (InvalidInput, OverloadError) as error:
+            await _refuse(error, body, send)
 
     def _size(self, headers: list[tuple[bytes, bytes]]) -> int:
         """Return how large the body may become, from what its head says."""
-        size = None
+        size, limit = 0, self._load.limits.max_body_bytes
         for name, value in headers:
             if name == b"content-length":
                 size = int(value)
             elif name == b"transfer-encoding":
-                size = self._load.limits.max_body_bytes
+                size = limit
             elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
                 raise CompressedError("the body is compressed; send it as it is")
             elif name == b"upgrade":  # uvicorn loses the body of a request that asks for another
                 raise InvalidInput("only HTTP/1.1 is spoken; send the request without Upgrade")
-        self._check(size or 0)
-        return size or 0
+        if size > limit:
+            raise TooLargeError(f"the body has more than {limit} bytes")
+        return size
 
-    def _check(self, size: int) -> None:
-        if size > self._load.limits.max_body_bytes:
-            raise TooLargeError(f"the body has more than {self._load.limits.max_body_bytes} bytes")
-
-    async def _read(self, receive: Receive) -> bytes | None:
-        """Return the body, None if its sender left before its end."""
-        chunks: list[bytes] = []
-        size = 0
-        seconds = self._load.limits.max_body_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                while (message := await receive())["type"] == "http.request":
-                    chunks.append(message["body"])
-                    size += len(message["body"])
-                    self._check(size)
-                    if not message["more_body"]:
-                        return b"".join(chunks)
-        except TimeoutError as error:
-            raise TooSlowError(f"the body did not arrive in {seconds} seconds") from error
-        return None
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, body: bytes | None) -> None:
-        if body is None:
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, content: bytes | None
+    ) -> None:
+        if content is None:
             return
-        unread = [{"type": "http.request", "body": body, "more_body": False}]
+        unread = [{"type": "http.request", "body": content, "more_body": False}]
 
         async def replay() -> Message:
             return unread.pop() if unread else await receive()
 
-        await self._load.turns.wait(len(body))
+        await self._load.turns.wait(len(content))
         await self._app(scope, replay, send)
 
 
-async def _turn_away(error: OverloadError, send: Send) -> None:
-    """Answer at once, then leave the connection unread for a part of the time to wait.
+async def _refuse(error: Exception, body: Body, send: Send) -> None:
+    """Answer at once, but end the answer later.
 
-    Clients that do not wait would otherwise take the time of those that were let in.
+    A connection that is closed while its client still sends is reset, and the reason lost with it;
+    so what comes is dropped for a while. And clients that do not wait when there is too much to do
+    would take the time of those that were let in; so they are not heard for a while.
     """
     response = errors.response(error)
-    start = {"type": "http.response.start", "status": response.status_code}
-    body = {"type": "http.response.body", "body": response.body}
-    await send(start | {"headers": response.raw_headers})
-    await send(body | {"more_body": True})
-    part = random.uniform(0.5, 1)  # noqa: S311 - so that they do not come back all at once
-    await asyncio.sleep(errors.RETRY_SECONDS * part)
+    headers = response.raw_headers
+    if not body.ended:
+        headers = [*headers, (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    await body.drop()
+    if isinstance(error, OverloadError):
+        part = random.uniform(0.5, 1)  # noqa: S311 - so that they do not come back all at once
+        await asyncio.sleep(errors.RETRY_SECONDS * part)
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -11,16 +11,10 @@ import sentiment.store
 from components import reviews
 from sentiment.explanation import Explainer
 from tests.conftest import REPO
-from tests.integration.test_serving import JSON, serving
+from tests.serving import JSON
 
 EXPLAIN = "/v1/models/sentiment:explain"
 TEXTS = ["A wonderful film,<br />well acted. 😀", "DULL, bad, and dull again. İ", "", "zzgrmpf"]
-
-
-@pytest.fixture(scope="module")
-def server(trained, tmp_path_factory):
-    with serving(trained.model, tmp_path_factory.mktemp("explain")) as server:
-        yield server
 
 
 def explain(server, instances, **parameters) -> list[dict]:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from components import reviews
-from tests.integration.test_serving import JSON, Server, serving
+from tests.serving import JSON, Server, serving
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-sync"]
@@ -366,7 +366,7 @@ def csv_in_chromium(browser, server):
 
 def test_what_goes_wrong_at_the_server_is_said(browser, trained, tmp_path):
     page = browser.new_page()
-    with serving(trained.model, tmp_path) as server:
+    with serving(trained.model, tmp_path, "--model_control", "explicit") as server:
         page.goto(server.address)
         weigh(page, "A wonderful film.")
         unload = urllib.request.Request(
