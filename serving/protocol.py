@@ -1,5 +1,6 @@
-"""HTTP as uvicorn reads it, with an end to the head of a request and our shape of error."""
+"""HTTP as uvicorn reads it, with an end to the head of a request, and our shape of error."""
 
+import asyncio
 import json
 import logging
 from http import HTTPStatus
@@ -14,19 +15,33 @@ _LOGGER = logging.getLogger("uvicorn.error.requests")  # uvicorn warns of each t
 
 
 class Protocol(HttpToolsProtocol):
+    """A head must be whole within the time that a connection may be idle, and not too large."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = _LOGGER
         self._head: int | None = 0  # bytes of a head that has not ended
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._patience = self.loop.call_later(self.timeout_keep_alive, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._head is not None and not self.transport.is_closing():
+        if self._head is None:
+            self._stop_waiting()
+        elif not self.transport.is_closing():
             self._head += len(data)
             if self._head > MAX_HEAD:
-                self._refuse(
-                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the request's head has no end"
-                )
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head has no end")
+            elif self._patience is None:
+                wait = self.timeout_keep_alive
+                self._patience = self.loop.call_later(wait, self.transport.close)
 
     def on_message_begin(self) -> None:
         self._head = 0
@@ -38,6 +53,11 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(HTTPStatus.BAD_REQUEST, "the request is not HTTP/1.1")
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def _refuse(self, status: HTTPStatus, reason: str) -> None:
         metrics.REJECTED.labels("not_http").inc()

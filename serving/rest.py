@@ -49,6 +49,7 @@ class RestServer(RESTServer):
         super().__init__(*args, **kwargs)
         self._load = load
         self.config.http = Protocol
+        self.config.ws = "none"
 
     def _add_middlewares(self, app: FastAPI) -> None:
         super()._add_middlewares(app)

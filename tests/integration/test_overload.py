@@ -159,7 +159,8 @@ def test_a_batch_does_not_hold_up_single_reviews(server, imdb):
 
 
 def test_who_sends_too_slowly_is_refused(trained, tmp_path):
-    with serving(trained.model, tmp_path, "--max_body_seconds", "1") as server:
+    flags = ["--max_body_seconds", "1", "--timeout-keep-alive", "2"]
+    with serving(trained.model, tmp_path, *flags) as server:
         for size in (100, 100_000):
             with server.connect() as connection:
                 connection.sendall(head(PREDICT, size) + b"{")
@@ -168,6 +169,13 @@ def test_who_sends_too_slowly_is_refused(trained, tmp_path):
                 assert b"1 seconds" in reason
                 assert connection.recv(1) == b""
         assert server.refused("too_slow") == 2
+        request = head(PREDICT, len(SMALL)) + SMALL
+        for sent in (b"", b"GET / HT", request + b"GET / HT"):
+            with server.connect() as connection:
+                connection.sendall(sent)
+                if sent.startswith(request):
+                    assert answer(connection)[0] == 200
+                assert connection.recv(1) == b""
 
 
 def test_sigterm_under_load_loses_no_request(trained, tmp_path):
