@@ -27,6 +27,7 @@ log = logging.getLogger("register")
 
 # all that the model file needs to be read and run, at the versions that wrote it
 REQUIREMENTS = ("numpy", "scikit-learn", "scipy", "skops")
+LONGEST_DESCRIPTION = 5_000  # characters, MLflow's column; PostgreSQL refuses more
 EXAMPLE = "A warm, funny film."  # not a customer's: it goes wherever the model goes
 SIGNATURE = ModelSignature(
     inputs=Schema([TensorSpec(np.dtype(str), (-1,))]),
@@ -112,8 +113,18 @@ def _log(
         client.create_registered_model(name)
     source = f"{run.artifact_uri}/model"
     return str(
-        client.create_model_version(name, source, run.run_id, tags, description=text).version
+        client.create_model_version(
+            name, source, run.run_id, tags, description=_shown(text)
+        ).version
     )
+
+
+def _shown(card: str) -> str:
+    """Return as many whole lines of the card as the registry's own database has room for."""
+    if len(card) <= LONGEST_DESCRIPTION:
+        return card
+    rest = "\n… and more in `model_card.md` of the model"
+    return card[: LONGEST_DESCRIPTION - len(rest)].rpartition("\n")[0] + rest
 
 
 def _log_trial(

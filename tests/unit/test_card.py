@@ -1,0 +1,63 @@
+"""The model card: all that the pipeline measured, in words that a person can check."""
+
+import pytest
+
+from components import candidates, card, register
+from components.files import read_json
+
+
+@pytest.fixture(scope="module")
+def text(trained) -> str:
+    facts, trials, metrics, findings = map(
+        read_json,
+        (
+            trained.model / "training.json",
+            trained.model / "trials.json",
+            trained.metrics,
+            trained.findings,
+        ),
+    )
+    return card.write("sentiment", facts, trials, metrics, findings, {"model_digest": "abc"})
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    """Return the cells of the table under a heading, its own head first."""
+    section = text.split(f"## {heading}")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_it_has_what_was_measured(text, trained):
+    metrics, findings = read_json(trained.metrics), read_json(trained.findings)
+    assert ["accuracy", f"{metrics['accuracy']:.4f}"] in rows(text, "Measured")
+    assert len(rows(text, "Calibration")) == 2 + len(findings["calibration"])
+    assert ["source imdb", str(int(metrics["rows"]))] in [
+        row[:2] for row in rows(text, "By kind of review")
+    ]
+    shown = {row[0]: row[1:] for row in rows(text, "Behaviour")[2:]}
+    assert shown == {
+        each["capability"]: [str(each["passed"]), str(each["cases"])]
+        for each in findings["behaviour"]
+    }
+
+
+def test_the_trials_say_what_each_part_is_worth(text, trained):
+    trials = {
+        candidates.difference(each["candidate"]): each["valid"]["accuracy"]
+        for each in read_json(trained.model / "trials.json")
+    }
+    found = {row[0]: row for row in rows(text, "Search")[2:]}
+    assert set(found) == set(trials) == {"default", "idf_power=1"}
+    assert found["default"][-1] == ""
+    gain = trials["idf_power=1"] - trials["default"]
+    assert found["idf_power=1"][-1] == f"{gain:+.4f}"
+
+
+def test_of_a_long_card_the_registry_gets_what_it_has_room_for(text):
+    assert register._shown(text) == text
+    long = "a line of the card\n" * 1000
+    shown = register._shown(long)
+    assert 4_900 < len(shown) <= 5_000
+    *lines, last = shown.splitlines()
+    assert set(lines) == {"a line of the card"}
+    assert last == "… and more in `model_card.md` of the model"
