@@ -43,3 +43,14 @@ class Body:
                     self.ended = not (await self._receive()).get("more_body", False)
         except TimeoutError:
             return
+
+    async def outlast(self, seconds: float) -> None:
+        """Return after so long, or when the sender of a whole body has left."""
+        if not self.ended:
+            await asyncio.sleep(seconds)
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._receive()  # behind a body comes nothing but the end
+        except TimeoutError:
+            return

@@ -1,6 +1,5 @@
 """What every HTTP request with a body passes before it may cost anything."""
 
-import asyncio
 import random
 
 from kserve.errors import InvalidInput
@@ -39,7 +38,7 @@ class Gate:
                 with self._load.request(size):
                     await self._answer(scope, receive, send, content)
         except (InvalidInput, OverloadError) as error:
-            await _refuse(error, body, send)
+            await self._refuse(error, body, send)
 
     def _size(self, headers: list[tuple[bytes, bytes]]) -> int:
         """Return how large the body may become, from what its head says."""
@@ -70,22 +69,29 @@ class Gate:
         await self._load.turns.wait(len(content))
         await self._app(scope, replay, send)
 
+    async def _refuse(self, error: Exception, body: Body, send: Send) -> None:
+        """Answer at once, but end the answer later.
 
-async def _refuse(error: Exception, body: Body, send: Send) -> None:
-    """Answer at once, but end the answer later.
+        Clients that do not wait as they are told would take the time of those that were let in; so
+        nothing more is read from them meanwhile. And a connection that is closed while its client
+        still sends is reset, and the reason lost with it; so what comes is read, and dropped.
+        """
+        response = errors.response(error)
+        headers = response.raw_headers
+        if not body.ended and not isinstance(error, OverloadError):
+            headers = [*headers, (b"connection", b"close")]
+        start = {"type": "http.response.start", "status": response.status_code}
+        await send(start | {"headers": headers})
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
+        if isinstance(error, OverloadError):
+            await self._outlast(error, body)
+        await body.drop()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    A connection that is closed while its client still sends is reset, and the reason lost with it;
-    so what comes is dropped for a while. And clients that do not wait when there is too much to do
-    would take the time of those that were let in; so they are not heard for a while.
-    """
-    response = errors.response(error)
-    headers = response.raw_headers
-    if not body.ended:
-        headers = [*headers, (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body, "more_body": True})
-    await body.drop()
-    if isinstance(error, OverloadError):
-        part = random.uniform(0.5, 1)  # noqa: S311 - so that they do not come back all at once
-        await asyncio.sleep(errors.RETRY_SECONDS * part)
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def _outlast(self, error: OverloadError, body: Body) -> None:
+        part = random.uniform(0.5, 1)  # noqa: S311 - so that they do not all come at once
+        self._load.waiting += 1
+        try:
+            await body.outlast(error.retry_after * part)
+        finally:
+            self._load.waiting -= 1
