@@ -16,7 +16,6 @@ from serving import metrics
 
 INTERNAL = "internal error"
 _LONGEST = 500  # characters of a reason; some quote their caller
-RETRY_SECONDS = 1
 
 
 class TooLargeError(InvalidInput):
@@ -36,7 +35,11 @@ class ForbiddenError(InvalidInput):
 
 
 class OverloadError(Exception):
-    """As much is in flight as may be."""
+    """As much is in flight as may be; there may be a place after so many seconds."""
+
+    def __init__(self, reason: str, retry_after: int) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class Kind(NamedTuple):
@@ -80,7 +83,7 @@ def refusal(error: Exception) -> tuple[Kind, str]:
 def response(error: Exception) -> JSONResponse:
     kind, reason = refusal(error)
     unavailable = kind.status == HTTPStatus.SERVICE_UNAVAILABLE
-    headers = {"retry-after": str(RETRY_SECONDS)} if unavailable else None
+    headers = {"retry-after": str(getattr(error, "retry_after", 1))} if unavailable else None
     return JSONResponse({"error": reason}, kind.status, headers)
 
 

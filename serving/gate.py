@@ -1,6 +1,5 @@
 """What every HTTP request with a body passes before it may cost anything."""
 
-import asyncio
 import random
 
 from kserve.errors import InvalidInput
@@ -8,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import errors
 from serving.body import Body
-from serving.errors import CompressedError, OverloadError, TooLargeError
+from serving.errors import CompressedError, OverloadError
 from serving.load import SMALL, Load
 
 _BODILESS = {"GET", "HEAD", "OPTIONS"}  # probes and /metrics among them: never refused
@@ -30,62 +29,67 @@ class Gate:
             return
         body = Body(receive, self._load.limits)
         try:
-            size = self._size(scope["headers"])
-            if size > SMALL:  # a place first, as to read it costs
-                with self._load.request(size):
-                    await self._answer(scope, receive, send, await body.read())
-            else:  # who is slow to send takes no place meanwhile
-                content = await body.read()
-                with self._load.request(size):
-                    await self._answer(scope, receive, send, content)
+            size = _size(scope["headers"])
+            body.check(size or 0)
+            if size is None or size <= SMALL:  # who is slow to send takes no place meanwhile
+                await body.read(SMALL)
+            whole = size or self._load.limits.max_body_bytes
+            with self._load.request(body.size if body.ended else whole):
+                if not body.ended:
+                    await body.read(whole)
+                if not body.lost:
+                    await self._load.turns.wait(body.size)
+                    await self._app(scope, _replay(body.content(), receive), send)
         except (InvalidInput, OverloadError) as error:
-            await _refuse(error, body, send)
+            await self._refuse(error, body, send)
 
-    def _size(self, headers: list[tuple[bytes, bytes]]) -> int:
-        """Return how large the body may become, from what its head says."""
-        size, limit = 0, self._load.limits.max_body_bytes
-        for name, value in headers:
-            if name == b"content-length":
-                size = int(value)
-            elif name == b"transfer-encoding":
-                size = limit
-            elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
-                raise CompressedError("the body is compressed; send it as it is")
-            elif name == b"upgrade":  # uvicorn loses the body of a request that asks for another
-                raise InvalidInput("only HTTP/1.1 is spoken; send the request without Upgrade")
-        if size > limit:
-            raise TooLargeError(f"the body has more than {limit} bytes")
-        return size
+    async def _refuse(self, error: Exception, body: Body, send: Send) -> None:
+        """Answer at once, but end the answer later.
 
-    async def _answer(
-        self, scope: Scope, receive: Receive, send: Send, content: bytes | None
-    ) -> None:
-        if content is None:
-            return
-        unread = [{"type": "http.request", "body": content, "more_body": False}]
+        Clients that do not wait as they are told would take the time of those that were let in; so
+        nothing more is read from them meanwhile. And a connection that is closed while its client
+        still sends is reset, and the reason lost with it; so what comes is read, and dropped.
+        """
+        response = errors.response(error)
+        headers = response.raw_headers
+        if not body.ended and not isinstance(error, OverloadError):
+            headers = [*headers, (b"connection", b"close")]
+        start = {"type": "http.response.start", "status": response.status_code}
+        await send(start | {"headers": headers})
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
+        if isinstance(error, OverloadError):
+            await self._outlast(error, body)
+        await body.drop()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-        async def replay() -> Message:
-            return unread.pop() if unread else await receive()
-
-        await self._load.turns.wait(len(content))
-        await self._app(scope, replay, send)
+    async def _outlast(self, error: OverloadError, body: Body) -> None:
+        part = random.uniform(0.5, 1)  # noqa: S311 - so that they do not all come at once
+        self._load.waiting += 1
+        try:
+            await body.outlast(error.retry_after * part)
+        finally:
+            self._load.waiting -= 1
 
 
-async def _refuse(error: Exception, body: Body, send: Send) -> None:
-    """Answer at once, but end the answer later.
+def _replay(content: bytes, receive: Receive) -> Receive:
+    unread = [{"type": "http.request", "body": content, "more_body": False}]
 
-    A connection that is closed while its client still sends is reset, and the reason lost with it;
-    so what comes is dropped for a while. And clients that do not wait when there is too much to do
-    would take the time of those that were let in; so they are not heard for a while.
-    """
-    response = errors.response(error)
-    headers = response.raw_headers
-    if not body.ended:
-        headers = [*headers, (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-    await send({"type": "http.response.body", "body": response.body, "more_body": True})
-    await body.drop()
-    if isinstance(error, OverloadError):
-        part = random.uniform(0.5, 1)  # noqa: S311 - so that they do not come back all at once
-        await asyncio.sleep(errors.RETRY_SECONDS * part)
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def replay() -> Message:
+        return unread.pop() if unread else await receive()
+
+    return replay
+
+
+def _size(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """Return the size of the body, if its head says it; refuse what the head alone forbids."""
+    size: int | None = 0
+    for name, value in headers:
+        if name == b"content-length":
+            size = int(value)
+        elif name == b"transfer-encoding":
+            size = None
+        elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
+            raise CompressedError("the body is compressed; send it as it is")
+        elif name == b"upgrade":  # uvicorn loses the body of a request that asks for another
+            raise InvalidInput("only HTTP/1.1 is spoken; send the request without Upgrade")
+    return size

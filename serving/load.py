@@ -8,6 +8,7 @@ from serving.limits import Limits
 from serving.turns import Turns
 
 SMALL = 65_536  # bytes; uvicorn reads so much of a body ahead
+_REFUSALS = 500  # a second that leave most of the processor to those that were let in
 
 
 class Load:
@@ -20,6 +21,7 @@ class Load:
         self.limits = limits
         self.turns = Turns()
         self.requests = 0
+        self.waiting = 0  # clients that were refused and have not left
         self._large_bytes = 0
 
     @contextmanager
@@ -28,9 +30,9 @@ class Load:
         large = size if size > SMALL else 0
         places = self.limits.max_in_flight // (2 if large else 1)
         if self.requests >= max(places, 1):
-            raise OverloadError(f"{self.requests} requests are in flight; try again later")
+            raise self._overload(f"{self.requests} requests are in flight")
         if large and self._large_bytes + large > self.limits.max_in_flight_bytes:
-            raise OverloadError(f"{self._large_bytes} bytes are in flight; try again later")
+            raise self._overload(f"{self._large_bytes} bytes are in flight")
         self.requests += 1
         self._large_bytes += large
         try:
@@ -38,3 +40,8 @@ class Load:
         finally:
             self.requests -= 1
             self._large_bytes -= large
+
+    def _overload(self, reason: str) -> OverloadError:
+        """Tell a client when to come back: the later, the more there are of them."""
+        retry_after = 1 + self.waiting // _REFUSALS
+        return OverloadError(f"{reason}; try again in {retry_after} s", retry_after)

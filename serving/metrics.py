@@ -41,4 +41,5 @@ class RequestMetrics:
             endpoint = getattr(scope.get("route"), "path", _OTHER)
             method = scope["method"] if scope["method"] in _METHODS else _OTHER
             REQUESTS.labels(method, endpoint).inc()
-            LATENCY.labels(endpoint).observe(time.perf_counter() - started)
+            if endpoint != _OTHER:  # who was refused at the door may have been kept there
+                LATENCY.labels(endpoint).observe(time.perf_counter() - started)

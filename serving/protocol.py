@@ -23,7 +23,7 @@ class Protocol(HttpToolsProtocol):
         self._head: int | None = 0  # bytes of a head that has not ended
         self._patience: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._patience = self.loop.call_later(self.timeout_keep_alive, transport.close)
 

@@ -11,15 +11,17 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-PASS = 8_192  # characters, or bytes, of work after which the network is looked at again
-PIECE = 32_768  # characters scored in one go; more texts at a time are quicker
+PASS = 8_192  # characters, or bytes, of work between two looks at the network
+PIECE = 65_536  # characters scored in one go at most; more texts at a time are quicker
+_LOOKS = 5  # behind a large piece: from its connection to its answer a probe takes so many
 _T = TypeVar("_T")
 
 
 class Turns:
     def __init__(self) -> None:
         self._waiting: deque[tuple[asyncio.Future[Any], Callable[[], Any], int]] = deque()
-        self._looked = True  # at the network, since work was done
+        self._looks = 0  # at the network, that are due before more work is done
+        self._looked = True  # since work was done
 
     async def run(self, work: Callable[[], _T], size: int) -> _T:
         """Return what ``work`` on ``size`` characters returns, done when it is its turn."""
@@ -39,6 +41,10 @@ class Turns:
 
     def _next(self) -> None:
         """Do what the next look at the network can wait for."""
+        if self._looks:
+            self._looks -= 1
+            asyncio.get_running_loop().call_soon(self._next)
+            return
         left = PASS
         while self._waiting and left > 0:
             done, work, size = self._waiting.popleft()
@@ -49,6 +55,7 @@ class Turns:
                 done.set_result(work())
             except Exception as error:
                 done.set_exception(error)
+        self._looks = _LOOKS if left < 0 else 0
         self._looked = left == PASS
         if not self._looked:
             asyncio.get_running_loop().call_soon(self._next)

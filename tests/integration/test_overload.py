@@ -158,6 +158,14 @@ def test_a_batch_does_not_hold_up_single_reviews(server, imdb):
     assert max(singles_during(server, batch) for _ in range(5)) >= 2
 
 
+def test_a_small_body_in_chunks_takes_a_small_place(server):
+    body = f"{len(SMALL):x}\r\n".encode() + SMALL + b"\r\n0\r\n\r\n"
+    top = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    with stalled(server, 8, 2**20), server.connect() as connection:
+        connection.sendall(top + body)
+        assert answer(connection)[0] == 200
+
+
 def test_who_sends_too_slowly_is_refused(trained, tmp_path):
     flags = ["--max_body_seconds", "1", "--timeout-keep-alive", "2"]
     with serving(trained.model, tmp_path, *flags) as server:
