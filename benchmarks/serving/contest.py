@@ -9,16 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from benchmarks.serving import contenders, environments, processes
+from benchmarks.serving import contenders, environments
 from benchmarks.serving.contenders import Contender
 from benchmarks.serving.load import Load, Measured, measure
+from benchmarks.serving.server import UnfitError, running
 from pipelines.servers import free_ports
 
 TOLERANCE = 1e-9
-
-
-class WrongAnswerError(Exception):
-    """The server answers an error, or what the model does not say."""
 
 
 @dataclass
@@ -28,7 +25,6 @@ class Results:
     measured: defaultdict[tuple[str, Load], list[Measured]] = field(
         default_factory=lambda: defaultdict(list)
     )
-    megabytes: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     failures: dict[str, str] = field(default_factory=dict)
 
 
@@ -64,24 +60,19 @@ class Contest:
             python = environments.python(contender.requirements)
             command = [python, "-m", *fill(contender.command).split()]
             ready = partial(self._answers, contender, url)
-            with processes.running(command, environment, directory, ready) as server:
+            with running(command, environment, directory, ready) as server:
                 self._check(contender, url)
                 for load in loads:
                     results.measured[contender.name, load].append(
                         measure(url, contender.protocol, self.texts, load, directory, server)
                     )
-                results.megabytes[contender.name].append(processes.peak_megabytes(server))
-        except environments.NotInstalledError as error:
-            results.failures[contender.name] = f"not installed: {error}"
-        except processes.NotStartedError as error:
-            results.failures[contender.name] = f"not started: {error}"
-        except WrongAnswerError as error:
-            results.failures[contender.name] = f"not measured: {error}"
+        except UnfitError as error:
+            results.failures[contender.name] = str(error)
 
     def _answers(self, contender: Contender, url: str) -> bool:
         try:
             _ask(contender, url, self.texts[:1])
-        except (OSError, WrongAnswerError):
+        except (OSError, UnfitError):
             return False
         return True
 
@@ -98,7 +89,7 @@ class Contest:
                 }.get(contender.model, found)
                 pairs = zip(found, expected, strict=False)
                 if len(found) != size or any(abs(a - b) > TOLERANCE for a, b in pairs):
-                    raise WrongAnswerError(f"{found} where the model says {expected}")
+                    raise UnfitError(f"{found} where the model says {expected}")
 
 
 def _ask(contender: Contender, url: str, texts: Sequence[str]) -> list[float]:
@@ -112,8 +103,8 @@ def _ask(contender: Contender, url: str, texts: Sequence[str]) -> list[float]:
         with urllib.request.urlopen(request, timeout=30) as response:
             answer = response.read().decode()
     except urllib.error.HTTPError as error:
-        raise WrongAnswerError(f"{error.code} {error.read()[:200]!r}") from error
+        raise UnfitError(f"{error.code} {error.read()[:200]!r}") from error
     try:
         return protocol.probabilities(answer)
     except (KeyError, TypeError, ValueError, json.JSONDecodeError) as error:
-        raise WrongAnswerError(f"not an answer: {answer[:200]!r}") from error
+        raise UnfitError(f"not an answer: {answer[:200]!r}") from error

@@ -5,20 +5,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.serving.server import UnfitError
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 CACHE = ROOT / ".benchmarks"
-
-
-class NotInstalledError(Exception):
-    """The packages cannot be had; the message says why."""
 
 
 def python(peer: str | None) -> str:
     """Return the interpreter that has the packages of ``peer``, installed if need be.
 
     Raises:
-        NotInstalledError: they cannot be installed.
+        UnfitError: they cannot be installed.
     """
     if peer is None:
         return sys.executable
@@ -37,4 +35,5 @@ def _uv(*arguments: str | os.PathLike[str]) -> None:
         [sys.executable, "-m", "uv", "--quiet", *arguments], capture_output=True, text=True
     )
     if result.returncode:
-        raise NotInstalledError(result.stderr.strip().replace("\n", " ")[-300:])
+        reason = result.stderr.strip().replace("\n", " ")[-300:]
+        raise UnfitError(f"not installed: {reason}")

@@ -18,12 +18,9 @@ def measure(model: Pipeline, texts: Sequence[str], size: int) -> Iterator[tuple[
     singles = [[text] for text in texts]
     batches = [list(texts[i : i + size]) for i in range(0, len(texts) - size + 1, size)]
     yield "`tokenize`", _milliseconds(tokenize, texts)
-    yield "`Scorer.probability`", _milliseconds(scorer.probability, texts)
+    yield "`Scorer.score`, one review", _milliseconds(scorer.score, singles)
     yield "`Pipeline.predict_proba`, one review", _milliseconds(model.predict_proba, singles)
-    yield (
-        f"`Scorer.probabilities`, {size} reviews",
-        _milliseconds(scorer.probabilities, batches) / size,
-    )
+    yield f"`Scorer.score`, {size} reviews", _milliseconds(scorer.score, batches) / size
     yield (
         f"`Pipeline.predict_proba`, {size} reviews",
         _milliseconds(model.predict_proba, batches) / size,

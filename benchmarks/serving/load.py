@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks.serving import processes
+from benchmarks import processes
 from benchmarks.serving.protocols import Protocol
+from benchmarks.serving.server import UnfitError, cpu_seconds
 
 SCRIPT = Path(__file__).parent / "wrk.lua"
 WARM_UP_SECONDS = 1
@@ -38,6 +39,7 @@ class Measured:
     p50: float  # milliseconds a request, like p99
     p99: float
     cpu: float  # milliseconds a review, user and system, all processes of the server
+    megabytes: float  # right after the load, pages which two processes share counted once
     failed: int
 
 
@@ -61,21 +63,25 @@ def measure(
     """Load the server at ``url``, whose process is ``server``, after a second that is not counted.
 
     A batch to a protocol that has none is a request for each of its reviews.
+
+    Raises:
+        UnfitError: the server no longer answers at all.
     """
     size = load.size if protocol.batches else 1
     file = scratch / "bodies.txt"
     file.write_text("".join(f"{body}\n" for body in bodies(protocol, texts, size)))
     address = url + protocol.path
     _wrk(address, protocol, file, replace(load, seconds=WARM_UP_SECONDS, rate=None))
-    before = processes.cpu_seconds(server)
+    before = cpu_seconds(server)
     found = _wrk(address, protocol, file, load)
-    spent = processes.cpu_seconds(server) - before
+    spent = cpu_seconds(server) - before
     reviews = max(found["requests"], 1) * size
     return Measured(
         reviews_per_second=reviews / found["microseconds"] * 1e6,
         p50=found["p50"] / 1000,
         p99=found["p99"] / 1000,
         cpu=spent / reviews * 1000,
+        megabytes=processes.memory(server) / 1e6,
         failed=found["failed"],
     )
 
@@ -89,12 +95,13 @@ def _wrk(address: str, protocol: Protocol, file: Path, load: Load) -> dict[str, 
         "CONNECTIONS": str(load.connections),
         "PAUSE": f"{1000 * load.connections / load.rate if load.rate else 0:.3f}",
     }
-    output = subprocess.run(
+    result = subprocess.run(
         [*command, "--script", str(SCRIPT), address],
         env=os.environ | environment,
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
-        check=True,
-    ).stdout
-    found: dict[str, int] = json.loads(output.strip().splitlines()[-1])
+    )
+    if result.returncode:
+        raise UnfitError(f"failed under load: {result.stderr.strip() or result.stdout.strip()}")
+    found: dict[str, int] = json.loads(result.stdout.strip().splitlines()[-1])
     return found

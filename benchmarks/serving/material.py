@@ -15,7 +15,7 @@ TRAINED_ON = 500  # reviews, as many as the reference fetches
 
 def texts(directory: Path, count: int) -> list[str]:
     """Return the ``count`` reviews in ``directory`` whose length is nearest to 1,300 characters."""
-    found = reviews.read_labelled(directory)["text"]
+    found = reviews.read(directory)["text"]
     distance = (found.str.len() - LENGTH).abs()
     return found[distance.sort_values(kind="stable").index[:count]].tolist()
 
@@ -31,7 +31,7 @@ def model_folder(uri: str, scratch: Path) -> Path:
 def reference_model(directory: Path, scratch: Path) -> Path:
     """Train the reference's model; return its folder, with the vectorizer beside it."""
     source, folder = scratch / "reference.parquet", scratch / "reference" / "model"
-    table = reviews.read_labelled(directory)
+    table = reviews.read(directory)
     reviews.write(source, table.sample(TRAINED_ON, random_state=0))
     for stage in (reference.ingest, reference.prepare, reference.features, reference.train):
         stage(source, scratch)

@@ -13,7 +13,7 @@ COLUMNS = {
     "p50": "p50 ms",
     "p99": "p99 ms",
     "cpu": "CPU ms a review",
-    "megabytes": "peak MB",
+    "megabytes": "MB",
 }
 
 
@@ -58,9 +58,7 @@ def spread(results: Results) -> str:
 
 def _medians(contender: Contender, load: Load, results: Results) -> list[float]:
     runs = results.measured[contender.name, load]
-    names = [name for name in COLUMNS if name != "megabytes"]
-    found = [statistics.median(map(attrgetter(name), runs)) for name in names]
-    return [*found, statistics.median(results.megabytes[contender.name])]
+    return [statistics.median(map(attrgetter(name), runs)) for name in COLUMNS]
 
 
 def _short(number: float) -> str:
