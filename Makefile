@@ -79,6 +79,12 @@ lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with ha
 	    --constraints requirements/dev.txt \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet || exit; \
 	done
+	grep -oE '^(joblib|numpy|scikit-learn|scipy|skops)==[^ ]+' requirements/serve.txt > benchmarks/serving/requirements/model.in
+	for peer in bentoml litserve mlserver; do \
+	  uv pip compile benchmarks/serving/requirements/$$peer.in \
+	    --output-file benchmarks/serving/requirements/$$peer.txt \
+	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet || exit; \
+	done
 
 packages: ## Install podman, Chromium and what else the tests take (Debian 12, as root)
 	apt-get update -qq

@@ -39,14 +39,15 @@ def measured(scratch: Path, *command: object) -> Cost:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
             break
-        peak = max(peak, _memory(process.pid))
+        peak = max(peak, memory(process.pid))
         time.sleep(_INTERVAL)
     if status:
         raise SystemExit(f"failed: {' '.join(map(str, command))}")
     return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, peak / 1e6)
 
 
-def _memory(pid: int) -> float:
+def memory(pid: int) -> float:
+    """Return the bytes that a process and all below it hold at the moment."""
     total = 0
     try:
         root = psutil.Process(pid)

@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import train_test_split
 
+VECTORIZER = "vectorizer.pkl"
 _stem = PorterStemmer().stem
 
 
@@ -55,6 +56,7 @@ def features(source: Path, work: Path) -> None:
         dense = pd.DataFrame(counts.toarray())
         dense["label"] = table["label"]
         dense.to_csv(work / f"{name}_features.csv", index=False)
+    (work / VECTORIZER).write_bytes(pickle.dumps(vectorizer))
 
 
 def train(source: Path, work: Path) -> None:

@@ -1,0 +1,1 @@
+"""Our predictor beside the reference service and other servers, under real load."""

@@ -1,0 +1,105 @@
+"""What is measured: a command line and a protocol each, one worker, its makers' settings."""
+
+from dataclasses import dataclass, field
+
+from benchmarks.serving import protocols
+from benchmarks.serving.protocols import Protocol
+
+PIPELINE, REFERENCE, NOTHING = "the Pipeline", "50 words", "none"
+_SERVERS = "benchmarks.serving.servers"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Runs ``command``, its first word a module, under the interpreter that has the packages.
+
+    ``{http}``, ``{grpc}`` and ``{metrics}`` are ports, ``{model}`` is the model's folder.
+    ``requirements`` names the lock of what does not fit beside our own packages.
+    """
+
+    name: str
+    description: str
+    command: str
+    protocol: Protocol
+    model: str = PIPELINE
+    requirements: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+# gunicorn's default worker waits for a client that is connected and says nothing
+_GUNICORN = (
+    "gunicorn --workers 1 --worker-class gthread --threads 1 --bind 127.0.0.1:{http}"
+    f" {_SERVERS}.flask_form:app"
+)
+_KSERVE = f"{_SERVERS}.kserve_plain --http_port {{http}} --grpc_port {{grpc}}"
+_QUIET = "--configure_logging false --enable_latency_logging false"
+_FASTAPI = f"uvicorn {_SERVERS}.fastapi_plain:app --port {{http}} --no-access-log"
+_MLSERVER = {
+    "MLSERVER_MODEL_NAME": "sentiment",
+    "MLSERVER_MODEL_IMPLEMENTATION": f"{_SERVERS}.mlserver_runtime.Sentiment",
+    "MLSERVER_HTTP_PORT": "{http}",
+    "MLSERVER_GRPC_PORT": "{grpc}",
+    "MLSERVER_METRICS_PORT": "{metrics}",
+    "MLSERVER_PARALLEL_WORKERS": "0",  # else a process more
+    "MLSERVER_DEBUG": "false",  # as its documentation asks of production
+}
+
+CONTENDERS = [
+    Contender(
+        "ours",
+        "ours: `python -m serving`",
+        "serving --model_uri {model} --http_port {http} --grpc_port {grpc}",
+        protocols.OURS,
+    ),
+    Contender(
+        "reference",
+        "reference: Flask, gunicorn; its own model",
+        _GUNICORN,
+        protocols.FORM,
+        REFERENCE,
+    ),
+    Contender(
+        "reference-pipeline", "reference: Flask, gunicorn; the Pipeline", _GUNICORN, protocols.FORM
+    ),
+    Contender("fastapi", "FastAPI", _FASTAPI, protocols.TEXTS),
+    Contender("kserve", "KServe, a plain custom model", _KSERVE, protocols.KSERVE),
+    Contender(
+        "mlserver",
+        "MLServer",
+        "mlserver.cli.main start .",
+        protocols.MLSERVER,
+        requirements="mlserver",
+        environment=_MLSERVER,
+    ),
+    Contender(
+        "litserve",
+        "LitServe",
+        f"{_SERVERS}.litserve_api {{http}}",
+        protocols.TEXTS,
+        requirements="litserve",
+    ),
+    Contender(
+        "mlflow",
+        "`mlflow models serve`",
+        "mlflow models serve --model-uri {model} --env-manager local --workers 1"
+        " --host 127.0.0.1 --port {http}",
+        protocols.MLFLOW,
+    ),
+    Contender(
+        "bentoml",
+        "BentoML",
+        f"bentoml serve {_SERVERS}.bentoml_service:Sentiment --port {{http}}",
+        protocols.BENTOML,
+        requirements="bentoml",
+    ),
+    Contender("fastapi-alone", "FastAPI, no model", _FASTAPI, protocols.TEXTS, NOTHING),
+    Contender(
+        "kserve-quiet-alone",
+        "KServe, no model, no line per request",
+        f"{_KSERVE} {_QUIET}",
+        protocols.KSERVE,
+        NOTHING,
+    ),
+    Contender("kserve-alone", "KServe, no model", _KSERVE, protocols.KSERVE, NOTHING),
+    Contender("flask-alone", "Flask, gunicorn, no model", _GUNICORN, protocols.FORM, NOTHING),
+]

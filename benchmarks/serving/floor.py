@@ -1,0 +1,37 @@
+"""What the text path costs in a loop in this process, with no server around it."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+from sentiment.scorer import Scorer
+from sentiment.tokens import tokenize
+
+SECONDS = 1.0
+
+
+def measure(model: Pipeline, texts: Sequence[str], size: int) -> Iterator[tuple[str, float]]:
+    """Yield what is called, and its CPU milliseconds a review."""
+    scorer = Scorer(model)
+    singles = [[text] for text in texts]
+    batches = [list(texts[i : i + size]) for i in range(0, len(texts) - size + 1, size)]
+    yield "`tokenize`", _milliseconds(tokenize, texts)
+    yield "`Scorer.score`, one review", _milliseconds(scorer.score, singles)
+    yield "`Pipeline.predict_proba`, one review", _milliseconds(model.predict_proba, singles)
+    yield f"`Scorer.score`, {size} reviews", _milliseconds(scorer.score, batches) / size
+    yield (
+        f"`Pipeline.predict_proba`, {size} reviews",
+        _milliseconds(model.predict_proba, batches) / size,
+    )
+
+
+def _milliseconds(function: Callable[[Any], object], arguments: Sequence[Any]) -> float:
+    """Return the CPU time of a call, over as many turns through ``arguments`` as there is time."""
+    calls, started = 0, time.process_time()
+    while time.process_time() - started < SECONDS:
+        for argument in arguments:
+            function(argument)
+        calls += len(arguments)
+    return (time.process_time() - started) / calls * 1000
