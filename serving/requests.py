@@ -28,8 +28,10 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def v1(payload: Any, limits: Limits) -> dict[str, Any]:
-    """Return the payload of a v1 request with its instances as texts."""
-    instances = payload.get("instances") if isinstance(payload, dict) else None
+    """Return the payload of a v1 request with texts for its instances."""
+    if not isinstance(payload, dict):
+        raise InvalidInput(f"the data of the event are a JSON {_kind(payload)}, not an object")
+    instances = payload.get("instances")
     if not isinstance(instances, list) or not instances:
         raise InvalidInput('"instances" must be a list of one review or more')
     check_count(len(instances), limits)
