@@ -30,5 +30,5 @@ function done(summary, latency)
   local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
   io.write(string.format(
     '{"requests": %d, "microseconds": %d, "p50": %d, "p99": %d, "failed": %d}\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), failed))
+    summary.requests - errors.status, summary.duration, latency:percentile(50), latency:percentile(99), failed))
 end
