@@ -19,7 +19,7 @@ class Limits:
     max_instances: int = _limit(256, "reviews in a request")
     max_characters: int = _limit(100_000, "characters of a review")
     max_request_characters: int = _limit(500_000, "characters of all reviews of a request")
-    max_in_flight: int = _limit(64, "requests in flight; those beyond are answered 503")
+    max_in_flight: int = _limit(128, "requests in flight; those beyond are answered 503")
     # a byte costs about 0.15 us, so that nobody waits for much longer than a second
     max_in_flight_bytes: int = _limit(2**23, "bytes of the bodies in flight")
 

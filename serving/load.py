@@ -8,6 +8,7 @@ from serving.limits import Limits
 from serving.turns import Turns
 
 SMALL = 65_536  # bytes; uvicorn reads so much of a body ahead
+_LONGEST_WAIT = 10  # seconds
 _REFUSALS = 500  # a second that leave most of the processor to those that were let in
 
 
@@ -43,5 +44,5 @@ class Load:
 
     def _overload(self, reason: str) -> OverloadError:
         """Tell a client when to come back: the later, the more there are of them."""
-        retry_after = 1 + self.waiting // _REFUSALS
+        retry_after = min(1 + self.waiting // _REFUSALS, _LONGEST_WAIT)
         return OverloadError(f"{reason}; try again in {retry_after} s", retry_after)

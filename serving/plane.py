@@ -23,7 +23,7 @@ class CheckedDataPlane(DataPlane):
         headers: dict[str, str],
         protocol_version: str = PredictorProtocol.REST_V1.value,
         model_name: str = "",
-    ) -> tuple[dict[str, list[str]] | InferRequest, dict[str, Any]]:
+    ) -> tuple[dict[str, Any] | InferRequest, dict[str, Any]]:
         """Return the texts to score, in the form of the protocol, and the attributes of an event.
 
         A good body is understood whatever its type is called: KServe's own check fails on

@@ -54,7 +54,7 @@ class SentimentPredictor(Model):
 
     async def predict(
         self,
-        payload: dict[str, list[str]] | InferRequest,
+        payload: dict[str, Any] | InferRequest,
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any] | InferResponse:

@@ -27,9 +27,11 @@ def parse(body: bytes) -> dict[str, Any]:
     return value
 
 
-def v1(payload: Any, limits: Limits) -> dict[str, list[str]]:
-    """Return the payload of a v1 request with its instances as texts."""
-    instances = payload.get("instances") if isinstance(payload, dict) else None
+def v1(payload: Any, limits: Limits) -> dict[str, Any]:
+    """Return the payload of a v1 request with texts for its instances."""
+    if not isinstance(payload, dict):
+        raise InvalidInput(f"the data of the event are a JSON {_kind(payload)}, not an object")
+    instances = payload.get("instances")
     if not isinstance(instances, list) or not instances:
         raise InvalidInput('"instances" must be a list of one review or more')
     check_count(len(instances), limits)
@@ -37,7 +39,7 @@ def v1(payload: Any, limits: Limits) -> dict[str, list[str]]:
     for i, text in enumerate(texts):
         if not isinstance(text, str):
             raise InvalidInput(f'instances[{i}] must be a string or {{"text": string}}')
-    return {"instances": checked(texts, limits)}
+    return payload | {"instances": checked(texts, limits)}
 
 
 def checked(texts: list[str], limits: Limits) -> list[str]:

@@ -18,7 +18,7 @@ _LENGTH = struct.Struct("<I")
 
 
 def rest(body: bytes, json_length: str | None, model_name: str, limits: Limits) -> InferRequest:
-    """Return the request of a body that is JSON, followed by raw data if ``json_length`` says so."""
+    """Return the request in a body of JSON, with raw data behind ``json_length`` bytes of it."""
     end = len(body) if json_length is None else _end(json_length, len(body))
     payload = parse(body[:end])
     inputs = payload.get("inputs")

@@ -28,6 +28,7 @@ class Turns:
         loop = asyncio.get_running_loop()
         if self._looked:
             self._looked = False
+            self._looks = _LOOKS if size > PASS else 0
             loop.call_soon(self._next)
             return work()
         done = loop.create_future()

@@ -5,11 +5,14 @@ import configparser
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
+from serving import errors
+from serving.limits import Limits
 from tests.conftest import REPO
 from tests.contract.test_pipelines import STAGES as OF_TRAINING
 
@@ -103,6 +106,16 @@ def test_help_lists_every_target():
     phony = re.search(r"^\.PHONY: (.*)$", (REPO / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None
     assert set(phony[1].split()) == set(targets())
+
+
+def test_the_limits_are_documented_as_they_are():
+    docs = (REPO / "docs" / "serving.md").read_text()
+    for limit in fields(Limits):
+        assert f"| `--{limit.name}` | {limit.default:,} |" in docs
+    for kind in errors.KINDS.values():
+        line = next(line for line in docs.splitlines() if f"`{kind.label}`" in line)
+        assert str(int(kind.status)) in line
+        assert kind.label == "compressed" or kind.code.name in line
 
 
 def documented_commands() -> list[str]:

@@ -26,7 +26,7 @@ OUTSIDE_V1 = [
     (b'{"instances": [1e999]}', "instances[0]"),
     (b'{"instances": ["\\ud800"]}', "not Unicode"),
     (b'{"instances": [{"text": "\\udc00\\ud800"}]}', "not Unicode"),
-    (b'{"time": 1, "type": 1, "source": 1, "id": 1, "specversion": 1, "data": 1}', "instances"),
+    (b'{"time": 1, "type": 1, "source": 1, "id": 1, "specversion": 1, "data": 1}', "JSON number"),
 ]
 NO_JSON_OBJECT = [
     (b"", "not JSON"),
