@@ -5,7 +5,7 @@ import { many } from "./numbers.js";
 import { ask } from "./server.js";
 
 const MOST_REVIEWS = 32; // in a request
-const MOST_BYTES = 1_000_000; // of a request
+const MOST_BYTES = 500_000; // of a request; the server takes as many characters
 const MOST_MEGABYTES = 100; // of a file
 const LIKELY_NAMES = /^(text|review|body|comment|content|sentence|message)s?$/i;
 const element = (id) => document.getElementById(id);
