@@ -57,9 +57,9 @@ def get(port: int, path: str) -> str:
     return text
 
 
-def cpu_seconds(port: int) -> float:
+def metric(port: int, name: str) -> float:
     families = text_string_to_metric_families(get(port, "/metrics"))
-    return next(f.samples[0].value for f in families if f.name == "process_cpu_seconds")
+    return next(each.samples[0].value for each in families if each.name == name)
 
 
 def load(port: int, size: int, connections: int, seconds: int, scratch: Path) -> str:
@@ -70,7 +70,7 @@ def load(port: int, size: int, connections: int, seconds: int, scratch: Path) ->
     command += ["--timeout=60", f"--script={script}"]
     command += [f"http://127.0.0.1:{port}/v1/models/sentiment:predict"]
     environment = os.environ | {"BODY": str(scratch / f"{size}.json")}
-    before = cpu_seconds(port)
+    before = metric(port, "process_cpu_seconds")
     wrk = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     probes = []
     while wrk.poll() is None:
@@ -78,7 +78,7 @@ def load(port: int, size: int, connections: int, seconds: int, scratch: Path) ->
         get(port, "/v2/health/live")
         probes.append((time.perf_counter() - started) * 1000)
         time.sleep(0.02)
-    cpu = cpu_seconds(port) - before
+    cpu = metric(port, "process_cpu_seconds") - before
     said = wrk.communicate()[0]
     all_, lasted = map(float, re.findall(r"(\d+) requests in ([\d.]+)s", said)[0])
     refused = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", said)))
@@ -105,7 +105,8 @@ def main(argv: list[str] | None = None) -> int:
             for size in (1, 32, 256):
                 (scratch / f"{size}.json").write_text(json.dumps({"instances": texts[:size]}))
                 for connections in (8, CROWD):
-                    time.sleep(3)  # those who were refused last have left by then
+                    while metric(port, "app_requests_in_flight"):
+                        time.sleep(0.5)
                     print(load(port, size, connections, args.seconds, scratch), flush=True)
     return 0
 
