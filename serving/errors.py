@@ -62,7 +62,10 @@ KINDS: dict[type[Exception], Kind] = {
     ModelNotFound: Kind("not_found", HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
     ModelNotReady: Kind("not_ready", HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.UNAVAILABLE),
 }
+NOT_HTTP = "not_http"
 _UNROUTED = {404: "not_found", 405: "not_allowed"}
+for _label in {NOT_HTTP, *_UNROUTED.values(), *(kind.label for kind in KINDS.values())}:
+    metrics.REJECTED.labels(_label)  # a reason never given is 0, not absent
 
 
 def install(app: FastAPI) -> None:

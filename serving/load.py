@@ -9,7 +9,7 @@ from serving.turns import Turns
 
 SMALL = 65_536  # bytes; uvicorn reads so much of a body ahead
 _LONGEST_WAIT = 10  # seconds
-_REFUSALS = 500  # a second that leave most of the processor to those that were let in
+_REFUSALS = 250  # a second that leave most of the processor to those that were let in
 
 
 class Load:

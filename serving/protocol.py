@@ -8,7 +8,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from serving import metrics
+from serving import errors, metrics
 
 MAX_HEAD = 65_536  # bytes; httptools gathers a head without end
 _LOGGER = logging.getLogger("uvicorn.error.requests")  # uvicorn warns of each that is no HTTP
@@ -60,7 +60,7 @@ class Protocol(HttpToolsProtocol):
             self._patience = None
 
     def _refuse(self, status: HTTPStatus, reason: str) -> None:
-        metrics.REJECTED.labels("not_http").inc()
+        metrics.REJECTED.labels(errors.NOT_HTTP).inc()
         body = json.dumps({"error": reason}).encode()
         head = STATUS_LINE[status] + b"content-type: application/json\r\nconnection: close\r\n"
         self.transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)

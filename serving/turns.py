@@ -51,7 +51,7 @@ class Turns:
             done, work, size = self._waiting.popleft()
             if done.cancelled():  # its caller has gone
                 continue
-            left -= size
+            left -= max(size, 1)
             try:
                 done.set_result(work())
             except Exception as error:

@@ -62,7 +62,7 @@ class Server:
         }
 
     def refused(self, reason: str) -> float:
-        return self.samples().get(("app_request_rejected_count_total", reason), 0)
+        return self.samples()[("app_request_rejected_count_total", reason)]
 
     def resident(self) -> float:
         """Return the bytes of memory that the process holds."""

@@ -117,7 +117,8 @@ def test_a_crowd_gets_right_answers_or_is_turned_away(server, imdb, offline):
         if status == 200:
             assert [row["probability"] for row in said["predictions"]][: len(TEXTS)] == offline
         else:
-            assert (list(said), headers["retry-after"]) == (["error"], "1")
+            assert list(said) == ["error"]
+            assert 1 <= int(headers["retry-after"]) <= 10
         return status
 
     def probe() -> Counter[int]:
@@ -128,8 +129,10 @@ def test_a_crowd_gets_right_answers_or_is_turned_away(server, imdb, offline):
 
     with ThreadPoolExecutor(120) as crowd, ThreadPoolExecutor(1) as kubelet:
         probes = kubelet.submit(probe)
-        statuses = Counter(crowd.map(ask, range(360)))
-        over.set()
+        try:
+            statuses = Counter(crowd.map(ask, range(360)))
+        finally:
+            over.set()
         assert set(probes.result()) == {200}
     assert set(statuses) == {200, 503}
     wait_for_in_flight(server, 0)
