@@ -89,7 +89,7 @@ lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with ha
 packages: ## Install podman, Chromium and what else the tests take (Debian 12, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  aardvark-dns buildah chromium iptables mmdebstrap netavark podman runc
+	  aardvark-dns buildah chromium curl iptables mmdebstrap netavark podman runc
 
 clean: ## Remove what the stages made; the registry and the virtual environment stay
 	rm -rf data models reports
