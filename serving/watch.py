@@ -43,8 +43,10 @@ class Watch:
                 LOADS.labels("taken in").inc()
                 log.info("version %s is served now", predictor.served.version)
             self._complaint = ""
-        except SourceError as error:
+        except Exception as error:  # an unheard-of damage, too, must not end the watch
             LOADS.labels("refused").inc()
-            if str(error) != self._complaint:  # once, not at every look
+            if not isinstance(error, SourceError):
+                log.exception("version %s stays", predictor.served.version)
+            elif str(error) != self._complaint:  # once, not at every look
                 log.warning("version %s stays: %s", predictor.served.version, error)
             self._complaint = str(error)
