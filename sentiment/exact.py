@@ -5,6 +5,7 @@ ends up in a model file is therefore computed from additions, multiplications, d
 square roots alone, which IEEE 754 rounds in one way only, and from decimal arithmetic.
 """
 
+import math
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -14,6 +15,7 @@ Floats = NDArray[np.float64]
 # ln 2 in two parts (Cody and Waite 1980): k times the first is exact for every k in use
 _LN2_HIGH, _LN2_LOW = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
 _LARGEST = 700.0  # exp of it is finite
+_FEW = 16  # values
 _DEGREE = 13  # the next term of the series is below half a unit in the last place
 
 
@@ -39,7 +41,20 @@ def exp(values: Floats) -> Floats:
 
 def sigmoid(log_odds: Floats) -> Floats:
     """Return the probability for each log-odds."""
+    if log_odds.size <= _FEW:
+        return np.array([_sigmoid(each) for each in log_odds.tolist()])
     return 1.0 / (1.0 + exp(-log_odds))
+
+
+def _sigmoid(log_odds: float) -> float:
+    """The same operations on one number, in a twentieth of the time that NumPy takes for one."""
+    clipped = min(max(-log_odds, -_LARGEST), _LARGEST)
+    k = round(clipped / (_LN2_HIGH + _LN2_LOW))
+    rest = (clipped - k * _LN2_HIGH) - k * _LN2_LOW
+    series = 1.0
+    for n in range(_DEGREE, 0, -1):
+        series = series * rest / n + 1.0
+    return 1.0 / (1.0 + math.ldexp(series, k))
 
 
 def power(values: Floats, exponent: float) -> Floats:

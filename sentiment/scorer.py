@@ -9,15 +9,18 @@ from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from sentiment import ngrams
 from sentiment.exact import Floats, sigmoid
-from sentiment.ngrams import Ints, Rows
+from sentiment.lookup import NONE, Lookup
+from sentiment.ngrams import Ints
 from sentiment.tokens import tokenize
 from sentiment.weighting import TERM_FREQUENCY
 
-_NONE = 0  # no token has this number
+Cells = NDArray[np.signedinteger]
+_END = ""  # of a text; no token is empty, and so no n-gram spans two texts
 
 
 class Scored(NamedTuple):
@@ -37,38 +40,46 @@ class Scorer:
 
     def __init__(self, model: Pipeline) -> None:
         vectorizer, linear = model["ngrams"], model["classifier"].linear()
-        self._max_n = vectorizer.max_n
-        self._index = vectorizer.index()
-        # in as few bits as will do, so that key and text fit one number: see ngrams.cells
-        self._bits = len(self._index).bit_length()
-        self._keys = ngrams.compose(ngrams.parts(vectorizer.keys_), self._bits)
+        self._lookup = Lookup(vectorizer)
+        self._bits = len(vectorizer.keys_).bit_length()
         self._factors = np.column_stack([linear.weights, linear.squares])
         self._intercept = linear.intercept
 
     def score(self, texts: Sequence[str]) -> Scored:
-        ids: list[int] = []
-        lengths: list[int] = []
+        tokens: list[str] = []
+        starts, lengths = [], []
         for text in texts:
-            tokens = tokenize(text)
-            ids.extend(map(self._index.get, tokens, repeat(_NONE)))
-            ids.append(_NONE)  # no n-gram spans two texts
-            lengths.append(len(tokens))
-        number, length = np.array(ids, np.int64), np.array(lengths, np.int64)
-        rows = np.repeat(np.arange(len(texts), dtype=np.int32), length + 1)
-        known = number != _NONE
-        keys, rows_of_keys = ngrams.known(number, rows, self._max_n, self._bits)
-        log_odds = self._sum(keys, rows_of_keys, len(texts))
-        unknown = length - np.bincount(rows[known], minlength=len(texts))
+            starts.append(len(tokens))
+            found = tokenize(text)
+            lengths.append(len(found))
+            tokens += found
+            tokens.append(_END)
+        ids = np.fromiter(map(self._lookup.number, tokens, repeat(NONE)), np.int64, len(tokens))
+        length = np.array(lengths, np.int64)
+        log_odds = self._sum(self._cells(ids, length + 1), len(texts))
+        unknown = np.add.reduceat(ids == NONE, starts, dtype=np.int64) - 1 if starts else length
         return Scored(log_odds, length, unknown)
 
-    def _sum(self, keys: Ints, rows: Rows, texts: int) -> Floats:
+    def _cells(self, ids: Ints, lengths: Ints) -> Cells:
+        """Return text and column of each n-gram that has one, in one number; sorted."""
+        text_of: Cells = np.repeat(np.arange(len(lengths)) << self._bits, lengths)
+        if len(lengths).bit_length() + self._bits < 32:
+            text_of = text_of.astype(np.int32)  # half the bits are sorted faster
+        found = self._lookup.find(ids)
+        # in two's complement, -1 stays -1
+        cells = [columns.astype(text_of.dtype) | text_of[places] for columns, places in found]
+        ordered = np.concatenate(cells)
+        ordered.sort()
+        return ordered[ordered.searchsorted(0) :]
+
+    def _sum(self, cells: Cells, texts: int) -> Floats:
         """Add up the n-grams of each text in the order of the columns, as the Pipeline does."""
-        keys, rows, counts = ngrams.cells(keys, rows)
-        columns = ngrams.rank(keys, self._keys)
-        found = columns >= 0
-        terms, rows = TERM_FREQUENCY[counts[found]], rows[found]
-        weights, squares = self._factors[columns[found]].T
-        score = np.bincount(rows, terms * weights, texts)
-        squared = np.bincount(rows, terms**2 * squares, texts)
+        bounds = np.append(ngrams.runs(cells), len(cells))
+        cells = cells.take(bounds[:-1])
+        text_of, columns = cells >> self._bits, cells & (1 << self._bits) - 1
+        terms = TERM_FREQUENCY.take(bounds[1:] - bounds[:-1], mode="clip")  # it ends at MAX_COUNT
+        weights, squares = self._factors.take(columns, axis=0).T
+        score = np.bincount(text_of, terms * weights, texts)
+        squared = np.bincount(text_of, terms**2 * squares, texts)
         inverse = np.divide(1.0, np.sqrt(squared), out=np.zeros(texts), where=squared > 0)
         return score * inverse + self._intercept

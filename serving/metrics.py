@@ -3,10 +3,10 @@
 import time
 
 from prometheus_client import Counter, Gauge, Histogram
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # prometheus_client adds _total to the name of a counter's samples
-REQUESTS = Counter("app_request_count", "HTTP requests", ["method", "endpoint"])
+REQUESTS = Counter("app_request_count", "HTTP requests", ["method", "endpoint", "status"])
 LATENCY = Histogram(
     "app_request_latency_seconds",
     "Time from the request's head to the answer's end",
@@ -18,6 +18,7 @@ IN_FLIGHT = Gauge("app_requests_in_flight", "Requests being answered, waiting on
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OTHER = "other"
+_LEFT = 499  # nginx's status for a client that left before its answer
 
 
 class RequestMetrics:
@@ -35,11 +36,18 @@ class RequestMetrics:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
+        status = _LEFT
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, watched)
         finally:
             endpoint = getattr(scope.get("route"), "path", _OTHER)
             method = scope["method"] if scope["method"] in _METHODS else _OTHER
-            REQUESTS.labels(method, endpoint).inc()
+            REQUESTS.labels(method, endpoint, status).inc()
             if endpoint != _OTHER:  # who was refused at the door may have been kept there
                 LATENCY.labels(endpoint).observe(time.perf_counter() - started)

@@ -8,7 +8,7 @@ from kserve.protocol.rest.server import RESTServer
 from kserve.protocol.rest.v2_endpoints import V2Endpoints
 from timing_asgi import TimingMiddleware
 
-from serving import errors
+from serving import errors, routes
 from serving.gate import Gate
 from serving.load import Load
 from serving.metrics import RequestMetrics
@@ -57,6 +57,10 @@ class RestServer(RESTServer):
         app.user_middleware = [m for m in app.user_middleware if m.cls is not TimingMiddleware]
         app.add_middleware(Gate, load=self._load)
         app.add_middleware(RequestMetrics)
+
+    def _register_endpoints(self, app: FastAPI) -> None:
+        routes.install(app, self.dataplane)
+        super()._register_endpoints(app)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:
         errors.install(app)

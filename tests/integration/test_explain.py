@@ -123,7 +123,8 @@ def test_an_explanation_is_no_prediction_in_the_metrics(server):
     explain(server, TEXTS)
     after = server.samples()
     gained = {key: after[key] - before.get(key, 0) for key in after}
-    assert gained["app_request_count_total", "/v1/models/{model_name}:explain", "POST"] == 1
+    route = "/v1/models/{model_name}:explain"
+    assert gained["app_request_count_total", route, "POST", "200"] == 1
     assert not any(gained[key] for key in gained if key[0] == "model_prediction_count_total")
 
 

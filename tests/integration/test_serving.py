@@ -54,8 +54,9 @@ def test_the_three_metrics_count_what_happened(server):
     after = server.samples()
     gained = {key: after[key] - before.get(key, 0) for key in after}
     route = "/v1/models/{model_name}:predict"
-    assert gained["app_request_count_total", route, "POST"] == 2
-    assert gained["app_request_count_total", "other", "GET"] == 1
+    assert gained["app_request_count_total", route, "POST", "200"] == 1
+    assert gained["app_request_count_total", route, "POST", "400"] == 1
+    assert gained["app_request_count_total", "other", "GET", "404"] == 1
     assert gained["app_request_latency_seconds_count", route] == 2
     assert 0 < gained["app_request_latency_seconds_sum", route] < 60
     assert gained["model_prediction_count_total", "positive"] == 2

@@ -23,6 +23,12 @@ def test_sigmoid_of_any_log_odds_is_a_probability():
     assert np.all((found[:3] > 0) & (found[:3] < 1e-300))
 
 
+@given(st.floats(allow_nan=False))
+def test_sigmoid_of_one_number_has_the_bits_of_many(value):
+    alone, among = np.array([value]), np.full(100, value)
+    assert set(exact.sigmoid(among).tolist()) == set(exact.sigmoid(alone).tolist())
+
+
 @given(st.lists(st.integers(1, 10**6), min_size=1))
 def test_ln_is_correctly_rounded(values):
     assert exact.ln(values).tolist() == [float(Decimal(value).ln()) for value in values]

@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 import sentiment.model
 import sentiment.store
 from components import reviews
+from sentiment.ngrams import lengths
 from sentiment.scorer import Scorer
 from sentiment.tokens import tokenize
 
@@ -39,6 +42,38 @@ def test_equals_the_pipeline_to_the_last_bit_on_real_reviews(trained):
         batches = [texts[start : start + size] for start in range(0, len(texts), size)]
         found = np.concatenate([scorer.score(batch).probabilities for batch in batches])
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("max_n", [1, 2, 3])
+@pytest.mark.parametrize("max_features", [3, 12, 1000])
+def test_equals_the_pipeline_whatever_n_grams_are_kept(max_n, max_features):
+    texts = [" ".join(words) for words in product(["good", "bad", "film", "."], repeat=4)]
+    labels = [text.count("good") > text.count("bad") for text in texts]
+    ngrams = {"ngrams__max_n": max_n, "ngrams__max_features": max_features}
+    model = sentiment.model.build().set_params(**ngrams).fit(texts, labels)
+    found = Scorer(model).score(texts).probabilities
+    np.testing.assert_array_equal(found, sentiment.model.probabilities(model, texts))
+
+
+def test_finds_an_n_gram_whose_parts_are_not_kept():
+    model = sentiment.model.build().fit(TEXTS, LABELS)
+    vectorizer, classifier = model["ngrams"], model["classifier"]
+    kept = np.flatnonzero(lengths(vectorizer.keys_) != 2)
+    vectorizer.keys_ = vectorizer.keys_[kept]
+    classifier.weights_, classifier.squares_ = classifier.weights_[kept], classifier.squares_[kept]
+    found = Scorer(model).score(TEXTS).probabilities
+    np.testing.assert_array_equal(found, sentiment.model.probabilities(model, TEXTS))
+    assert (lengths(vectorizer.keys_) == 3).any()
+
+
+def test_many_texts_at_once_are_each_what_they_are_alone(small):
+    texts = [*TEXTS, "", "zzz"] * 300
+    scorer = Scorer(small)
+    alone = [scorer.score([text]) for text in texts]
+    together = scorer.score(texts)
+    for field in ("log_odds", "tokens", "unknown"):
+        each = np.concatenate([getattr(scored, field) for scored in alone])
+        np.testing.assert_array_equal(getattr(together, field), each)
 
 
 def test_no_texts_are_no_scores(small):
