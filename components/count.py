@@ -1,7 +1,9 @@
 """Count the n-grams of each shard of reviews, as many shards at a time as there are cores."""
 
 import argparse
+import ctypes
 import logging
+import signal
 from argparse import ArgumentTypeError
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -17,6 +19,7 @@ from sentiment import ngrams, shards
 from sentiment.ngrams import MAX_N
 
 log = logging.getLogger("count")
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
 
 
 def count(
@@ -31,10 +34,16 @@ def count(
     named = named[part[0] - 1 :: part[1]]
     with replacing_directory(output) as partial_output:
         work = partial(_count, max_n, partial_output)
-        with ProcessPoolExecutor(min(cpu_count(), len(named) or 1)) as pool:
+        workers = min(cpu_count(), len(named) or 1)
+        with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
             for done, (name, rows) in enumerate(pool.map(work, named), 1):
                 log.info("%s: %d reviews, %d of %d shards", name, rows, done, len(named))
     return [name for name, _ in named]
+
+
+def _end_with_parent() -> None:
+    """Have Linux end this worker when its parent is killed, or it would wait for work for ever."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _count(max_n: int, output: Path, named: tuple[str, Path]) -> tuple[str, int]:

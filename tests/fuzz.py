@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
-from tests.serving import INFER, PREDICT, head
+from tests.serving import EXPLAIN, INFER, PREDICT, head
 
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 2.5, 1e300, 2**63, 10**400, float("nan"), float("-inf")),
@@ -18,6 +18,7 @@ VALUES: list[Any] = [
 V1 = {"instances": ["good", {"text": "bad", "id": 1}]}
 TENSOR = {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["good", "bad"]}
 V2 = {"id": "1", "inputs": [TENSOR], "outputs": [{"name": "label"}], "parameters": {}}
+WHY = V1 | {"parameters": {"top": 2, "tokens": True}}
 EVENT = {"specversion": "1.0", "source": "s", "type": "t", "id": "1", "time": "now", "data": V1}
 RAW = b"".join(struct.pack("<I", len(text)) + text for text in (b"good", b"bad"))
 METHODS = ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW", "post", ""]
@@ -75,7 +76,7 @@ def broken(chance: random.Random) -> Case:
 
 
 def _body(chance: random.Random) -> tuple[str, bytes, list[str]]:
-    kind = chance.choice(["v1", "v1", "v2", "v2", "binary", "event"])
+    kind = chance.choice(["v1", "v1", "why", "v2", "v2", "binary", "event"])
     if kind == "binary":
         tensor = {k: v for k, v in TENSOR.items() if k != "data"}
         tensor["parameters"] = {"binary_data_size": len(RAW)}
@@ -83,9 +84,14 @@ def _body(chance: random.Random) -> tuple[str, bytes, list[str]]:
         raw = damaged(chance, RAW, chance.randint(0, 2))
         length = chance.choice([len(top)] * 6 + [0, -1, len(top) + 3, 10**9, "x"])
         return INFER, top + raw, [f"Inference-Header-Content-Length: {length}"]
-    good = {"v1": V1, "v2": V2, "event": EVENT}[kind]
+    path, good = {
+        "v1": (PREDICT, V1),
+        "why": (EXPLAIN, WHY),
+        "v2": (INFER, V2),
+        "event": (chance.choice([PREDICT, EXPLAIN]), EVENT),
+    }[kind]
     body = _dump(chance, _changed(chance, good, chance.randint(0, 3)))
-    return (INFER if kind == "v2" else PREDICT), damaged(chance, body, chance.randint(0, 1)), []
+    return path, damaged(chance, body, chance.randint(0, 1)), []
 
 
 def _dump(chance: random.Random, value: Any) -> bytes:

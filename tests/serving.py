@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import REPO, free_port, running
 
 PREDICT = "/v1/models/sentiment:predict"
+EXPLAIN = "/v1/models/sentiment:explain"
 INFER = "/v2/models/sentiment/infer"
 JSON = {"content-type": "application/json"}
 TEXTS = ["A wonderful film, well acted.", "Dull, bad and far too long.", "", "<br />Ünï 😀"]

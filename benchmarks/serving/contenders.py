@@ -52,6 +52,12 @@ CONTENDERS = [
         protocols.OURS,
     ),
     Contender(
+        "ours-capture",
+        "ours, every request kept: `--capture`",
+        "serving --model_uri {model} --http_port {http} --grpc_port {grpc} --capture captured",
+        protocols.OURS,
+    ),
+    Contender(
         "reference",
         "reference: Flask, gunicorn; its own model",
         _GUNICORN,

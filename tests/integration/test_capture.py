@@ -10,7 +10,7 @@ from cloudevents.http import from_json
 from components.monitor import read_texts
 from pipelines import servers
 from serving import capture, targets
-from tests.serving import INFER, JSON, TEXTS, serving
+from tests.serving import EXPLAIN, INFER, JSON, TEXTS, serving
 
 
 def events(folder: Path) -> list:
@@ -25,7 +25,7 @@ def test_every_prediction_is_an_event_that_monitor_reads(trained, tmp_path):
         secret = "Mail joe@example.org or call +49 30 1234567, card 4111 1111 1111 1111."
         tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [secret]}
         assert server.ask(INFER, json.dumps({"inputs": [tensor]}).encode(), JSON)[0] == 200
-        server.ask("/v1/models/sentiment:explain", b'{"instances": ["not kept"]}', JSON)
+        server.ask(EXPLAIN, b'{"instances": ["not kept"]}', JSON)
         server.ask("/v1/models/sentiment:predict", b'{"instances": [7]}', JSON)
     found = events(kept)  # whole, as the server has ended
     masked = "Mail [email] or call [phone], card [card]."

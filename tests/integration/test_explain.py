@@ -11,9 +11,8 @@ import sentiment.store
 from components import reviews
 from sentiment.explanation import Explainer
 from tests.conftest import REPO
-from tests.serving import JSON
+from tests.serving import EXPLAIN, JSON
 
-EXPLAIN = "/v1/models/sentiment:explain"
 TEXTS = ["A wonderful film,<br />well acted. 😀", "DULL, bad, and dull again. İ", "", "zzgrmpf"]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
@@ -80,6 +81,19 @@ def assert_whole(out: Path) -> None:
             raise AssertionError(f"what is {path}?")
 
 
+def orphans(out: Path) -> list[psutil.Process]:
+    """Return the processes that still work for a killed stage a second later."""
+    named = [each for each in psutil.process_iter() if str(out) in " ".join(_arguments(each))]
+    return psutil.wait_procs(named, timeout=1)[1]
+
+
+def _arguments(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it has ended
+        return []
+
+
 LOCAL = [
     *("ingest", "validate", "prepare", "count", "merge", "trial", "select", "train", "evaluate"),
 ]
@@ -100,6 +114,7 @@ def test_killed_stages_leave_nothing_half_written(stage, trained, tmp_path):
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert_whole(tmp_path)
+        assert not orphans(tmp_path)
         subprocess.run(command, cwd=REPO, check=True, capture_output=True)
         assert_whole(tmp_path)
         assert sorted(path.name for path in tmp_path.iterdir()) == names

@@ -4,18 +4,24 @@ import json
 import shutil
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 import sentiment.model
 import sentiment.store
-from tests.serving import JSON, PREDICT, TEXTS, Server, serving
+from tests.serving import INFER, JSON, PREDICT, TEXTS, Server, serving
 
 SWAPS = 200
 WATCHED = ("--watch_seconds", "0.05")
+Answer = tuple[str, set[float]]  # version, and the probabilities
 BATCH = [TEXTS[0]] * 40  # one answer for each, unless two versions had a part in it
 
 
@@ -40,26 +46,45 @@ def version(server: Server) -> str:
     return answers[2]["x-model-version"]
 
 
+def v1(server: Server) -> Answer:
+    body = json.dumps({"instances": BATCH}).encode()
+    _, answer, headers = server.ask(PREDICT, body, JSON)
+    return headers["x-model-version"], {row["probability"] for row in answer["predictions"]}
+
+
+def v2(server: Server) -> Answer:
+    tensor = {"name": "text", "shape": [len(BATCH)], "datatype": "BYTES", "data": BATCH}
+    _, answer, headers = server.ask(INFER, json.dumps({"inputs": [tensor]}).encode(), JSON)
+    assert answer["model_version"] == headers["x-model-version"]
+    return answer["model_version"], set(answer["outputs"][1]["data"])
+
+
+def over_grpc(server: Server) -> Answer:
+    request = pb.ModelInferRequest(model_name="sentiment")
+    tensor = request.inputs.add(name="text", datatype="BYTES", shape=[len(BATCH)])
+    tensor.contents.bytes_contents.extend(text.encode() for text in BATCH)
+    with grpc.insecure_channel(server.grpc) as channel:
+        answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60)
+    return answer.model_version, set(answer.outputs[1].contents.fp64_contents)
+
+
 @contextmanager
-def asking(server: Server, answers: list[tuple[int, str, set[float]]]) -> Iterator[None]:
-    """Ask without a pause, two callers at a time, while the block runs."""
-    body, over = json.dumps({"instances": BATCH}).encode(), threading.Event()
+def asking(server: Server, answers: dict[str, list[Answer]]) -> Iterator[None]:
+    """Ask without a pause, over all three protocols, while the block runs."""
+    over = threading.Event()
 
-    def ask() -> None:
+    def ask(how: Callable[[Server], Answer]) -> None:
         while not over.is_set():
-            status, answer, headers = server.ask(PREDICT, body, JSON)
-            scores = {row["probability"] for row in answer["predictions"]}
-            answers.append((status, headers["x-model-version"], scores))
+            answers[how.__name__].append(how(server))
 
-    callers = [threading.Thread(target=ask) for _ in range(2)]
+    with ThreadPoolExecutor() as pool:
+        callers = [pool.submit(ask, how) for how in (v1, v2, over_grpc)]
+        try:
+            yield
+        finally:
+            over.set()
     for caller in callers:
-        caller.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for caller in callers:
-            caller.join()
+        caller.result()  # a request that failed has ended it
 
 
 def test_200_swaps_under_load_fail_no_request_and_mix_no_versions(trained, trained_worse, tmp_path):
@@ -71,17 +96,18 @@ def test_200_swaps_under_load_fail_no_request_and_mix_no_versions(trained, train
     }
     folder = tmp_path / "model"
     place(models[0], folder)
-    answers: list[tuple[int, str, set[float]]] = []
+    answers: dict[str, list[Answer]] = defaultdict(list)
     with serving(folder, tmp_path, *WATCHED) as server, asking(server, answers):
         for swap in range(1, SWAPS + 1):
             place(models[swap % 2], folder)
             until(lambda now=digests[swap % 2]: version(server) == now)
         samples = server.samples()
     assert samples["model_load_count_total", "taken in"] == SWAPS
-    assert {status for status, _, _ in answers} == {200}
-    assert {name for _, name, _ in answers} == set(digests)
-    assert all(scores == expected[name] for _, name, scores in answers)
-    assert len(answers) > SWAPS
+    assert len(answers) == 3
+    for came in answers.values():
+        assert len(came) > SWAPS
+        assert {name for name, _ in came} == set(digests)
+        assert all(scores == expected[name] for name, scores in came)
 
 
 def test_a_bad_model_is_refused_and_the_old_one_stays(trained, trained_worse, tmp_path):

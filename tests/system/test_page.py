@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from components import reviews
 from serving.limits import Limits
-from tests.serving import JSON, Server, serving
+from tests.serving import EXPLAIN, JSON, Server, serving
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-sync"]
@@ -94,7 +94,7 @@ def number(shown: str) -> float:
 
 def explained(server: Server, text: str) -> dict:
     body = json.dumps({"instances": [text], "parameters": {"tokens": True}}).encode()
-    return server.ask("/v1/models/sentiment:explain", body, JSON)[1]["explanations"][0]
+    return server.ask(EXPLAIN, body, JSON)[1]["explanations"][0]
 
 
 def test_a_keyboard_is_enough(page, server):
