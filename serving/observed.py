@@ -66,6 +66,12 @@ class ModelMetrics(Collector):
         model = self._predictor.served
         about = {"version": model.version, "digest": model.digest}
         yield InfoMetricFamily("model_version", "The model that is served", about)
+        if model.created is not None:
+            yield GaugeMetricFamily(
+                "model_created_timestamp_seconds",
+                "When the model that is served was registered",
+                value=model.created,
+            )
         stability = GaugeMetricFamily(
             "model_drift_psi",
             f"Population stability index of the last {WINDOW} texts against the reference",

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,16 @@ _SIGNATURE = {  # texts in, the probabilities of negative and positive out
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to answer, and ``state``, by which :func:`state` tells it from another."""
+    """A model ready to answer, and ``state``, by which :func:`state` tells it from another.
+
+    ``created`` is the time, in seconds since 1970, at which it was registered; None of a folder
+    that never was.
+    """
 
     version: str
     digest: str
     state: str
+    created: float | None
     scorer: Scorer
     explainer: Explainer
     observed: Observed
@@ -72,7 +78,8 @@ def _from_folder(
     try:
         digest = sentiment.store.digest(folder)
         facts, findings = (_read(folder / name) for name in (FACTS_FILE, FINDINGS_FILE))
-        signature = _signature(folder / "MLmodel")
+        packed = _packed(folder / "MLmodel")
+        signature, created = _signature(packed), _created(packed)
         if digest != (expected or facts.get("model_digest", digest)):
             raise SourceError(f"{folder}: the model file is not the one that was registered")
         if signature not in (None, _SIGNATURE):
@@ -86,7 +93,8 @@ def _from_folder(
     if not np.isfinite(scorer.score(_WARM_UP).log_odds).all():
         raise SourceError(f"{folder}: the model does not answer with numbers")
     explainer, observed = Explainer(model), Observed(findings.get("reference"))
-    return LoadedModel(version or digest[:12], digest, state, scorer, explainer, observed)
+    version = version or digest[:12]
+    return LoadedModel(version, digest, state, created, scorer, explainer, observed)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -94,9 +102,19 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def _signature(path: Path) -> dict[str, Any] | None:
-    """Return what MLflow says of inputs and outputs, if it was MLflow that packed the model."""
-    if not path.exists():
+def _packed(path: Path) -> dict[str, Any]:
+    """Return what MLflow says of the model; nothing if it was not MLflow that packed it."""
+    return dict(yaml.safe_load(path.read_text())) if path.exists() else {}
+
+
+def _signature(packed: dict[str, Any]) -> dict[str, Any] | None:
+    """Return inputs and outputs."""
+    if not packed:
         return None
-    signature = yaml.safe_load(path.read_text())["signature"]
-    return {key: json.loads(signature[key]) for key in _SIGNATURE}
+    return {key: json.loads(packed["signature"][key]) for key in _SIGNATURE}
+
+
+def _created(packed: dict[str, Any]) -> float | None:
+    if "utc_time_created" not in packed:
+        return None
+    return datetime.fromisoformat(packed["utc_time_created"]).replace(tzinfo=UTC).timestamp()
