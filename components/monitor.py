@@ -108,6 +108,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", default="sentiment", help="default: %(default)s")
     parser.add_argument("--max-psi", type=positive, default=0.2, help="default: %(default)s")
     parser.add_argument("--min-rows", type=count, default=200, help="default: %(default)s")
+    parser.add_argument(
+        "--newest", type=count, default=20_000, help="requests to look at; default: the last 20000"
+    )
     parser.add_argument("--drift", required=True, type=Path, help="JSON file to write")
     parser.add_argument("--report", required=True, type=Path, help="Markdown file to write")
     return parser
@@ -117,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def work() -> None:
-        texts = read_texts(args.captured, args.text_column, args.format)
+        texts = read_texts(args.captured, args.text_column, args.format)[-args.newest :]
         found = monitor(args.name, texts, args.max_psi, args.min_rows)
         with replacing(args.report) as partial:
             partial.write_text(report(found))

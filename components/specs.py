@@ -263,6 +263,7 @@ def monitor(
     name: str,
     max_psi: float,
     min_rows: int,
+    newest: int,
     drift: Output[Artifact],
     report: Output[Markdown],
     scores: Output[Metrics],
@@ -276,6 +277,7 @@ def monitor(
         name=name,
         max_psi=max_psi,
         min_rows=min_rows,
+        newest=newest,
         drift=drift.path,
         report=report.path,
     )

@@ -25,6 +25,7 @@ def monitoring(
     name: str = PARAMETERS["register"]["name"],
     max_psi: float = PARAMETERS["monitor"]["max_psi"],
     min_rows: int = PARAMETERS["monitor"]["min_rows"],
+    newest: int = PARAMETERS["monitor"]["newest"],
     source: str = PARAMETERS["ingest"]["source"],
     source_text_column: str = PARAMETERS["ingest"]["text_column"],
     source_label_column: str = PARAMETERS["ingest"]["label_column"],
@@ -37,12 +38,18 @@ def monitoring(
         name: Registered model, whose champion is monitored.
         max_psi: Population stability index above which requests have drifted.
         min_rows: Fewest requests to tell from.
+        newest: Requests to look at, the last of them.
         source: Labelled reviews to train on in that case.
         source_text_column: Column of their text.
         source_label_column: Column of their label.
     """
     monitor = specs.monitor(
-        captured=captured, text_column=text_column, name=name, max_psi=max_psi, min_rows=min_rows
+        captured=captured,
+        text_column=text_column,
+        name=name,
+        max_psi=max_psi,
+        min_rows=min_rows,
+        newest=newest,
     )
     sized(monitor, "compare with the reference")
     outward(monitor)

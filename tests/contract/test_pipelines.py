@@ -136,7 +136,8 @@ def test_every_command_line_parses_and_gives_the_same_parameters(stage: str):
 
 def test_the_monitor_command_line_parses():
     values = parser_of("monitor").parse_args(ir_command(MONITORING, "monitor")[5:])
-    assert (values.max_psi, values.min_rows) == tuple(PARAMS["monitor"].values())
+    given = (values.max_psi, values.min_rows, values.newest)
+    assert given == tuple(PARAMS["monitor"].values())
 
 
 def test_the_search_is_the_same_in_both():

@@ -73,6 +73,20 @@ def test_a_folder_of_captured_requests(stage, champion, imdb, tmp_path):
     assert json.loads((tmp_path / "drift.json").read_text())["rows"] == 3 * 313
 
 
+def test_old_requests_do_not_hide_new_ones(stage, champion, imdb, tmp_path):
+    (tmp_path / "captured").mkdir()
+    old, new = (
+        imdb["text"].iloc[1::8].sample(1000, random_state=0),
+        imdb["text"].iloc[:400].str[:99],
+    )
+    old.to_frame().to_parquet(tmp_path / "captured" / "1.parquet")
+    new.to_frame().to_parquet(tmp_path / "captured" / "2.parquet")
+    asked = ["monitor", "--captured", "captured", "--text-column", "text", *OUT]
+    assert stage(*asked, "--newest", "400").returncode == 0
+    found = json.loads((tmp_path / "drift.json").read_text())
+    assert (found["rows"], found["drifted"]) == (400, True)
+
+
 def test_few_requests_say_nothing(stage, champion, imdb, tmp_path):
     capture(imdb["text"].iloc[:150], tmp_path)
     assert stage("monitor", "--captured", "in.jsonl", *OUT).returncode == 0
