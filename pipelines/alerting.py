@@ -1,0 +1,106 @@
+"""Keep the champion served and watched on this machine, with the rules of the cluster.
+
+Starts the predictor, Prometheus, Alertmanager, and the receiver that trains anew on drift; all is
+kept in --directory, and Ctrl-C stops all.
+"""
+
+import argparse
+import logging
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from shutil import which
+
+from components import errors
+from components.errors import StageError
+from pipelines import laptop, servers
+from pipelines.laptop import Ports
+
+log = logging.getLogger("monitor")
+
+PROGRAMS = ("prometheus", "alertmanager")
+
+
+def _check_programs() -> dict[str, str]:
+    """Return the programs by name; Debian has its own names for some."""
+    found = {name: which(name) or which(f"prometheus-{name}") or "" for name in PROGRAMS}
+    if missing := [name for name, path in found.items() if not path]:
+        raise StageError(f"{' and '.join(missing)} not found; on Debian: make packages")
+    return found
+
+
+@contextmanager
+def watching(
+    directory: Path,
+    ports: Ports,
+    retrain: Sequence[str],
+    predictor: str = "local",
+    times: float = 1,
+    cool_down: float = 86_400,
+) -> Iterator[None]:
+    """Run receiver, Alertmanager and Prometheus on loopback while the block runs."""
+    programs = _check_programs()
+    laptop.write(directory, ports, predictor, times)
+    receiver = [sys.executable, "-m", "pipelines.receiver", "--port", str(ports.receiver)]
+    receiver += ["--token-file", f"{directory}/token", "--state", f"{directory}/starts.json"]
+    receiver += ["--cool-down", str(cool_down), "--", *retrain]
+    alertmanager = [programs["alertmanager"], f"--config.file={directory}/alertmanager.yml"]
+    alertmanager += [f"--storage.path={directory}/alertmanager", "--cluster.listen-address="]
+    alertmanager += [f"--web.listen-address=127.0.0.1:{ports.alertmanager}"]
+    prometheus = [programs["prometheus"], f"--config.file={directory}/prometheus.yml"]
+    prometheus += [f"--storage.tsdb.path={directory}/prometheus"]
+    prometheus += [f"--web.listen-address=127.0.0.1:{ports.prometheus}"]
+    with ExitStack() as stack:
+        for command, port, path in (
+            (receiver, ports.receiver, "heartbeat"),
+            (alertmanager, ports.alertmanager, "-/ready"),
+            (prometheus, ports.prometheus, "-/ready"),
+        ):
+            name = "receiver" if command is receiver else Path(command[0]).name
+            ready = partial(servers.answers, f"http://127.0.0.1:{port}/{path}")
+            stack.enter_context(servers.running(command, ready, directory / f"{name}.log"))
+        yield
+
+
+@contextmanager
+def serving(directory: Path, ports: Ports, model: str, *flags: str) -> Iterator[None]:
+    """Serve a model, and keep what it is asked in ``directory``/captured, while the block runs."""
+    command = [sys.executable, "-m", "serving", "--model_uri", model, "--watch_seconds", "5"]
+    command += ["--http_port", str(ports.predictor), "--grpc_port", str(ports.grpc)]
+    command += ["--capture", str(directory / "captured"), *flags]
+    directory.mkdir(parents=True, exist_ok=True)
+    ready = partial(servers.answers, f"http://127.0.0.1:{ports.predictor}/v1/models/sentiment")
+    with servers.running(command, ready, directory / "predictor.log"):
+        yield
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.alerting", description=__doc__)
+    add = parser.add_argument
+    add("--model", default="models:/sentiment@champion", help="default: %(default)s")
+    add("--directory", type=Path, default=Path("monitor"), help="default: %(default)s")
+    for name, port in Ports()._asdict().items():
+        add(f"--{name}-port", type=int, default=port, help="default: %(default)s")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    directory = args.directory.resolve()
+    ports = Ports(*(getattr(args, f"{name}_port") for name in Ports._fields))
+
+    def work() -> None:
+        retrain = [sys.executable, "-m", "pipelines.retrain", "--captured", f"{directory}/captured"]
+        with serving(directory, ports, args.model), watching(directory, ports, retrain):
+            for name, port in ports._asdict().items():
+                log.info("%s on http://127.0.0.1:%d", name, port)
+            threading.Event().wait()
+
+    return errors.run("monitor", work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
