@@ -82,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.drift_demo", description=__doc__)
     add = parser.add_argument
     add("--in-domain", type=count, default=100_000, help="reviews; default: %(default)s")
+    add("--directory", type=Path, help="keep all of it there; default: in none")
     add("--times", type=positive, default=10.0, help="default: %(default)s")
     return parser
 
@@ -91,7 +92,9 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         with tempfile.TemporaryDirectory(prefix="drift-demo-") as scratch:
-            project = Path(scratch) / "project"
+            project = (args.directory or Path(scratch) / "project").resolve()
+            if project.exists():
+                raise StageError(f"--directory {project}: it exists; name one that does not")
             os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{project}/mlflow.db"
             log.info("a champion in %s", project)
             prepare(project)

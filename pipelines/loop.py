@@ -87,7 +87,9 @@ def _retrain(figures: Figures, ports: Ports, times: float) -> None:
     figures.started_seconds = started - fired
     figures.trained_seconds = time.monotonic() - started
     if 1 in _samples(ports.receiver, "retraining_run_count_total", outcome="failed"):
-        raise StageError("training failed; see receiver.log")
+        said = Path("monitor/receiver.log").read_text().splitlines()
+        why = [line for line in said if "rror" in line][-3:]
+        raise StageError(f"training failed: {' '.join(why)}")
     figures.drift = read_json(DRIFT)["why"]
     promotion = read_json(PROMOTION)
     figures.outcome, figures.why = promotion["outcome"], promotion["why"]
