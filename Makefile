@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MODEL_URI ?= models:/sentiment@champion
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train serve mlflow images base pipeline-local test lint format compile lock packages clean
+.PHONY: help demo train serve monitor drift-demo mlflow images base pipeline-local test lint format compile lock packages clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -27,6 +27,12 @@ train: .venv/installed ## Run the stages that are out of date (dvc repro)
 
 serve: .venv/installed ## Keep the champion served, on HTTP_PORT (8080) and GRPC_PORT (8081)
 	python -m serving --http_port $(HTTP_PORT) --grpc_port $(GRPC_PORT)
+
+monitor: .venv/installed ## Serve the champion and watch it, with Prometheus and Alertmanager
+	python -m pipelines.alerting --predictor-port $(HTTP_PORT) --grpc-port $(GRPC_PORT)
+
+drift-demo: .venv/installed ## Show the loop once: drift, alert, training, gate; ten to twenty minutes
+	python -m pipelines.drift_demo
 
 mlflow: .venv/installed ## Open the tracking UI on port 5000
 	mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1
@@ -89,7 +95,8 @@ lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with ha
 packages: ## Install podman, Chromium and what else the tests take (Debian 12, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  aardvark-dns buildah chromium curl iptables mmdebstrap netavark podman runc
+	  aardvark-dns buildah chromium curl iptables mmdebstrap netavark podman \
+	  prometheus prometheus-alertmanager runc
 
 clean: ## Remove what the stages made; the registry and the virtual environment stay
 	rm -rf data models reports

@@ -112,7 +112,9 @@ def write(folder: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.prometheus_operator", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.prometheus_operator", description=__doc__
+    )
     parser.parse_args(argv)
     return errors.run("operator", lambda: write(FOLDER))
 

@@ -140,4 +140,6 @@ def test_every_documented_command_exists(command: str):
         for flag in (word for word in words[3:] if word.startswith("--")):
             assert re.search(rf"{flag}\b", output.stdout), f"{words[2]} has no {flag}"
     else:
-        assert words[0] in {"git", "cd", "curl", "dvc", "export", "mlflow"}, command
+        assert words[0] in {"git", "cd", "curl", "dvc", "export", "mlflow", "kubectl", "amtool"}, (
+            command
+        )
