@@ -32,8 +32,12 @@ def trial(
 
     ``budget`` is the share of the training shards that is learned from, the first ones of them.
     A file that is there already, of the same reviews, is not made again: a search that was
-    stopped goes on where it was.
+    stopped goes on where it was. One of a candidate that is not given now goes.
     """
+    wanted = {f"{candidates.name(candidate)}.json" for candidate in given}
+    for path in output.glob("*.json"):  # of an earlier search, perhaps on other reviews
+        if path.name not in wanted:
+            path.unlink()
     rows = matrix.train[: max(1, round(budget * len(matrix.train)))]
     found = []
     for candidate in given:

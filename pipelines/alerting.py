@@ -93,6 +93,9 @@ def main(argv: list[str] | None = None) -> int:
     ports = Ports(*(getattr(args, f"{name}_port") for name in Ports._fields))
 
     def work() -> None:
+        for name, port in ports._asdict().items():
+            if not servers.free(port):
+                raise StageError(f"--{name}-port {port}: something listens there already")
         retrain = [sys.executable, "-m", "pipelines.retrain", "--captured", f"{directory}/captured"]
         with serving(directory, ports, args.model), watching(directory, ports, retrain):
             for name, port in ports._asdict().items():

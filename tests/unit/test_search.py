@@ -69,6 +69,16 @@ def test_one_directory_each_gives_the_same_as_one_for_all(trained, tmp_path):
         assert select.select(order, keep=1) == select.select([trained.trials], keep=1)
 
 
+def test_what_an_earlier_search_left_does_not_take_part(trained, tmp_path):
+    shutil.copytree(trained.trials, tmp_path / "trials")
+    left, kept = sorted((tmp_path / "trials").iterdir())
+    left.write_text(left.read_text().replace('"data_digest": "', '"data_digest": "other '))
+    given = candidates.candidate(kept.stem)
+    trial.trial(matrices.load(trained.matrix), [given], tmp_path / "trials")
+    assert list((tmp_path / "trials").iterdir()) == [kept]
+    assert len(select.select([tmp_path / "trials"], keep=1)["trials"]) == 1
+
+
 def test_trials_of_other_reviews_are_refused(trained, tmp_path):
     shutil.copytree(trained.trials, tmp_path / "trials")
     path = next((tmp_path / "trials").iterdir())
