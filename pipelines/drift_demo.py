@@ -66,8 +66,8 @@ def _run(*command: str) -> None:
 def summary(found: Figures, times: float) -> str:
     rate = found.in_domain / found.in_domain_seconds
     return f"""
-In domain   {found.in_domain} reviews, {rate:.0f} a second: {found.false_alarms} alarms,
-            the highest stability index {found.highest_psi:.3f}
+In domain   {found.in_domain} reviews, {rate:.0f} a second: {found.false_alarms} alarms
+            in {found.looks} evaluations, the highest stability index {found.highest_psi:.3f}
 Shift       index above {MAX_PSI} after {found.passed} texts of another kind
 Alert       {ALERT} fires after {found.fired} texts and {found.fired_seconds:.0f} s,
             at {RATE:.0f} texts a second and in a time {times:g} times as fast

@@ -19,6 +19,9 @@ from pipelines.alerting import serving, watching
 from pipelines.laptop import Ports
 
 ALERT = "SentimentDrift"
+ALARMS = f'count_over_time(ALERTS{{alertname="{ALERT}"}}[1d])'
+LOOKS = 'count_over_time(predictor:model_drift_psi:max{statistic="length"}[1d])'
+HIGHEST = "max(max_over_time(predictor:model_drift_psi:max[1d]))"
 MAX_PSI = 0.2  # of its rule
 RATE = 50.0  # texts of another kind a second
 TRAINING_SECONDS = 3_600.0
@@ -31,7 +34,8 @@ DRIFT = Path("reports/drift.json")
 class Figures:
     in_domain: int
     in_domain_seconds: float
-    false_alarms: int  # firing or about to, at any evaluation
+    false_alarms: int  # evaluations at which the alert fired or was about to
+    looks: int  # evaluations in all
     highest_psi: float  # of the reviews of its kind
     passed: int = 0  # texts of another kind until the index is above MAX_PSI
     fired: int = 0  # and until the alert fires
@@ -61,8 +65,10 @@ def loop(
         watching(directory, ports, retrain, times=times),
     ):
         seconds = traffic.send(ports.predictor, own, in_domain)
-        time.sleep(3 * 15 / times)  # until it is scraped and judged
-        figures = Figures(in_domain, seconds, _alarms(ports), _highest_psi(ports))
+        _wait(lambda: bool(_query(ports, LOOKS)), 60)
+        time.sleep(3 * 15 / times)  # until the last of it is scraped and judged
+        alarms, looks, highest = (sum(_query(ports, q)) for q in (ALARMS, LOOKS, HIGHEST))
+        figures = Figures(in_domain, seconds, int(alarms), int(looks), highest)
         _shift(figures, ports, other, times)
         _retrain(figures, ports, times)
     return figures
@@ -116,17 +122,6 @@ def _query(ports: Ports, query: str) -> list[float]:
     address = f"http://127.0.0.1:{ports.prometheus}/api/v1/query"
     answer = requests.get(address, {"query": query}, timeout=30).json()
     return [float(sample["value"][1]) for sample in answer["data"]["result"]]
-
-
-def _alarms(ports: Ports) -> int:
-    return int(sum(_query(ports, f'count_over_time(ALERTS{{alertname="{ALERT}"}}[1d])')))
-
-
-def _highest_psi(ports: Ports) -> float:
-    found = _query(ports, "max(max_over_time(predictor:model_drift_psi:max[1d]))")
-    if not found:
-        raise StageError("Prometheus has seen no drift index; see prometheus.log")
-    return found[0]
 
 
 def _version(ports: Ports) -> str:

@@ -56,6 +56,7 @@ def test_requests_of_another_kind_start_a_training_and_the_gate_decides(project)
     own, other = drift_demo.arrive(project)
     found = loop(project, own, other, IN_DOMAIN, TIMES)
     assert found.false_alarms == 0
+    assert found.looks > 0
     assert 0 < found.highest_psi < 0.2
     assert 32 <= found.passed <= 1_000
     assert found.fired >= found.passed
