@@ -1,4 +1,4 @@
-"""The overlays as real kubectl renders them, and what Kubernetes and KServe know of their fields."""
+"""The overlays as real kubectl renders them, and what is known of their fields."""
 
 import copy
 import re

@@ -1,6 +1,7 @@
-"""The overlays render, every object fits its schema, and the policies hold; each mistake is found."""
+"""The overlays render, objects fit their schemas, policies hold; and each mistake is found."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -142,10 +143,6 @@ def test_a_kind_that_nobody_knows_is_found():
         (ISVC, "spec/predictor/maxReplicas", ..., "does not scale"),
         (ISVC, "spec/predictor/topologySpreadConstraints/0", ..., "not spread over zones"),
         (ISVC, "metadata/annotations/serving.kserve.io~deploymentMode", ..., "deploymentMode is"),
-        (ISVC, "spec/predictor/name", "v2", "predictor v2 has model version 1"),
-        (ISVC, "spec/predictor/labels/version", "v2", "has model version 1"),
-        (ISVC, f"{CONTAINER}/env/0/value", "models:/sentiment@champion", "STORAGE_URI is models:"),
-        (ISVC, f"{CONTAINER}/env/0", ..., "STORAGE_URI is None"),
         (ISVC, f"{CONTAINER}/name", "predictor", "kserve-container"),
     ],
 )
@@ -171,57 +168,66 @@ def test_an_open_door_is_found(what: tuple[str, str], path: str, value: Any, wor
     assert words in "\n".join(broken(objects, policies.OUTSIDE))
 
 
-def with_canary(overlay: str, directory: Path, percent: int = 10) -> list[Object]:
-    """Return an overlay whose model.yaml names a canary, as pipelines.deploy writes it."""
-    copy = directory / "manifests"
-    for path in (REPO / "manifests").rglob("*"):
-        if path.is_file():
-            target = copy / path.relative_to(REPO / "manifests")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())
-    model = copy / "overlays" / overlay / "model.yaml"
-    document = yaml.safe_load(model.read_text())
-    document["metadata"]["annotations"] = {"sentiment/canary": "v8"}
-    env = [
-        {"name": "STORAGE_URI", "value": "s3://models/8"},
-        {"name": "MODEL_VERSION", "value": "8"},
-    ]
-    predictor = {
-        "name": "v8",
-        "labels": {"version": "v8"},
-        "containers": [{"name": "kserve-container", "env": env}],
-    }
-    document["spec"]["canary"] = [{"trafficPercent": percent, "predictor": predictor}]
-    model.write_text(yaml.safe_dump(document))
-    return kustomize(model.parent)
+def model(version: int, **more: Any) -> dict[str, Any]:
+    return {"name": f"v{version}", "labels": {"version": f"v{version}"}, **more}
 
 
-@pytest.mark.parametrize("overlay", ["local", "production"])
-def test_a_canary_differs_from_the_stable_predictor_in_its_model_only(overlay: str, tmp_path: Path):
-    objects = with_canary(overlay, tmp_path)
-    assert errors(objects) == []
-    assert broken(objects) == []
-    (before,) = policies.of_kind(render(overlay), "InferenceService")
-    (after,) = policies.of_kind(objects, "InferenceService")
-    (canary,) = after["spec"].pop("canary")
-    # the stable predictor's pods have these annotations, and must not restart
-    assert after == before
-    (stable,), (container,) = (
-        after["spec"]["predictor"]["containers"],
-        canary["predictor"].pop("containers"),
-    )
-    assert canary == {
-        "trafficPercent": 10,
-        "predictor": {"name": "v8", "labels": {"version": "v8"}},
-    }
-    assert [each["value"] for each in container.pop("env")] == ["s3://models/8", "8"]
-    stable.pop("env")
-    assert container == stable
+def env(version: int) -> list[dict[str, str]]:
+    values = {"STORAGE_URI": f"s3://models/{version}", "MODEL_VERSION": str(version)}
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def deployed(overlay: str, directory: Path, canary: bool = False) -> list[Object]:
+    """Render an overlay that pipelines.deploy has written version 1 to, and 2 as its canary."""
+    copy = shutil.copytree(REPO / "manifests", directory / "manifests", dirs_exist_ok=True)
+    path = copy / "overlays" / overlay / "model.yaml"
+    document = yaml.safe_load(path.read_text())
+    stable = model(1, containers=[{"name": "kserve-container", "env": env(1)}])
+    document["spec"] = {"predictor": stable}
+    if canary:
+        # KServe takes a list as a whole, so the canary's container is complete
+        (container,) = find(render(overlay), *ISVC)["spec"]["predictor"]["containers"]
+        second = model(2, minReplicas=2, containers=[container | {"env": env(2)}])
+        document["spec"]["canary"] = [{"trafficPercent": 10, "predictor": second}]
+        stable["minReplicas"] = 4
+    path.write_text(yaml.safe_dump(document))
+    return kustomize(path.parent)
+
+
+@EVERY
+def test_what_deploy_writes_goes_in_and_changes_nothing_else(overlay: str, tmp_path: Path):
+    before = find(render(overlay), *ISVC)["spec"]["predictor"]
+    objects = deployed(overlay, tmp_path)
+    assert errors(objects) == broken(objects) == []
+    after = find(objects, *ISVC)["spec"]["predictor"]
+    for predictor in (before, after):
+        (container,) = predictor["containers"]
+        predictor["env"] = {each["name"]: each["value"] for each in container.pop("env")}
+    assert after.pop("env") == {each["name"]: each["value"] for each in env(1)}
+    before.pop("env")
+    assert after == before | model(1)
+
+
+@EVERY
+def test_a_canary_is_valid_and_its_replicas_count(overlay: str, tmp_path: Path):
+    objects = deployed(overlay, tmp_path, canary=True)
+    assert errors(objects) == broken(objects) == []
+    spec = find(objects, *ISVC)["spec"]
+    (canary,) = spec["canary"]
+    assert (spec["predictor"]["minReplicas"], canary["predictor"]["minReplicas"]) == (4, 2)
+    (own,), (stable,) = canary["predictor"]["containers"], spec["predictor"]["containers"]
+    assert own | {"env": stable["env"]} == stable
 
 
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
+        ("spec/predictor/name", "v2", "predictor v2 has model version 1"),
+        ("spec/predictor/labels/version", "v2", "has model version 1"),
+        ("spec/predictor/labels", ..., "has model version 1"),
+        (f"{CONTAINER}/env/1/value", "2", "has model version 2"),
+        (f"{CONTAINER}/env/0/value", "models:/sentiment@champion", "STORAGE_URI is models:"),
+        (f"{CONTAINER}/env/0", ..., "STORAGE_URI is None"),
         ("spec/canary/0/predictor/name", "v1", "predictors of the same name"),
         ("spec/canary/0/trafficPercent", 101, "more than all traffic"),
         ("spec/canary/0/predictor/maxReplicas", 3, "the canary has maxReplicas"),
@@ -229,8 +235,8 @@ def test_a_canary_differs_from_the_stable_predictor_in_its_model_only(overlay: s
         ("spec/canary/0/predictor/containers/0/resources/limits", ..., "no cpu in limits"),
     ],
 )
-def test_a_bad_canary_is_found(path: str, value: Any, words: str, tmp_path: Path):
-    objects = with_canary("production", tmp_path)
+def test_a_bad_deployment_is_found(path: str, value: Any, words: str, tmp_path: Path):
+    objects = deployed("production", tmp_path, canary=True)
     change(find(objects, *ISVC), path, value)
     assert words in "\n".join(broken(objects))
 
