@@ -38,7 +38,7 @@ _OTHERS: dict[tuple[str, str], Any] = {
         "infrastructure": {"parametersRef": _GATEWAY},
         "listeners": [
             {
-                **{"name": str, "protocol": str, "port": int, "hostname": str},
+                **{"name": str, "protocol": str, "port": int},
                 "tls": {"mode": str, "certificateRefs": [{"kind": str, "name": str}]},
                 "allowedRoutes": {"namespaces": {"from": str}},
             }
