@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+import serving.__main__
 from pipelines import tasks
 from tests import manifests, policies
 from tests.conftest import REPO
@@ -268,6 +269,9 @@ def test_what_runs_is_what_the_rest_of_the_project_says(overlay: str):
         assert container[probe]["httpGet"]["path"] == path
         assert f"`GET {path}`" in docs
     assert container["command"] == ["python", "-m", "serving"]
+    args = serving.__main__.parser().parse_args(container["args"])
+    assert (args.model_name, args.model_uri, args.workers) == ("sentiment", "/mnt/models", 1)
+    assert bool(args.capture) is (overlay in REACHED_FROM_OUTSIDE)
     text = yaml.safe_dump_all(objects)
     assert tasks.SECRET in text
     assert "MLFLOW_TRACKING_PASSWORD" in text
