@@ -19,7 +19,7 @@ from pipelines.canary import LOOKS, Limits, Outcome, Seen, Verdict, judge
 from pipelines.cluster import NAMESPACE
 from pipelines.overlay import State
 
-_ENDPOINTS = ".+:predict|.+:explain|.+/infer"  # whose requests are split by weight; not the probes
+_ENDPOINTS = ".+:predict|.+:explain|.+/infer"
 _LOST = "5m"  # how long a pod that has gone is remembered
 _SILENT = "30s"
 _SECONDS = 10
@@ -74,10 +74,12 @@ class Tally:
 
     def look(self) -> dict[str, Seen]:
         """Return what each predictor did since the first look."""
-        served = f'{self._matching},endpoint=~"{_ENDPOINTS}"'
-        self._count("requests", f"last_over_time(app_request_count_total{{{served}}}[{_LOST}])")
+        # who is refused at the door has no endpoint but a method; probes and scrapes are GET
+        posted = f'{self._matching},method="POST"'
+        self._count("requests", f"last_over_time(app_request_count_total{{{posted}}}[{_LOST}])")
+        timed = f'{self._matching},endpoint=~"{_ENDPOINTS}"'
         self._count(
-            "latency", f"last_over_time(app_request_latency_seconds_bucket{{{served}}}[{_LOST}])"
+            "latency", f"last_over_time(app_request_latency_seconds_bucket{{{timed}}}[{_LOST}])"
         )
         started = self._prometheus.ask(f"process_start_time_seconds{{{self._matching}}}")
         before = self._last.get("started", {})
