@@ -13,9 +13,8 @@ from typing import Any
 import yaml
 
 from components.errors import StageError
-from pipelines.overlay import NAME, Model
+from pipelines.overlay import NAME, NAMESPACE, Model
 
-NAMESPACE = "sentiment"
 MANAGER = "sentiment-deploy"  # of the fields that we set
 BRIEFLY = "--request-timeout=30s"
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")

@@ -72,10 +72,7 @@ def present(cluster: Cluster, folder: Path, dry_run: bool) -> State | None:
         return overlay.state(service) if service else None
     now = overlay.state(service) if service else None
     if service and now is None:
-        raise StageError(
-            f"the InferenceService {overlay.NAME} has no label version and STORAGE_URI on its"
-            " predictor, so it is not known what is served; delete it, or set them"
-        )
+        log.info("what is served has no version (label and STORAGE_URI), and is replaced at once")
     return now
 
 

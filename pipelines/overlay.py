@@ -11,7 +11,7 @@ import yaml
 from components.errors import StageError
 from components.files import replacing
 
-NAME, CONTAINER = "sentiment", "kserve-container"
+NAMESPACE, NAME, CONTAINER = "sentiment", "sentiment", "kserve-container"
 FILE = "model.yaml"
 _HEAD = "# Written by python -m pipelines.deploy.\n"
 
@@ -79,7 +79,7 @@ def text(wanted: State, rendered: dict[str, Any]) -> str:
     document = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
-        "metadata": {"name": NAME},
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
         "spec": spec,
     }
     return _HEAD + yaml.safe_dump(document, sort_keys=False)

@@ -16,8 +16,7 @@ import requests
 
 from components.errors import StageError
 from pipelines.canary import LOOKS, Limits, Outcome, Seen, Verdict, judge
-from pipelines.cluster import NAMESPACE
-from pipelines.overlay import State
+from pipelines.overlay import NAMESPACE, State
 
 _ENDPOINTS = ".+:predict|.+:explain|.+/infer"
 _LOST = "5m"  # how long a pod that has gone is remembered

@@ -93,8 +93,8 @@ def _bring(cluster: Cluster, folder: Path, wanted: State) -> None:
     after = overlay.text(wanted, cluster.render(folder) if before else {})
     print(overlay.diff(path, before, after), end="", flush=True)
     overlay.write(path, after)
-    service = cluster.render(folder)
     try:
+        service = cluster.render(folder)
         overlay.check(service, wanted)
     except StageError:
         overlay.write(path, before)
