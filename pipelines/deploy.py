@@ -18,7 +18,8 @@ from pipelines import deployments, lease, overlay, release, rollout
 from pipelines.canary import Limits, Verdict
 from pipelines.cluster import Cluster
 from pipelines.overlay import State
-from pipelines.prometheus import Prometheus, watch
+from pipelines.prometheus import Prometheus
+from pipelines.tally import watch
 
 OVERLAYS = Path("manifests/overlays")
 

@@ -145,25 +145,37 @@ def test_a_canary_that_turns_its_callers_away_is_taken_back(site):
     assert_rolled_back(site, result, "at 10% the canary is worse", "errors of")
 
 
+# threads beside the server that want the interpreter all the time, once there is a file
+BUSY = """\
+import os, threading, time
+def spin():
+    while not os.path.exists(os.environ["BUSY"]):
+        time.sleep(0.1)
+    while True:
+        pass
+for _ in range(8):
+    threading.Thread(target=spin, daemon=True).start()
+"""
+
+
 def test_a_slow_canary_is_taken_back(site):
-    # a thread beside the server wants the interpreter all the time
-    (site.directory / "sitecustomize.py").write_text(
-        "import threading\n"
-        "def spin():\n"
-        "    while True:\n"
-        "        pass\n"
-        "threading.Thread(target=spin, daemon=True).start()\n"
-    )
-    site.cluster.faults["v2"] = {"environment": {"PYTHONPATH": f"{REPO}:{site.directory}"}}
-    with callers(site):
-        result = site.deploy(2, "--canary", "25")
+    (site.directory / "sitecustomize.py").write_text(BUSY)
+    busy = site.directory / "busy"
+    environment = {"PYTHONPATH": f"{REPO}:{site.directory}", "BUSY": str(busy)}
+    site.cluster.faults["v2"] = {"environment": environment}
+    with callers(site), site.started(2, "--canary", "25") as deployment:
+        site.wait_for(v1=75, v2=25)
+        busy.touch()
+        result = ended(deployment)
     assert_rolled_back(site, result, "at 25% the canary is worse", "of the latency above")
 
 
 def test_a_canary_without_requests_is_taken_back(site):
     site.cluster.faults.clear()
     result = site.deploy(2, "--canary", "10", "--max-step-seconds", "3")
-    assert_rolled_back(site, result, "after 3 s, the canary had 0 requests, fewer than 60")
+    assert_rolled_back(
+        site, result, "after 3 s, the stable predictor had 0 requests, fewer than 60"
+    )
 
 
 def test_a_killed_deployment_goes_on_and_a_good_canary_is_promoted(site):
