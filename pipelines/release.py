@@ -9,9 +9,9 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-import sentiment.store
 from components import registry
 from components.errors import StageError
+from components.models import load_facts
 from pipelines.overlay import Model
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -52,15 +52,13 @@ def model(client: mlflow.MlflowClient, version: ModelVersion, local: bool) -> Mo
     with tempfile.TemporaryDirectory() as scratch:
         folder = registry.download(client, version, Path(scratch))
         try:
-            found = sentiment.store.digest(folder)
-        except FileNotFoundError:
-            raise StageError(
-                f"{called}: there is no {sentiment.store.MODEL_FILE} at {uri}"
-            ) from None
+            found = load_facts(folder)["model_digest"]
+        except StageError as error:
+            raise StageError(f"{called}: {error}") from error
     if found != expected:
         raise StageError(
-            f"{called}: the model at {uri} is not the one that was registered: its SHA-256 is"
-            f" {found}, the tag model_digest says {expected}"
+            f"{called}: the model at {uri} is another than the one that was registered: its SHA-256"
+            f" is {found}, the tag model_digest says {expected}"
         )
     return Model(str(version.version), uri)
 

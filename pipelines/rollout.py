@@ -100,6 +100,12 @@ def _bring(cluster: Cluster, folder: Path, wanted: State) -> None:
         overlay.write(path, before)
         raise
     cluster.apply(service)
+    found = overlay.state(cluster.service() or {})
+    if found != wanted:
+        raise StageError(
+            f"the cluster serves {found} after it was told {wanted}; who else has applied"
+            " spec.canary must do it with --field-manager=sentiment-deploy"
+        )
 
 
 def _ready(cluster: Cluster, model: Model, seconds: float) -> None:

@@ -162,7 +162,7 @@ def test_files_that_were_changed_after_the_registration_are_refused(
     try:
         client.put_object(Bucket="mlflow", Key=key, Body=body + b"x")
         result = deploy("--version", 1, "--overlay", production, "--dry-run")
-        assert_one_line(result, uri, "not the one that was registered")
+        assert_one_line(result, "sentiment version 1: ", "not the one that training.json describes")
     finally:
         client.put_object(Bucket="mlflow", Key=key, Body=body)
 
