@@ -115,11 +115,14 @@ def check(rendered: dict[str, Any], wanted: State) -> None:
         raise StageError(f"{FILE}: the overlay serves {found}, not {wanted}; is it in `patches`?")
     spec = rendered["spec"]
     for predictor in (spec["predictor"], *(each["predictor"] for each in spec.get("canary", []))):
-        if "image" not in _container(predictor):
+        image = _container(predictor).get("image", "")
+        if not image:
             raise StageError(
                 f"{FILE}: {CONTAINER} of {predictor['name']} has lost its image; kustomize must"
                 " know that containers merge by name (`openapi` in kustomization.yaml)"
             )
+        if image.endswith("@sha256:" + "0" * 64):
+            raise StageError(f"the image {image} is none; write its digest in kustomization.yaml")
 
 
 def _model(predictor: dict[str, Any]) -> Model | None:

@@ -43,7 +43,7 @@ def overlay_in(directory: Path, name: str) -> Path:
         "name": "kserve-container",
         "image": "sentiment-serve",
         "args": ["--http_port=8080"],
-        "env": [{"name": "STORAGE_URI", "value": "s3://models/unset"}],
+        "env": [{"name": "STORAGE_URI", "value": "s3://models/unset"}, {"name": "A", "value": "1"}],
     }
     service = {
         "apiVersion": "serving.kserve.io/v1beta1",
@@ -62,7 +62,7 @@ def overlay_in(directory: Path, name: str) -> Path:
     kustomization = {
         "resources": ["../base"],
         "patches": [{"path": overlay.FILE}],
-        "images": [image | {"digest": "sha256:" + "0" * 64}],
+        "images": [image | {"digest": "sha256:" + "1" * 64}],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     return folder
@@ -78,6 +78,7 @@ class StandIn:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.weights: dict[str, int] = {}
         self.ports: dict[str, int] = {}
+        self.containers: dict[str, list] = {}
         (directory / "ready").mkdir()
         (directory / "bin").mkdir()
         script = directory / "bin" / "kubectl"
@@ -103,8 +104,10 @@ class StandIn:
             )
             wanted = {predictor["name"]: predictor for predictor in predictors}
             self.weights = weights
-        for name in set(self.processes) - set(wanted):
-            self._stop(name)
+        for name in list(self.processes):
+            # as a Deployment does whose pods are to be others
+            if name not in wanted or wanted[name]["containers"] != self.containers[name]:
+                self._stop(name)
         for name in set(wanted) - set(self.processes):
             self._start(name, wanted[name])
         for name, port in self.ports.items():
@@ -126,6 +129,7 @@ class StandIn:
         given = {each["name"]: each["value"] for each in predictor["containers"][0]["env"]}
         fault = self.faults.get(name, {})
         self.ports[name] = port = free_port()
+        self.containers[name] = predictor["containers"]
         command = [sys.executable, "-m", "serving", "--http_port", str(port)]
         command += ["--grpc_port", str(free_port()), *fault.get("flags", [])]
         # where KServe's storage initializer would bring it to /mnt/models
