@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from components.errors import StageError
-from pipelines.overlay import NAME, NAMESPACE, Model
+from pipelines.state import NAME, NAMESPACE, Model
 
 MANAGER = "sentiment-deploy"  # of the fields that we set
 BRIEFLY = "--request-timeout=30s"

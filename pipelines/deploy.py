@@ -17,8 +17,8 @@ from components.errors import StageError
 from pipelines import deployments, lease, overlay, release, rollout
 from pipelines.canary import Limits, Verdict
 from pipelines.cluster import Cluster
-from pipelines.overlay import State
 from pipelines.prometheus import Prometheus
+from pipelines.state import State, state_of
 from pipelines.tally import watch
 
 OVERLAYS = Path("manifests/overlays")
@@ -70,8 +70,8 @@ def present(cluster: Cluster, folder: Path, dry_run: bool) -> State | None:
             raise
         log.info("the cluster is taken to be as the overlay says (%s)", error)
         service = cluster.render(folder) if (folder / overlay.FILE).exists() else None
-        return overlay.state(service) if service else None
-    now = overlay.state(service) if service else None
+        return state_of(service) if service else None
+    now = state_of(service) if service else None
     if service and now is None:
         log.info("what is served has no version (label and STORAGE_URI), and is replaced at once")
     return now

@@ -8,7 +8,7 @@ from mlflow.entities import Metric, Run
 from components import registry
 from components.registry import NONE
 from pipelines.canary import Verdict
-from pipelines.overlay import State
+from pipelines.state import State
 
 
 def resumed(client: mlflow.MlflowClient, name: str, overlay: str, to: str) -> str | None:

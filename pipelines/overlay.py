@@ -1,8 +1,7 @@
-"""The one file of an overlay that deploy writes: which versions are served, to whom."""
+"""The one file of an overlay that deploy writes, and what kustomize makes of it."""
 
 import copy
 import difflib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,50 +9,10 @@ import yaml
 
 from components.errors import StageError
 from components.files import replacing
+from pipelines.state import CONTAINER, NAME, NAMESPACE, Model, State, container_of, state_of
 
-NAMESPACE, NAME, CONTAINER = "sentiment", "sentiment", "kserve-container"
 FILE = "model.yaml"
 _HEAD = "# Written by python -m pipelines.deploy.\n"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A version of the registry, and where KServe's storage initializer finds its files."""
-
-    version: str
-    uri: str
-
-    @property
-    def predictor(self) -> str:
-        """Return the name of its predictor; the label ``version`` of its pods is the same."""
-        return f"v{self.version}"
-
-
-@dataclass(frozen=True)
-class State:
-    """Who is served what: a canary beside the stable version gets ``percent`` of the requests."""
-
-    stable: Model
-    canary: Model | None = None
-    percent: int = 0
-
-    def __str__(self) -> str:
-        if self.canary is None:
-            return f"version {self.stable.version} for all"
-        share = f"for {self.percent}% of the requests" if self.percent else "without requests"
-        return f"version {self.stable.version}, and version {self.canary.version} {share}"
-
-
-def state(service: dict[str, Any]) -> State | None:
-    """Read an InferenceService; None where its predictor has no version yet."""
-    spec = service.get("spec", {})
-    stable = _model(spec.get("predictor", {}))
-    if stable is None:
-        return None
-    for entry in spec.get("canary") or []:
-        if canary := _model(entry["predictor"]):
-            return State(stable, canary, int(entry.get("trafficPercent", 0)))
-    return State(stable)
 
 
 def text(wanted: State, rendered: dict[str, Any]) -> str:
@@ -110,12 +69,12 @@ def check(rendered: dict[str, Any], wanted: State) -> None:
     Raises:
         StageError: it did not, and what kustomize made of it.
     """
-    found = state(rendered)
+    found = state_of(rendered)
     if found != wanted:
         raise StageError(f"{FILE}: the overlay serves {found}, not {wanted}; is it in `patches`?")
     spec = rendered["spec"]
     for predictor in (spec["predictor"], *(each["predictor"] for each in spec.get("canary", []))):
-        image = _container(predictor).get("image", "")
+        image = container_of(predictor).get("image", "")
         if not image:
             raise StageError(
                 f"{FILE}: {CONTAINER} of {predictor['name']} has lost its image; kustomize must"
@@ -125,13 +84,6 @@ def check(rendered: dict[str, Any], wanted: State) -> None:
             raise StageError(f"the image {image} is none; write its digest in kustomization.yaml")
 
 
-def _model(predictor: dict[str, Any]) -> Model | None:
-    label = predictor.get("labels", {}).get("version", "")
-    given = {each["name"]: each.get("value") for each in _container(predictor).get("env", [])}
-    uri = given.get("STORAGE_URI")
-    return Model(label.removeprefix("v"), uri) if label and uri else None
-
-
 def _named(model: Model) -> dict[str, Any]:
     return {"name": model.predictor, "labels": {"version": model.predictor}}
 
@@ -139,11 +91,6 @@ def _named(model: Model) -> dict[str, Any]:
 def _environment(model: Model) -> list[dict[str, Any]]:
     values = {"STORAGE_URI": model.uri, "MODEL_VERSION": model.version}
     return [{"name": name, "value": value} for name, value in values.items()]
-
-
-def _container(predictor: dict[str, Any]) -> dict[str, Any]:
-    named = (each for each in predictor.get("containers", []) if each["name"] == CONTAINER)
-    return next(named, {})
 
 
 def _containers(model: Model, rendered: dict[str, Any]) -> list[dict[str, Any]]:

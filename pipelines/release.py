@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 from components import registry
 from components.errors import StageError
 from components.models import load_facts
-from pipelines.overlay import Model
+from pipelines.state import Model
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _STORES = ("gs", "s3")  # that a storage initializer reads, by an identity of the cluster

@@ -10,7 +10,7 @@ from components.errors import StageError
 from pipelines import overlay
 from pipelines.canary import Outcome, Verdict
 from pipelines.cluster import Cluster
-from pipelines.overlay import Model, State
+from pipelines.state import NAME, Model, State, state_of
 
 SHARES = (25, 50)  # percent, after the first
 REVIEW = "A warm, funny film."  # not a customer's
@@ -100,7 +100,7 @@ def _bring(cluster: Cluster, folder: Path, wanted: State) -> None:
         overlay.write(path, before)
         raise
     cluster.apply(service)
-    found = overlay.state(cluster.service() or {})
+    found = state_of(cluster.service() or {})
     if found != wanted:
         raise StageError(
             f"the cluster serves {found} after it was told {wanted}; who else has applied"
@@ -115,7 +115,7 @@ def _ready(cluster: Cluster, model: Model, seconds: float) -> None:
         cluster.wait(model, seconds)
         with cluster.reached(model) as address:
             response = requests.post(
-                f"{address}/v1/models/{overlay.NAME}:predict",
+                f"{address}/v1/models/{NAME}:predict",
                 json={"instances": [REVIEW]},
                 timeout=_ANSWER_SECONDS,
             )

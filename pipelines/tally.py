@@ -13,8 +13,8 @@ from typing import Any
 
 from components.errors import StageError
 from pipelines.canary import LOOKS, Limits, Outcome, Seen, Verdict, judge
-from pipelines.overlay import NAMESPACE, State
 from pipelines.prometheus import Labels, Prometheus
+from pipelines.state import NAMESPACE, State
 
 _ENDPOINTS = ".+:predict|.+:explain|.+/infer"
 _LOST = "5m"  # how long a pod that has gone is remembered

@@ -13,7 +13,7 @@ from components import registry
 from components.errors import StageError
 from pipelines import lease, release, rollout, servers
 from pipelines.cluster import Cluster
-from pipelines.overlay import Model, State
+from pipelines.state import Model, State
 from tests.cluster import overlay_in
 from tests.conftest import REPO, assert_one_line, free_port
 

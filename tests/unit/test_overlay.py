@@ -6,7 +6,7 @@ from kserve import V1beta1CanarySpec, V1beta1InferenceServiceSpec, V1beta1Predic
 
 from components.errors import StageError
 from pipelines import overlay, rollout
-from pipelines.overlay import Model, State
+from pipelines.state import Model, State, state_of
 
 ONE, TWO, THREE = (Model(str(n), f"s3://models/{n}/artifacts/model") for n in (1, 2, 3))
 
@@ -26,7 +26,7 @@ def written(state: State, service: dict) -> dict:
 
 @pytest.mark.parametrize("state", [State(ONE), State(ONE, TWO), State(ONE, TWO, 25)])
 def test_what_is_written_is_what_is_read(state: State):
-    assert overlay.state(written(state, rendered())) == state
+    assert state_of(written(state, rendered())) == state
 
 
 def test_a_canary_is_the_stable_predictor_but_for_its_model():
