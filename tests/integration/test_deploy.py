@@ -11,12 +11,13 @@ import pytest
 
 from components import registry
 from components.errors import StageError
-from pipelines import lease, release, rollout, servers
+from pipelines import lease, overlay, release, rollout, servers
 from pipelines.cluster import Cluster
 from pipelines.state import Model, State
 from tests.cluster import overlay_in
 from tests.conftest import REPO, assert_one_line, free_port
 
+OVERLAYS = REPO / "manifests" / "overlays"
 pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl: make packages")
 
 
@@ -174,6 +175,24 @@ def test_an_overlay_whose_containers_do_not_merge_is_not_applied(tmp_path, monke
     with pytest.raises(StageError, match="v1 has lost its image; kustomize must know"):
         rollout._bring(Cluster("none"), folder, State(Model("1", "s3://models/1")))
     assert not (folder / "model.yaml").exists()
+
+
+@pytest.mark.parametrize("name", sorted(each.name for each in OVERLAYS.iterdir()))
+def test_every_overlay_takes_a_canary_and_promotes_it_without_a_restart(name: str, tmp_path):
+    shutil.copytree(REPO / "manifests", tmp_path / "manifests")
+    folder, cluster = tmp_path / "manifests" / "overlays" / name, Cluster()
+    kustomization = folder / "kustomization.yaml"  # in git there is the digest of no image
+    kustomization.write_text(kustomization.read_text().replace("0" * 64, "1" * 64))
+    one, two = (Model(str(n), f"s3://models/{n}/artifacts/model") for n in (1, 2))
+    made = []
+    for state in (State(one), State(one, two), State(one, two, 10), State(two)):
+        overlay.write(folder / overlay.FILE, overlay.text(state, cluster.render(folder)))
+        service = cluster.render(folder)
+        overlay.check(service, state)
+        made.append(service["spec"])
+    stable, canary = made[3]["predictor"], made[2]["canary"][0]["predictor"]
+    assert canary["containers"] == stable["containers"]
+    assert canary["minReplicas"] == stable["minReplicas"] == made[0]["predictor"]["minReplicas"]
 
 
 def test_the_real_kubectl_knows_every_command_that_is_used(deploy, tmp_path, monkeypatch):
