@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MODEL_URI ?= models:/sentiment@champion
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train serve mlflow images base pipeline-local test lint format compile lock packages clean
+.PHONY: help demo train serve mlflow images base pipeline-local test lint format compile dashboards lock packages clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ format: .venv/installed ## Mend what the linter can mend
 compile: .venv/installed ## Compile the Kubeflow pipelines to pipelines/compiled
 	python -m pipelines.compile
 
+dashboards: .venv/installed ## Write the Grafana dashboards to manifests/monitoring/dashboards
+	python -m pipelines.dashboards
+
 lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with hashes
 	uv pip compile setup.cfg --extra dev --output-file requirements/dev.txt \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
@@ -89,7 +92,7 @@ lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with ha
 packages: ## Install podman, Chromium and what else the tests take (Debian 12, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  aardvark-dns buildah chromium curl iptables mmdebstrap netavark podman runc
+	  aardvark-dns buildah chromium curl iptables mmdebstrap netavark podman prometheus runc
 
 clean: ## Remove what the stages made; the registry and the virtual environment stay
 	rm -rf data models reports
