@@ -59,16 +59,20 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-    sources: dict[str, Read] = {"mlflow": partial(registry_metrics.read, args.name)}
+def sources(args: argparse.Namespace) -> dict[str, Read]:
+    found: dict[str, Read] = {"mlflow": partial(registry_metrics.read, args.name)}
     if args.host:
         host = args.host.rstrip("/")
-        sources["kubeflow"] = partial(run_metrics.read, host, args.namespace, args.token_file)
+        found["kubeflow"] = partial(run_metrics.read, host, args.namespace, args.token_file)
+    return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
 
     def work() -> None:
-        REGISTRY.register(PipelineMetrics(sources))
         _, thread = start_http_server(args.port, args.address)
+        REGISTRY.register(PipelineMetrics(sources(args)))
         log.info("metrics on port %d", args.port)
         thread.join()
 
