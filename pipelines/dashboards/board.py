@@ -77,6 +77,10 @@ def dashboard(
             board.with_panel(panel)
     built = board.build()
     built.annotations = model.AnnotationContainer(list(ANNOTATIONS))
+    for variable in built.templating.list_val or []:
+        variable.auto = variable.auto_count = variable.auto_min = (
+            None  # of another kind of variable
+        )
     for number, placed in enumerate(built.panels or [], 1):
         placed.id_val = number  # by which a panel is linked to
     return built

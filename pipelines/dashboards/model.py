@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pipelines.dashboards import canary
 from pipelines.dashboards.panels import heat, lines, rows
-from pipelines.dashboards.queries import increase, quantile, rate, select, share
+from pipelines.dashboards.queries import increase, quantile, rate, select
 from pipelines.dashboards.style import Panel
 
 PREDICTIONS = "model_prediction_count_total"
@@ -117,12 +117,13 @@ def _drift() -> Sequence[Panel]:
 
 def _captured() -> Sequence[Panel]:
     kept = rate("model_capture_count_total")
+    kept_of = rate("model_capture_count_total", "predictor", over="10m")
     lost = rate("model_capture_dropped_count_total", "reason")
     return [
         lines(
             "Predictions kept and lost",
-            "Written to the folder of captured requests, or lost to it and why; nothing is kept"
-            " where --capture is not given.",
+            "Written to the folder of captured requests, every 30 seconds, or lost to it and why;"
+            " nothing is kept where --capture is not given.",
             "short",
             {"kept": kept, "lost: {{reason}}": lost},
             alerts=["SentimentCaptureDrops"],
@@ -131,13 +132,10 @@ def _captured() -> Sequence[Panel]:
         ),
         lines(
             "Share kept",
-            "Of all predictions, those kept: what --capture_sample says, less the losses.",
+            "Of the predictions of the last ten minutes, those kept: what --capture_sample says,"
+            " less the losses.",
             "percentunit",
-            {
-                "{{predictor}}": share(
-                    rate("model_capture_count_total", "predictor"), rate(PREDICTIONS, "predictor")
-                )
-            },
+            {"{{predictor}}": f"{kept_of} / {rate(PREDICTIONS, 'predictor', over='10m')}"},
             span=12,
         ),
     ]

@@ -81,7 +81,8 @@ def _runs() -> Sequence[Panel]:
 
 
 def _models() -> Sequence[Panel]:
-    measures = _ours("pipeline_model_measure")
+    names = "accuracy|accuracy_at_90_coverage|expected_calibration_error|log_loss|macro_f1|roc_auc"
+    measures = _ours("pipeline_model_measure", f'measure=~"{names}"')
     accuracy = _ours("pipeline_model_measure", 'measure="accuracy"')
     decided = _ours("pipeline_decision_count_total")
     deployed = _ours("pipeline_deployment_count_total")

@@ -11,9 +11,9 @@ def select(metric: str, where: str = "") -> str:
     return f"{metric}{{{', '.join(filter(None, [OURS, where]))}}}"
 
 
-def rate(metric: str, *by: str, where: str = "") -> str:
+def rate(metric: str, *by: str, where: str = "", over: str = "$__rate_interval") -> str:
     """Return the sum of the increase per second of a counter, for each of ``by``."""
-    return f"sum{_by(by)} (rate({select(metric, where)}[$__rate_interval]))"
+    return f"sum{_by(by)} (rate({select(metric, where)}[{over}]))"
 
 
 def increase(metric: str, *by: str, where: str = "", over: str = "$__rate_interval") -> str:

@@ -23,18 +23,21 @@ def panels() -> Sequence[Panel]:
             "short",
             {"{{pod}}": f"sum by (pod) ({select('app_requests_in_flight')})"},
             limits={128: "red"},
+            span=6,
         ),
         lines(
             "CPU",
             "Cores that each predictor's process uses.",
             "short",
             {"{{pod}}": rate("process_cpu_seconds_total", "pod")},
+            span=6,
         ),
         lines(
             "Memory",
             "Resident memory of each predictor's process.",
             "bytes",
             {"{{pod}}": f"sum by (pod) ({select('process_resident_memory_bytes')})"},
+            span=6,
         ),
         lines(
             "Delay of the event loop, p99",
@@ -42,6 +45,7 @@ def panels() -> Sequence[Panel]:
             " liveness: what a request waits for before anything is done for it.",
             "s",
             {"{{pod}}": quantile(0.99, LATENCY, "pod", where='endpoint="/v2/health/live"')},
+            span=6,
         ),
         lines(
             "Replicas",
@@ -64,6 +68,5 @@ def panels() -> Sequence[Panel]:
             "short",
             {"{{pod}}": f"sum by (pod) (increase({restarts}[$__rate_interval]))"},
             alerts=["SentimentRestartLoop"],
-            span=24,
         ),
     ]

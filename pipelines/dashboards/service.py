@@ -82,20 +82,14 @@ def _traffic() -> Sequence[Panel]:
             "reqps",
             {"{{endpoint}}": rate(COUNT, "endpoint", where=ASKED)},
             alerts=["SentimentTrafficAbsent"],
+            span=12,
         ),
         lines(
             "Answers by status",
             "HTTP status of the answers; 499 is a caller that left before its answer.",
             "reqps",
             {"{{status}}": rate(COUNT, "status", where=ASKED)},
-            stacked=True,
-        ),
-        lines(
-            "Refused requests by reason",
-            "Over HTTP and gRPC. What each reason means is in docs/serving.md; overloaded and"
-            " not_ready are ours, the others are the callers'.",
-            "reqps",
-            {"{{reason}}": rate("app_request_rejected_count_total", "reason")},
+            span=12,
             stacked=True,
         ),
         lines(
@@ -106,7 +100,16 @@ def _traffic() -> Sequence[Panel]:
             {"{{predictor}}": errors("predictor")},
             limits={0.001: "red"},
             alerts=[BURN, "SentimentPredictorErrors"],
-            span=24,
+            span=12,
+        ),
+        lines(
+            "Refused requests by reason",
+            "Over HTTP and gRPC. What each reason means is in docs/serving.md; overloaded and"
+            " not_ready are ours, the others are the callers'.",
+            "reqps",
+            {"{{reason}}": rate("app_request_rejected_count_total", "reason")},
+            span=12,
+            stacked=True,
         ),
     ]
 

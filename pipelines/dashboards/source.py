@@ -32,8 +32,12 @@ class Source:
         series = []
         for each in found:
             at, values = np.array(each["values"], float).T
-            series.append((each["metric"], (at - self._end) / 60, values))
+            series.append((each["metric"], self.minutes(at), values))
         return series
+
+    def minutes(self, at: Any) -> Any:
+        """Return how many minutes a time, or an array of them, lies from the end."""
+        return (at - self._end) / 60
 
     def _ask(self, path: str, expr: str, **when: float) -> list[dict[str, Any]]:
         query = re.sub(r"\$(\w+)", lambda name: self._values[name[1]], expr)

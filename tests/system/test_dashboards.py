@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from components import registry, reviews
+from pipelines.dashboards import picture
 from pipelines.dashboards.__main__ import OUTPUT
 from tests.conftest import REPO, free_port, running
 from tests.monitoring import Prometheus, kubeflow, prometheus, record, selected
@@ -193,3 +194,14 @@ def test_promotions_and_deployments_are_annotations(scraped: Prometheus, name: s
             # Grafana takes the value for the time, in milliseconds
             assert 0 < time.time() - float(each["value"][1]) / 1000 < 600
             assert set(re.findall(r"{{(\w+)}}", annotation["textFormat"])) <= each["metric"].keys()
+
+
+def test_the_docs_pictures_can_be_drawn_again(scraped: Prometheus, tmp_path, capsys):
+    flags = ["--dashboards", str(REPO / OUTPUT), "--output", str(tmp_path), "--prometheus"]
+    assert picture.main([*flags, scraped.address, "--minutes", "1"]) == 0
+    for name in BOARDS:
+        drawn = (tmp_path / f"{name}.png").read_bytes()
+        assert drawn.startswith(b"\x89PNG")
+        assert 5_000 < len(drawn) < 150_000
+    assert picture.main([*flags, f"http://127.0.0.1:{free_port()}"]) == 1
+    assert "nobody answers there" in capsys.readouterr().err
