@@ -51,9 +51,9 @@ class Prometheus:
 
 @contextmanager
 def prometheus(jobs: dict[str, list[tuple[str, dict[str, str]]]], directory: Path) -> Iterator:
-    """Scrape targets (address and labels, by job) every second until the block ends."""
+    """Scrape targets (address and labels, by job) until the block ends."""
     config = {
-        "global": {"scrape_interval": "1s"},
+        "global": {"scrape_interval": "2s"},
         "scrape_configs": [
             {
                 "job_name": job,
@@ -128,5 +128,5 @@ def kubeflow() -> Iterator[StandIn]:
 
 def selected(expr: str, **variables: str) -> str:
     """Return a dashboard's query with its variables and Grafana's own replaced."""
-    own = {"__rate_interval": "15s", "__range": "1m"}
+    own = {"__rate_interval": "30s", "__range": "1m"}
     return re.sub(r"\$(\w+)", lambda found: (own | variables)[found[1]], expr)

@@ -21,8 +21,12 @@ def _unit(panel: dict[str, Any]) -> tuple[float, str]:
 
 
 def _nothing(axes: Axes) -> None:
+    _say(axes, "no data here", fontsize=8, color="grey")
+
+
+def _say(axes: Axes, text: str, **how: Any) -> None:
     axes.set_axis_off()
-    axes.text(0.5, 0.5, "no data here", fontsize=8, color="grey", ha="center", va="center")
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", **how)
 
 
 def _lines(axes: Axes, panel: dict[str, Any], source: Source) -> None:
@@ -44,6 +48,8 @@ def _lines(axes: Axes, panel: dict[str, Any], source: Source) -> None:
         axes.plot(at, values, label=name, linewidth=1.2, color=colour)
     if panel["fieldConfig"]["defaults"].get("min") == 0:
         axes.set_ylim(bottom=0)
+    if panel["fieldConfig"]["defaults"]["custom"].get("scaleDistribution", {}).get("log"):
+        axes.set_yscale("log")
     top = axes.get_ylim()[1]
     for step in panel["fieldConfig"]["defaults"].get("thresholds", {"steps": []})["steps"]:
         if step["value"] is not None and step["value"] * factor < 3 * top:
@@ -81,12 +87,11 @@ def _number(axes: Axes, panel: dict[str, Any], source: Source) -> None:
         _nothing(axes)
         return
     factor, unit = _unit(panel)
-    axes.set_axis_off()
     value = float(found[0]["value"][1])
     text = (
         f"{value / 60:.3g} min" if unit == "ms" and value > 60 else f"{value * factor:.4g} {unit}"
     )
-    axes.text(0.5, 0.5, text, fontsize=14, ha="center", va="center")
+    _say(axes, text, fontsize=14)
 
 
 def _table(axes: Axes, panel: dict[str, Any], source: Source) -> None:
@@ -106,6 +111,7 @@ def _table(axes: Axes, panel: dict[str, Any], source: Source) -> None:
     table = axes.table(rows[:12], colLabels=heads, loc="upper center", edges="horizontal")
     table.auto_set_font_size(False)
     table.set_fontsize(6.5)
+    table.auto_set_column_width(list(range(len(heads))))
 
 
 KINDS = {"timeseries": _lines, "heatmap": _heat, "stat": _number, "table": _table}

@@ -109,6 +109,7 @@ def _drift() -> Sequence[Panel]:
                 )
             },
             limits={0.1: "yellow", 0.2: "red"},
+            log=True,
             alerts=["SentimentDrift"],
             span=24,
         )
@@ -116,14 +117,15 @@ def _drift() -> Sequence[Panel]:
 
 
 def _captured() -> Sequence[Panel]:
-    kept = rate("model_capture_count_total")
+    kept = rate("model_capture_count_total", over="5m")
     kept_of = rate("model_capture_count_total", "predictor", over="10m")
-    lost = rate("model_capture_dropped_count_total", "reason")
+    lost = rate("model_capture_dropped_count_total", "reason", over="5m")
     return [
         lines(
             "Predictions kept and lost",
-            "Written to the folder of captured requests, every 30 seconds, or lost to it and why;"
-            " nothing is kept where --capture is not given.",
+            "Written per second to the folder of captured requests, or lost to it and why, over"
+            " five minutes, as files come every 30 seconds; nothing is kept where --capture is not"
+            " given.",
             "short",
             {"kept": kept, "lost: {{reason}}": lost},
             alerts=["SentimentCaptureDrops"],

@@ -40,6 +40,7 @@ def lines(
     span: int = 8,
     stacked: bool = False,
     steps: bool = False,
+    log: bool = False,
     least: float | None = 0,
 ) -> timeseries.Panel:
     """Return a panel of the queries, given by the names of their series, over time.
@@ -61,7 +62,11 @@ def lines(
         panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A")).line_width(0)
     if steps:
         panel.line_interpolation(LineInterpolation.STEP_AFTER)
-    if least is not None:
+    if log:
+        panel.scale_distribution(
+            common.ScaleDistributionConfig().type(ScaleDistribution.LOG).log(10)
+        )
+    elif least is not None:
         panel.min(least)
     if limits:
         panel.thresholds_style(

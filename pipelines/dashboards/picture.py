@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
             picture = args.output / f"{path.stem}.png"
             with replacing(picture) as partial:
                 figure.savefig(drawn := BytesIO(), format="png", dpi=90)
-                Image.open(drawn).convert("RGB").quantize(48).save(partial, "PNG", optimize=True)
+                Image.open(drawn).convert("RGB").quantize(256).save(partial, "PNG", optimize=True)
             print(picture, file=sys.stderr)
 
     return errors.run("picture", work)

@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+import yaml
 
 from pipelines.dashboards import __main__ as command
 from tests.conftest import REPO
@@ -73,6 +74,15 @@ def test_the_files_are_what_the_code_builds(tmp_path):
 def test_a_dashboard_is_whole(name: str):
     assert faults(BOARDS[name]) == []
     assert BOARDS[name]["uid"] == f"sentiment-{name}"  # where the alerts point to
+
+
+def test_the_cluster_gets_every_dashboard():
+    text = (REPO / command.OUTPUT / "kustomization.yaml").read_text()
+    (generated,) = yaml.safe_load(text)["configMapGenerator"]
+    assert generated["files"] == [
+        f"sentiment-{name}.json={name}.json" for name in ("service", "model", "pipeline")
+    ]
+    assert generated["options"]["labels"]["grafana_dashboard"] == "1"
 
 
 def without(key: str):
