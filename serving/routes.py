@@ -1,4 +1,4 @@
-"""The way to predictions, without what FastAPI does around a handler.
+"""The ways to a prediction, without what FastAPI does around a handler.
 
 KServe's handlers read the request themselves, so that FastAPI finds out their arguments and
 checks their answers for nothing; that takes as long as the text does.
@@ -8,8 +8,9 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI
-from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.rest import v1_endpoints
+from kserve.protocol.rest.v1_endpoints import V1Endpoints
+from kserve.protocol.rest.v2_endpoints import V2Endpoints
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
@@ -29,13 +30,26 @@ class Path(Route):
         return match, {**found, "route": self}
 
 
-def install(app: FastAPI, plane: DataPlane) -> None:
-    """Let v1 requests be answered so; the first route that matches is taken."""
+def install(app: FastAPI, v1: V1Endpoints, v2: V2Endpoints) -> None:
+    """Let requests be answered so; the first route that matches is taken."""
     v1_endpoints.ORJSONResponse = Answer  # KServe's class warns of itself at each answer
-    endpoints = v1_endpoints.V1Endpoints(plane)
 
     async def predict(request: Request) -> Response:
-        answer: Response = await endpoints.predict(request.path_params["model_name"], request)
+        answer: Response = await v1.predict(request.path_params["model_name"], request)
         return answer
 
-    app.router.routes.insert(0, Path("/v1/models/{model_name}:predict", predict, methods=["POST"]))
+    async def infer(request: Request) -> Response:
+        head = Response()
+        del head.headers["content-length"]  # the handler adds to it
+        answer = await v2.infer(request, head, **request.path_params)
+        if answer is head:
+            return Response(head.body, headers=dict(head.headers))
+        return Answer(answer.model_dump(), headers=dict(head.headers))
+
+    model = "/v2/models/{model_name}"
+    for path, handler in (
+        ("/v1/models/{model_name}:predict", predict),
+        (f"{model}/infer", infer),
+        (f"{model}/versions/{{model_version}}/infer", infer),
+    ):
+        app.router.routes.insert(0, Path(path, handler, methods=["POST"]))

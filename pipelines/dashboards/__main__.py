@@ -13,7 +13,7 @@ from pipelines.dashboards import model, pipeline, service
 from pipelines.dashboards.board import MODEL, PIPELINE, SERVICE, dashboard
 
 OUTPUT = Path("manifests/monitoring/dashboards")
-DOCS = "https://git.example.org/sentiment/docs"
+DOCS = "https://github.com/example/sentiment-mlops/blob/main/docs"
 _OURS = {
     "namespace": 'label_values(up{job="sentiment"}, namespace)',
     "predictor": 'label_values(up{job="sentiment", namespace="$namespace"}, predictor)',

@@ -60,6 +60,7 @@ def _now() -> Sequence[Panel]:
 
 
 def _runs() -> Sequence[Panel]:
+    receiver = 'job="sentiment-receiver", namespace="$namespace"'
     return [
         lines(
             "Runs by state",
@@ -67,7 +68,6 @@ def _runs() -> Sequence[Panel]:
             "short",
             {"{{pipeline}}, {{state}}": (f"sum by (pipeline, state) ({_ours('pipeline_runs')})")},
             steps=True,
-            span=12,
         ),
         lines(
             "Duration of the last run",
@@ -75,7 +75,15 @@ def _runs() -> Sequence[Panel]:
             "s",
             {"{{pipeline}}": f"max by (pipeline) ({_ours('pipeline_run_duration_seconds')})"},
             steps=True,
-            span=12,
+        ),
+        lines(
+            "Retrainings that drift started",
+            "How often the receiver of alerts has started the monitoring pipeline, by how that"
+            " ended, since the receiver began.",
+            "short",
+            {"{{outcome}}": f"sum by (outcome) (retraining_run_count_total{{{receiver}}})"},
+            alerts=["SentimentRetrainingFailed"],
+            steps=True,
         ),
     ]
 
@@ -100,7 +108,6 @@ def _models() -> Sequence[Panel]:
             " back, since the registry began.",
             "short",
             {"{{outcome}}": f"sum by (outcome) ({decided})"},
-            alerts=["SentimentRetrainingFailed"],
             steps=True,
         ),
         lines(

@@ -18,7 +18,7 @@ COLOURS = {
     "{{prediction}}": {"positive": "blue", "negative": "orange"},
     "{{status}}": {"2..": "green", "3..": "purple", "4..": "yellow", "5..": "red"},
     "{{outcome}}": {
-        "promoted|deployed|taken in": "green",
+        "promoted|deployed|taken in|succeeded": "green",
         "refused|superseded": "yellow",
         "rolled_back|failed": "red",
     },
