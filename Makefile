@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MODEL_URI ?= models:/sentiment@champion
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train serve mlflow images base pipeline-local test manifests lint format compile lock packages clean
+.PHONY: help demo train serve mlflow images base pipeline-local test manifests lint format compile dashboards lock packages clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ format: .venv/installed ## Mend what the linter can mend
 
 compile: .venv/installed ## Compile the Kubeflow pipelines to pipelines/compiled
 	python -m pipelines.compile
+
+dashboards: .venv/installed ## Write the Grafana dashboards to manifests/monitoring/dashboards
+	python -m pipelines.dashboards
 
 lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with hashes
 	uv pip compile setup.cfg --extra dev --output-file requirements/dev.txt \

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 CAPTURED = Counter("model_capture_count", "Predictions written for monitoring")
 DROPPED = Counter("model_capture_dropped_count", "Predictions lost to monitoring", ["reason"])
+_NO_ROOM, _NOT_WRITTEN = map(DROPPED.labels, ("no room", "not written"))  # 0, not absent
 
 EVENT_TYPE = "sentiment.prediction"
 MAX_HELD = 16_000_000  # characters of texts that wait to be written
@@ -78,7 +79,7 @@ class Capture:
         with self._changed:
             held = self._held + answered.size()
             if held > MAX_HELD:
-                DROPPED.labels("no room").inc(len(texts))
+                _NO_ROOM.inc(len(texts))
                 return
             self._held = held
             self._waiting.append(answered)
@@ -117,7 +118,7 @@ class Capture:
             self._target.write(name, b"".join(line for each in batch for line in self._lines(each)))
         except Exception as error:  # whatever a disk or a network comes up with
             log.warning("%d captured predictions are lost: %s", events, error)
-            DROPPED.labels("not written").inc(events)
+            _NOT_WRITTEN.inc(events)
         else:
             CAPTURED.inc(events)
 
