@@ -1,0 +1,174 @@
+"""The AWS account under the cluster: its stacks, brought up, shown and taken down.
+
+The templates are those of manifests/aws, in the order in which they need each other. A change is
+shown as CloudFormation's change set, and made when the answer is y. docs/aws.md has the costs.
+"""
+
+import argparse
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+from components import errors
+from components.errors import StageError
+from pipelines import stacks, teardown
+
+log = logging.getLogger("aws")
+
+NO_CREDENTIALS = (
+    "no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.aws", description=__doc__)
+    add = parser.add_argument
+    add("what", choices=("up", "status", "down"))
+    add("--only", choices=stacks.ORDER, help="this stack and no other")
+    add("--param", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
+    add("--region", help="default: AWS_DEFAULT_REGION, or that of the profile")
+    add("--yes", action="store_true", help="ask nothing")
+    add("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    return parser
+
+
+def parameters(pairs: list[str], names: list[str]) -> dict[str, str]:
+    """Return values by name, each of which some template takes."""
+    known = {each for name in names for each in stacks.template(name).parameters}
+    values = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise StageError(f"--param {pair}: say NAME=VALUE")
+        if name not in known:
+            raise StageError(f"--param {name}: no template has it; they have {sorted(known)}")
+        values[name] = value
+    return values
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Turn what boto3 raises, in the block, into an error of one line."""
+    try:
+        yield
+    except NoCredentialsError as error:
+        raise StageError(NO_CREDENTIALS) from error
+    except ClientError as error:
+        said = error.response["Error"]
+        raise StageError(f"{error.operation_name}: {said['Code']}, {said['Message']}") from error
+    except BotoCoreError as error:
+        raise StageError(str(error)) from error
+
+
+def ask(question: str, yes: bool) -> bool:
+    if yes:
+        return True
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError as error:
+        raise StageError(f"nobody answers {question!r}: say --yes") from error
+
+
+def show(stack: str, changes: list[dict[str, Any]]) -> None:
+    log.info("%s: %d changes", stack, len(changes))
+    for each in changes:
+        anew = ", made anew" if each.get("Replacement") in ("True", "Conditional") else ""
+        name, kind = each["LogicalResourceId"], each["ResourceType"]
+        log.info("  %s %s (%s)%s", each["Action"].lower(), name, kind, anew)
+
+
+def up(session: Any, names: list[str], args: argparse.Namespace) -> None:
+    client = session.client("cloudformation")
+    values = parameters(args.param, names)
+    for name in names:
+        given = stacks.template(name)
+        found = stacks.find(client, given.stack)
+        if found:
+            stacks.settled(found)
+        elif args.dry_run:  # no change set: it would want what earlier stacks export, and stay
+            add = [
+                {"Action": "Add", "LogicalResourceId": key, "ResourceType": kind}
+                for key, kind in given.resources.items()
+            ]
+            show(given.stack, add)
+            continue
+        proposed = stacks.propose(client, given, found, values)
+        if proposed is None:
+            log.info("%s: no change", given.stack)
+            continue
+        change_set, changes = proposed
+        show(given.stack, changes)
+        if args.dry_run or not ask(f"change {given.stack}?", args.yes):
+            client.delete_change_set(StackName=given.stack, ChangeSetName=change_set)
+            if args.dry_run:
+                continue
+            raise StageError(f"{given.stack} is as it was, and what comes after it too")
+        stacks.execute(client, given.stack, change_set, new=found is None)
+        log.info("%s: done", given.stack)
+
+
+def down(session: Any, names: list[str], args: argparse.Namespace) -> None:
+    client = session.client("cloudformation")
+    wanted = {name: stacks.find(client, f"sentiment-{name}") for name in reversed(names)}
+    present = {name: found for name, found in wanted.items() if found}
+    for found in present.values():
+        log.info("%s, with all that it holds, would go", found["StackName"])
+    if args.dry_run:
+        return
+    if present and not ask("delete them, models, data and images included?", args.yes):
+        raise StageError("all is as it was")
+    for name, found in present.items():
+        teardown.BEFORE.get(name, lambda session: None)(session)
+        stacks.delete(client, found["StackName"], found["StackId"])
+        log.info("%s: gone", found["StackName"])
+    if not args.only:
+        teardown.delete_late_logs(session)
+        if left := teardown.billed(session):
+            raise StageError(f"still there, and billed: {', '.join(left)}")
+        log.info("nothing is left that is billed")
+
+
+def status(session: Any, names: list[str]) -> None:
+    client = session.client("cloudformation")
+    for name in names:
+        found = stacks.find(client, f"sentiment-{name}")
+        print(f"sentiment-{name}: {found['StackStatus'] if found else 'not there'}")
+        for each in (found or {}).get("Outputs", []):
+            print(f"  {each['OutputKey']}: {each['OutputValue']}")
+        if (
+            found
+            and "FAILED" in found["StackStatus"]
+            or found
+            and "ROLLBACK" in found["StackStatus"]
+        ):
+            for failure in stacks.failures(client, found["StackId"]):
+                print(f"  failed: {failure}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+
+    def work() -> None:
+        with one_line():
+            session = boto3.Session(region_name=args.region)
+            if session.region_name is None:
+                raise StageError("no region: say --region, or set AWS_DEFAULT_REGION")
+            account = session.client("sts").get_caller_identity()["Account"]
+            log.info("account %s, region %s", account, session.region_name)
+            names = [args.only] if args.only else list(stacks.ORDER)
+            if args.what == "up":
+                up(session, names, args)
+            elif args.what == "down":
+                down(session, names, args)
+            else:
+                status(session, names)
+
+    return errors.run("aws", work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
