@@ -6,6 +6,7 @@ shown as CloudFormation's change set, and made when the answer is y. docs/aws.md
 
 import argparse
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,9 +20,7 @@ from pipelines import stacks, teardown
 
 log = logging.getLogger("aws")
 
-NO_CREDENTIALS = (
-    "no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-)
+NO_CREDENTIALS = "no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,14 +72,6 @@ def ask(question: str, yes: bool) -> bool:
         raise StageError(f"nobody answers {question!r}: say --yes") from error
 
 
-def show(stack: str, changes: list[dict[str, Any]]) -> None:
-    log.info("%s: %d changes", stack, len(changes))
-    for each in changes:
-        anew = ", made anew" if each.get("Replacement") in ("True", "Conditional") else ""
-        name, kind = each["LogicalResourceId"], each["ResourceType"]
-        log.info("  %s %s (%s)%s", each["Action"].lower(), name, kind, anew)
-
-
 def up(session: Any, names: list[str], args: argparse.Namespace) -> None:
     client = session.client("cloudformation")
     values = parameters(args.param, names)
@@ -90,25 +81,29 @@ def up(session: Any, names: list[str], args: argparse.Namespace) -> None:
         if found:
             stacks.settled(found)
         elif args.dry_run:  # no change set: it would want what earlier stacks export, and stay
-            add = [
-                {"Action": "Add", "LogicalResourceId": key, "ResourceType": kind}
-                for key, kind in given.resources.items()
-            ]
-            show(given.stack, add)
+            log.info("%s: %d resources, all new", given.stack, len(given.resources))
+            for resource, kind in given.resources.items():
+                log.info("  add %s (%s)", resource, kind)
             continue
         proposed = stacks.propose(client, given, found, values)
         if proposed is None:
             log.info("%s: no change", given.stack)
             continue
         change_set, changes = proposed
-        show(given.stack, changes)
-        if args.dry_run or not ask(f"change {given.stack}?", args.yes):
-            client.delete_change_set(StackName=given.stack, ChangeSetName=change_set)
-            if args.dry_run:
-                continue
+        log.info("%s: %d changes", given.stack, len(changes))
+        for each in changes:
+            log.info("  %s", stacks.described(each))
+        agreed = False
+        try:
+            agreed = not args.dry_run and ask(f"change {given.stack}?", args.yes)
+        finally:
+            if not agreed:
+                stacks.withdraw(client, given.stack, change_set, found)
+        if agreed:
+            stacks.execute(client, given.stack, change_set, found)
+            log.info("%s: done", given.stack)
+        elif not args.dry_run:
             raise StageError(f"{given.stack} is as it was, and what comes after it too")
-        stacks.execute(client, given.stack, change_set, new=found is None)
-        log.info("%s: done", given.stack)
 
 
 def down(session: Any, names: list[str], args: argparse.Namespace) -> None:
@@ -116,14 +111,15 @@ def down(session: Any, names: list[str], args: argparse.Namespace) -> None:
     wanted = {name: stacks.find(client, f"sentiment-{name}") for name in reversed(names)}
     present = {name: found for name, found in wanted.items() if found}
     for found in present.values():
-        log.info("%s, with all that it holds, would go", found["StackName"])
+        log.info("%s would go, with all that it holds", found["StackName"])
     if args.dry_run:
         return
     if present and not ask("delete them, models, data and images included?", args.yes):
         raise StageError("all is as it was")
     for name, found in present.items():
-        teardown.BEFORE.get(name, lambda session: None)(session)
-        stacks.delete(client, found["StackName"], found["StackId"])
+        if prepare := teardown.BEFORE.get(name):
+            prepare(session)
+        stacks.delete(client, found)
         log.info("%s: gone", found["StackName"])
     if not args.only:
         teardown.delete_late_logs(session)
@@ -132,19 +128,14 @@ def down(session: Any, names: list[str], args: argparse.Namespace) -> None:
         log.info("nothing is left that is billed")
 
 
-def status(session: Any, names: list[str]) -> None:
+def status(session: Any, names: list[str], args: argparse.Namespace) -> None:
     client = session.client("cloudformation")
     for name in names:
-        found = stacks.find(client, f"sentiment-{name}")
-        print(f"sentiment-{name}: {found['StackStatus'] if found else 'not there'}")
-        for each in (found or {}).get("Outputs", []):
+        found = stacks.find(client, f"sentiment-{name}") or {"StackStatus": "not there"}
+        print(f"sentiment-{name}: {found['StackStatus']}")
+        for each in found.get("Outputs", []):
             print(f"  {each['OutputKey']}: {each['OutputValue']}")
-        if (
-            found
-            and "FAILED" in found["StackStatus"]
-            or found
-            and "ROLLBACK" in found["StackStatus"]
-        ):
+        if re.search("FAILED|ROLLBACK", found["StackStatus"]):
             for failure in stacks.failures(client, found["StackId"]):
                 print(f"  failed: {failure}")
 
@@ -160,12 +151,7 @@ def main(argv: list[str] | None = None) -> int:
             account = session.client("sts").get_caller_identity()["Account"]
             log.info("account %s, region %s", account, session.region_name)
             names = [args.only] if args.only else list(stacks.ORDER)
-            if args.what == "up":
-                up(session, names, args)
-            elif args.what == "down":
-                down(session, names, args)
-            else:
-                status(session, names)
+            {"up": up, "down": down, "status": status}[args.what](session, names, args)
 
     return errors.run("aws", work)
 

@@ -88,7 +88,9 @@ def propose(
         Tags=[{"Key": "project", "Value": "sentiment"}],
     )
     try:
-        client.get_waiter("change_set_create_complete").wait(**which)
+        client.get_waiter("change_set_create_complete").wait(
+            **which, WaiterConfig={"Delay": 3, "MaxAttempts": 200}
+        )
     except WaiterError as error:
         reason = client.describe_change_set(**which).get("StatusReason") or str(error)
         client.delete_change_set(**which)
@@ -99,14 +101,30 @@ def propose(
     return name, [each["ResourceChange"] for page in pages for each in page.get("Changes", [])]
 
 
-def execute(client: Any, stack: str, change_set: str, new: bool) -> None:
+def described(change: dict[str, Any]) -> str:
+    """Return a change in words; one that makes a resource anew loses the old one."""
+    name, kind = change["LogicalResourceId"], change["ResourceType"]
+    anew = {"True": ", made anew", "Conditional": ", perhaps made anew"}
+    return (
+        f"{change['Action'].lower()} {name} ({kind}){anew.get(change.get('Replacement', ''), '')}"
+    )
+
+
+def execute(client: Any, stack: str, change_set: str, found: dict[str, Any] | None) -> None:
     client.execute_change_set(StackName=stack, ChangeSetName=change_set)
-    _wait(client, stack, "stack_create_complete" if new else "stack_update_complete")
+    _wait(client, stack, "stack_update_complete" if found else "stack_create_complete")
 
 
-def delete(client: Any, stack: str, stack_id: str) -> None:
-    client.delete_stack(StackName=stack)
-    _wait(client, stack_id, "stack_delete_complete")
+def withdraw(client: Any, stack: str, change_set: str, found: dict[str, Any] | None) -> None:
+    """Delete a change set, and the empty stack that came with it."""
+    client.delete_change_set(StackName=stack, ChangeSetName=change_set)
+    if not found:
+        client.delete_stack(StackName=stack)
+
+
+def delete(client: Any, found: dict[str, Any]) -> None:
+    client.delete_stack(StackName=found["StackName"])
+    _wait(client, found["StackId"], "stack_delete_complete")
 
 
 def _wait(client: Any, stack: str, waiter: str) -> None:
@@ -114,9 +132,8 @@ def _wait(client: Any, stack: str, waiter: str) -> None:
         client.get_waiter(waiter).wait(StackName=stack, WaiterConfig=PATIENCE)
     except WaiterError as error:
         causes = "; ".join(failures(client, stack)) or str(error)
-        raise StageError(
-            f"{stack.partition('/')[2].partition('/')[0] or stack}: {causes}"
-        ) from error
+        name = stack.split("/")[1] if "/" in stack else stack
+        raise StageError(f"{name}: {causes}") from error
 
 
 def failures(client: Any, stack: str) -> Iterator[str]:

@@ -60,7 +60,7 @@ def _databases(client: Any) -> list[dict[str, Any]]:
 
 
 def delete_what_kubernetes_made(session: Any) -> None:
-    """Delete load balancers, volumes and groups of a cluster that is gone; else its VPC must stay."""
+    """Delete what a cluster that is gone has left in the network, which could not go with it."""
     stack = session.client("cloudformation").describe_stacks(StackName="sentiment-network")
     outputs = {o["OutputKey"]: o["OutputValue"] for o in stack["Stacks"][0].get("Outputs", [])}
     vpc = outputs.get("VpcId")
