@@ -146,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         with one_line():
             session = boto3.Session(region_name=args.region)
-            if session.region_name is None:
+            if not session.region_name:
                 raise StageError("no region: say --region, or set AWS_DEFAULT_REGION")
             account = session.client("sts").get_caller_identity()["Account"]
             log.info("account %s, region %s", account, session.region_name)

@@ -14,7 +14,7 @@ from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.common_models import CloudFormationModel
 from moto.ec2.models import ec2_backends
 from moto.eks.models import eks_backends
-from moto.iam.models import iam_backends
+from moto.iam.models import Role, iam_backends
 from moto.rds.models import rds_backends
 from moto.s3.models import s3_backends
 from moto.secretsmanager.models import secretsmanager_backends
@@ -137,6 +137,11 @@ def database(name: str, properties: dict, account: str, region: str) -> Resource
     return Resource(name, {}, lambda: rds.delete_db_instance(name, skip_final_snapshot=True))
 
 
+def _put_policy(self: Any, name: str, document: Any) -> None:
+    """Keep JSON, of which moto keeps Python's writing when it comes from a template."""
+    _put(self, name, document if isinstance(document, str) else json.dumps(document, default=str))
+
+
 def _delete_stack(self: Stack) -> None:
     """Delete its outputs too: moto makes again what an output of a deleted stack names."""
     _deleted(self)
@@ -183,9 +188,11 @@ def _execute_change_set(self: Any, change_set_name: str, stack_name: str) -> Non
     self.exports.update({export.name: export for export in stack.exports})
 
 
+_put = Role.put_policy
 _deleted = Stack.delete
 _of_moto = CloudFormationBackend.create_change_set
 _executed = CloudFormationBackend.execute_change_set
+Role.put_policy = _put_policy
 Stack.delete = _delete_stack
 CloudFormationBackend.create_change_set = _create_change_set
 CloudFormationBackend.execute_change_set = _execute_change_set
