@@ -20,8 +20,6 @@ from pipelines import stacks, teardown
 
 log = logging.getLogger("aws")
 
-NO_CREDENTIALS = "no AWS credentials: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its secret"
-
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.aws", description=__doc__)
@@ -55,7 +53,7 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except NoCredentialsError as error:
-        raise StageError(NO_CREDENTIALS) from error
+        raise StageError("no AWS credentials: AWS_PROFILE, or AWS_ACCESS_KEY_ID…") from error
     except ClientError as error:
         said = error.response["Error"]
         raise StageError(f"{error.operation_name}: {said['Code']}, {said['Message']}") from error

@@ -101,11 +101,13 @@ def test_down_leaves_nothing(tmp_path):
         s3, ecr, ec2, elb, elbv2, rds, eks, iam, logs, secrets = map(account.client, names)
         assert account.run("up", "--yes", *aws.GITHUB).returncode == 0
         bucket = f"sentiment-models-{aws.ACCOUNT}-{aws.REGION}"
+        s3.delete_bucket_policy(Bucket=bucket)  # which refuses us, as there is no TLS here
         for body in (b"old", b"new"):
             s3.put_object(Bucket=bucket, Key="mlflow/model", Body=body)
         s3.delete_object(Bucket=bucket, Key="mlflow/model")
         s3.create_multipart_upload(Bucket=bucket, Key="mlflow/half")
-        ecr.put_image(repositoryName="sentiment-serve", imageManifest="{}", imageTag="1")
+        image = {"imageManifest": '{"mediaType": "application/vnd.oci.image.manifest.v1+json"}'}
+        ecr.put_image(repositoryName="sentiment-serve", imageTag="1", **image)
         (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["false"]}])["Vpcs"]
         of_vpc = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
         subnet = ec2.describe_subnets(Filters=of_vpc)["Subnets"][0]["SubnetId"]
