@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from components import errors
 from components.errors import StageError
@@ -39,10 +39,8 @@ def parameters(pairs: list[str], names: list[str]) -> dict[str, str]:
     values = {}
     for pair in pairs:
         name, sign, value = pair.partition("=")
-        if not sign:
-            raise StageError(f"--param {pair}: say NAME=VALUE")
-        if name not in known:
-            raise StageError(f"--param {name}: no template has it; they have {sorted(known)}")
+        if not sign or name not in known:
+            raise StageError(f"--param {pair}: say NAME=VALUE, with a name of {sorted(known)}")
         values[name] = value
     return values
 
@@ -52,8 +50,6 @@ def one_line() -> Iterator[None]:
     """Turn what boto3 raises, in the block, into an error of one line."""
     try:
         yield
-    except NoCredentialsError as error:
-        raise StageError("no AWS credentials: AWS_PROFILE, or AWS_ACCESS_KEY_ID…") from error
     except ClientError as error:
         said = error.response["Error"]
         raise StageError(f"{error.operation_name}: {said['Code']}, {said['Message']}") from error

@@ -72,7 +72,11 @@ def test_status_tells_states_and_outputs(account, up):
     [
         (["--param", "Nodes"], {}, ["--param Nodes", "NAME=VALUE"]),
         (["--param", "Knots=3"], {}, ["--param Knots", "MaxNodes"]),
-        ([], {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, ["no AWS credentials"]),
+        (
+            [],
+            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+            ["Unable to locate credentials"],
+        ),
         ([], {"AWS_DEFAULT_REGION": ""}, ["no region", "--region"]),
         ([], {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}, ["127.0.0.1:1"]),
     ],
@@ -105,6 +109,7 @@ def test_down_leaves_nothing(tmp_path):
         for body in (b"old", b"new"):
             s3.put_object(Bucket=bucket, Key="mlflow/model", Body=body)
         s3.delete_object(Bucket=bucket, Key="mlflow/model")
+        s3.put_object(Bucket=bucket, Key="mlflow/other", Body=b"kept")
         s3.create_multipart_upload(Bucket=bucket, Key="mlflow/half")
         image = {"imageManifest": '{"mediaType": "application/vnd.oci.image.manifest.v1+json"}'}
         ecr.put_image(repositoryName="sentiment-serve", imageTag="1", **image)
