@@ -51,3 +51,54 @@ def test_github_is_in_one_group_of_the_cluster_and_has_no_policy_of_eks():
     properties = template["Resources"][entry]["Properties"]
     assert properties["KubernetesGroups"] == ["sentiment-deployers"]
     assert "AccessPolicies" not in properties
+
+
+@pytest.fixture(scope="module")
+def bindings() -> list[dict]:
+    """Every binding of the group, and every Role, that manifests has."""
+    paths = stacks.TEMPLATES.parent.rglob("*.yaml")
+    documents = [
+        each
+        for path in paths
+        if path.parent != stacks.TEMPLATES
+        for each in yaml.safe_load_all(path.read_text())
+        if isinstance(each, dict) and "Role" in each.get("kind", "")
+    ]
+    roles = {each["metadata"]["name"]: each for each in documents if each["kind"] == "Role"}
+    return [
+        roles[each["roleRef"]["name"]] | {"binding": each}
+        for each in documents
+        if any(who["name"] == "sentiment-deployers" for who in each.get("subjects", []))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verb", "group", "resource", "granted"),
+    [
+        ("get", "serving.kserve.io", "inferenceservices", True),
+        ("patch", "serving.kserve.io", "inferenceservices", True),
+        ("create", "coordination.k8s.io", "leases", True),
+        ("watch", "apps", "deployments", True),
+        ("create", "", "pods/portforward", True),
+        ("delete", "serving.kserve.io", "inferenceservices", False),
+        ("patch", "serving.kserve.io", "clusterservingruntimes", False),
+        ("patch", "apps", "deployments", False),
+        ("create", "", "pods", False),
+        ("create", "", "pods/exec", False),
+        ("get", "", "secrets", False),
+        ("patch", "", "namespaces", False),
+        ("patch", "", "serviceaccounts", False),
+        ("patch", "networking.k8s.io", "networkpolicies", False),
+        ("create", "rbac.authorization.k8s.io", "rolebindings", False),
+    ],
+)
+def test_github_updates_one_namespace(bindings, verb, group, resource, granted):
+    assert [each["binding"]["kind"] for each in bindings] == ["RoleBinding"]
+    assert bindings[0]["binding"]["metadata"]["namespace"] == "sentiment"
+    given = any(
+        {verb, "*"} & set(rule["verbs"])
+        and {group, "*"} & set(rule["apiGroups"])
+        and {resource, "*"} & set(rule["resources"])
+        for rule in bindings[0]["rules"]
+    )
+    assert given is granted
