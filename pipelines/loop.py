@@ -17,6 +17,7 @@ from components.files import read_json
 from pipelines import servers, traffic
 from pipelines.alerting import serving, watching
 from pipelines.laptop import Ports
+from pipelines.prometheus import Prometheus
 
 ALERT = "SentimentDrift"
 ALARMS = f'count_over_time(ALERTS{{alertname="{ALERT}"}}[1d])'
@@ -119,9 +120,7 @@ def _alerts(ports: Ports) -> list[dict[str, Any]]:
 
 
 def _query(ports: Ports, query: str) -> list[float]:
-    address = f"http://127.0.0.1:{ports.prometheus}/api/v1/query"
-    answer = requests.get(address, {"query": query}, timeout=30).json()
-    return [float(sample["value"][1]) for sample in answer["data"]["result"]]
+    return [*Prometheus(f"http://127.0.0.1:{ports.prometheus}").ask(query).values()]
 
 
 def _version(ports: Ports) -> str:

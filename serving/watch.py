@@ -12,6 +12,7 @@ from serving.registry import SourceError
 log = logging.getLogger(__name__)
 
 LOADS = Counter("model_load_count", "Models taken in while serving, or not", ["outcome"])
+_TAKEN_IN, _REFUSED = map(LOADS.labels, ("taken in", "refused"))  # one never seen is 0, not absent
 
 
 class Watch:
@@ -40,11 +41,11 @@ class Watch:
         try:
             if source.state(predictor.uri) != predictor.served.state:
                 predictor.load()
-                LOADS.labels("taken in").inc()
+                _TAKEN_IN.inc()
                 log.info("version %s is served now", predictor.served.version)
             self._complaint = ""
         except Exception as error:  # an unheard-of damage, too, must not end the watch
-            LOADS.labels("refused").inc()
+            _REFUSED.inc()
             if not isinstance(error, SourceError):
                 log.exception("version %s stays", predictor.served.version)
             elif str(error) != self._complaint:  # once, not at every look

@@ -2,6 +2,7 @@
 
 import ast
 import configparser
+import itertools
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from serving import errors
 from serving.limits import Limits
 from tests.conftest import REPO
 from tests.contract.test_pipelines import STAGES as OF_TRAINING
+from tests.manifests import kubectl
 
 STAGES = [*OF_TRAINING, "monitor"]
 ALLOWED = {
@@ -139,7 +141,13 @@ def test_every_documented_command_exists(command: str):
         assert output.returncode == 0
         for flag in (word for word in words[3:] if word.startswith("--")):
             assert re.search(rf"{flag}\b", output.stdout), f"{words[2]} has no {flag}"
+    elif words[0] == "kubectl":
+        verbs = itertools.takewhile(lambda word: re.fullmatch("[a-z-]+", word), words[1:])
+        known = kubectl(*itertools.islice(verbs, 3 if words[1] == "create" else 1), "--help")
+        known += kubectl("options")
+        for flag in re.findall(r" (--[a-z-]+|-[a-z])\b", command):
+            assert re.search(rf"^ +(-\w, )?{flag}[=, ]|, {flag}=", known, re.MULTILINE), flag
+        for path in re.findall(r"manifests/\S+", command):
+            assert (REPO / path).exists() or (REPO / f"{path}.template").exists(), path
     else:
-        assert words[0] in {"git", "cd", "curl", "dvc", "export", "mlflow", "kubectl", "amtool"}, (
-            command
-        )
+        assert words[0] in {"amtool", "cp", "git", "cd", "curl", "dvc", "export", "mlflow"}, command

@@ -1,0 +1,141 @@
+"""The service: traffic, errors, latency and saturation of the predictors."""
+
+from collections.abc import Mapping, Sequence
+
+from pipelines.dashboards import saturation
+from pipelines.dashboards.panels import heat, lines, number
+from pipelines.dashboards.queries import (
+    ASKED,
+    LATENCY,
+    PREDICTED,
+    errors,
+    increase,
+    quantile,
+    rate,
+    select,
+    share,
+)
+from pipelines.dashboards.style import Panel
+
+COUNT = "app_request_count_total"
+BURN, SLOW, DOWN = "SentimentErrorBudgetBurn", "SentimentLatencyHigh", "SentimentPredictorDown"
+
+
+def panels() -> Mapping[str, Sequence[Panel]]:
+    return {
+        "Now": _now(),
+        "Traffic and errors": _traffic(),
+        "Latency": _latency(),
+        "Saturation": saturation.panels(),
+    }
+
+
+def _now() -> Sequence[Panel]:
+    failed = increase(COUNT, where=f'{ASKED}, status=~"5.."', over="$__range")
+    of = increase(COUNT, where=f'{ASKED}, status=~"2..|5.."', over="$__range")
+    return [
+        number(
+            "Requests",
+            "Requests per second to predict, infer and explain, refused ones among them.",
+            "reqps",
+            rate(COUNT, where=ASKED),
+        ),
+        number(
+            "Availability",
+            "Share of the requests of the time shown that got no server error. The objective is"
+            " 99.9%; callers' own mistakes (4xx) are no part of it.",
+            "percentunit",
+            f"1 - {share(failed, of)}",
+            {0.999: "green"},
+            start="red",
+            decimals=3,
+            alerts=[BURN],
+        ),
+        number(
+            "Latency, p99",
+            "99 of 100 predictions over HTTP take no longer. The objective is 100 ms for a single"
+            " review; batches are among these.",
+            "s",
+            quantile(0.99, LATENCY, where=PREDICTED),
+            {0.1: "yellow", 1: "red"},
+            alerts=[SLOW],
+        ),
+        number(
+            "Replicas",
+            "Predictors that answer Prometheus.",
+            "short",
+            f"sum({select('up')})",
+            {1: "green"},
+            start="red",
+            decimals=0,
+            alerts=[DOWN],
+        ),
+    ]
+
+
+def _traffic() -> Sequence[Panel]:
+    return [
+        lines(
+            "Requests by endpoint",
+            "The endpoint is the route, never the path; other is what was refused at the door or"
+            " has no route.",
+            "reqps",
+            {"{{endpoint}}": rate(COUNT, "endpoint", where=ASKED)},
+            alerts=["SentimentTrafficAbsent"],
+            span=12,
+        ),
+        lines(
+            "Answers by status",
+            "HTTP status of the answers; 499 is a caller that left before its answer.",
+            "reqps",
+            {"{{status}}": rate(COUNT, "status", where=ASKED)},
+            span=12,
+            stacked=True,
+        ),
+        lines(
+            "Server errors",
+            "Share of server errors among answers with 2xx and 5xx, for each predictor. The line"
+            " is the objective: more than 0.1% uses up the error budget of 30 days too early.",
+            "percentunit",
+            {"{{predictor}}": errors("predictor")},
+            limits={0.001: "red"},
+            alerts=[BURN, "SentimentPredictorErrors"],
+            span=12,
+        ),
+        lines(
+            "Refused requests by reason",
+            "Over HTTP and gRPC. What each reason means is in docs/serving.md; overloaded and"
+            " not_ready are ours, the others are the callers'.",
+            "reqps",
+            {"{{reason}}": rate("app_request_rejected_count_total", "reason")},
+            span=12,
+            stacked=True,
+        ),
+    ]
+
+
+def _latency() -> Sequence[Panel]:
+    return [
+        lines(
+            "Latency of predictions",
+            "From the head of the request to the end of the answer, over HTTP. The line is the"
+            " objective for p99 of single reviews, 100 ms.",
+            "s",
+            {f"p{q}": quantile(q / 100, LATENCY, where=PREDICTED) for q in (50, 90, 99)},
+            limits={0.1: "red"},
+            alerts=[SLOW],
+        ),
+        heat(
+            "Latency of predictions, distribution",
+            "How many predictions took how long: each row is a bucket of the histogram, up to the"
+            " time at its edge.",
+            "s",
+            increase(f"{LATENCY}_bucket", "le", where=PREDICTED),
+        ),
+        lines(
+            "Latency by endpoint, p99",
+            "99 of 100 requests to the endpoint take no longer.",
+            "s",
+            {"{{endpoint}}": quantile(0.99, LATENCY, "endpoint", where=ASKED)},
+        ),
+    ]

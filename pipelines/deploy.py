@@ -1,0 +1,143 @@
+"""Bring a version of the registry to a cluster, by a canary that is watched, or back again.
+
+It writes one file of an overlay, model.yaml, and applies the InferenceService that comes of it.
+Started again after it was killed, it goes on where it was.
+"""
+
+import argparse
+import logging
+import os
+from pathlib import Path
+
+import mlflow
+
+from components import errors, registry
+from components.arguments import count, fraction, positive
+from components.errors import StageError
+from pipelines import deployments, lease, overlay, release, rollout
+from pipelines.canary import Limits, Verdict
+from pipelines.cluster import Cluster
+from pipelines.prometheus import Prometheus
+from pipelines.state import State, state_of
+from pipelines.tally import watch
+
+OVERLAYS = Path("manifests/overlays")
+
+log = logging.getLogger("deploy")
+
+
+def percent(text: str) -> int:
+    value = count(text)
+    if value > rollout.SHARES[-1]:
+        raise argparse.ArgumentTypeError(f"{text} is more than {rollout.SHARES[-1]}")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.deploy", description=__doc__)
+    add = parser.add_argument
+    add("--name", default="sentiment", help="the registered model; default: %(default)s")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--alias", default=registry.CHAMPION, help="default: %(default)s")
+    which.add_argument(
+        "--version", metavar="N", help="this version instead, such as an earlier one"
+    )
+    add("--overlay", help=f"a folder of {OVERLAYS}, or the path of one")
+    add("--context", help="of kubectl; default: the current one")
+    add("--canary", type=percent, metavar="PERCENT", help="watch it with this share at first")
+    add("--prometheus", default=os.environ.get("PROMETHEUS_URL"), help="default: PROMETHEUS_URL")
+    add("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    add("--history", action="store_true", help="print the deployments so far instead")
+    usual = Limits()
+    add("--min-requests", type=count, default=usual.requests, help="default: %(default)s")
+    add("--alpha", type=fraction, default=usual.alpha, help="default: %(default)s")
+    add("--margin", type=positive, default=usual.margin, help="default: %(default)s")
+    for flag, seconds, what in (
+        ("--step-seconds", usual.seconds, "of a step"),
+        ("--max-step-seconds", usual.most, "of a step with too few requests"),
+        ("--ready-seconds", 600.0, "until a predictor must be ready"),
+    ):
+        add(flag, type=positive, default=seconds, help=f"{what}; default: %(default)g")
+    return parser
+
+
+def present(cluster: Cluster, folder: Path, dry_run: bool) -> State | None:
+    """Return what the cluster serves; for a dry run without one, what the overlay says it does."""
+    try:
+        service = cluster.service()
+    except StageError as error:
+        if not dry_run:
+            raise
+        log.info("the cluster is taken to be as the overlay says (%s)", error)
+        service = cluster.render(folder) if (folder / overlay.FILE).exists() else None
+        return state_of(service) if service else None
+    now = state_of(service) if service else None
+    if service and now is None:
+        log.info("what is served has no version (label and STORAGE_URI), and is replaced at once")
+    return now
+
+
+def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> None:
+    folder = Path(args.overlay) if os.sep in args.overlay else OVERLAYS / args.overlay
+    if not (folder / "kustomization.yaml").exists():
+        raise StageError(f"--overlay {args.overlay}: there is no {folder}/kustomization.yaml")
+    version = release.find(client, args.name, args.alias, args.version)
+    model = release.model(client, version, local=folder.name == "local")
+    log.info("%s version %s is at %s", args.name, model.version, model.uri)
+    cluster = Cluster(args.context)
+    if args.dry_run:
+        now = present(cluster, folder, args.dry_run)
+        states = rollout.plan(now, model, args.canary)
+        rollout.announce(now, states, args.step_seconds)
+        rollout.show(cluster, folder, states)
+        return
+    prometheus = Prometheus(args.prometheus)
+    if args.canary:
+        prometheus.ask("vector(1)")  # nothing is begun that could not be judged
+    with lease.held(cluster) as check:
+        now = present(cluster, folder, args.dry_run)
+        states = rollout.plan(now, model, args.canary)
+        rollout.announce(now, states, args.step_seconds)
+        record = deployments.resumed(client, args.name, folder.name, model.version)
+        if record is None and now != states[-1]:
+            record = deployments.opened(client, args.name, folder.name, now, model.version)
+
+        def judge(state: State) -> Verdict:
+            verdict = watch(prometheus, state, limits(args), check)
+            if record is not None:
+                deployments.judged(client, record, state.percent, verdict)
+            return verdict
+
+        outcome, why = rollout.go(cluster, folder, states, judge, check, args.ready_seconds)
+        if record is not None:
+            deployments.close(client, record, outcome, why)
+    if outcome != "deployed":
+        raise StageError(f"{outcome.replace('_', ' ')}, version {model.version}: {why}")
+    log.info("version %s is served: %s", model.version, why)
+
+
+def limits(args: argparse.Namespace) -> Limits:
+    most = max(args.max_step_seconds, args.step_seconds)
+    return Limits(args.min_requests, args.alpha, args.margin, args.step_seconds, most)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    if not (args.overlay or args.history):
+        parser().error("--overlay is needed")
+    if args.canary and not (args.prometheus or args.dry_run):
+        parser().error("--canary needs --prometheus, or PROMETHEUS_URL")
+
+    def work() -> None:
+        with registry.connected() as client:
+            if args.history:
+                for each in deployments.history(client, args.name):
+                    print("{at} {by}: {overlay} {outcome} {from} -> {to}: {why}".format(**each))
+            else:
+                deploy(client, args)
+
+    return errors.run("deploy", work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

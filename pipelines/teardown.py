@@ -1,0 +1,119 @@
+"""What must go before a stack can, and what would be billed after the last one."""
+
+from typing import Any
+
+BUCKETS = ("data", "models", "logs")
+REPOSITORIES = ("sentiment-train", "sentiment-serve")
+DATABASE = "sentiment-mlflow"
+LOGS = ("/aws/eks/sentiment/", "/aws/rds/instance/sentiment-mlflow/", "/sentiment/")
+OWNED = [{"Name": "tag:kubernetes.io/cluster/sentiment", "Values": ["owned"]}]
+
+
+def _buckets(session: Any) -> list[str]:
+    account = session.client("sts").get_caller_identity()["Account"]
+    wanted = {f"sentiment-{name}-{account}-{session.region_name}" for name in BUCKETS}
+    return [
+        each["Name"]
+        for each in session.client("s3").list_buckets()["Buckets"]
+        if each["Name"] in wanted
+    ]
+
+
+def _repositories(session: Any) -> list[str]:
+    pages = session.client("ecr").get_paginator("describe_repositories").paginate()
+    names = [each["repositoryName"] for page in pages for each in page["repositories"]]
+    return [name for name in names if name in REPOSITORIES]
+
+
+def empty_buckets(session: Any) -> None:
+    """Delete every version of every object, and what uploads never finished."""
+    for name in _buckets(session):
+        bucket = session.resource("s3").Bucket(name)
+        for upload in bucket.multipart_uploads.all():
+            upload.abort()
+        bucket.object_versions.delete()
+
+
+def empty_repositories(session: Any) -> None:
+    client = session.client("ecr")
+    for name in _repositories(session):
+        for page in client.get_paginator("list_images").paginate(repositoryName=name):
+            if page["imageIds"]:
+                client.batch_delete_image(repositoryName=name, imageIds=page["imageIds"])
+
+
+def unprotect_database(session: Any) -> None:
+    client = session.client("rds")
+    for each in _databases(client):
+        if each["DeletionProtection"]:
+            client.modify_db_instance(
+                DBInstanceIdentifier=DATABASE, DeletionProtection=False, ApplyImmediately=True
+            )
+            client.get_waiter("db_instance_available").wait(DBInstanceIdentifier=DATABASE)
+
+
+def _databases(client: Any) -> list[dict[str, Any]]:
+    try:
+        return client.describe_db_instances(DBInstanceIdentifier=DATABASE)["DBInstances"]
+    except client.exceptions.DBInstanceNotFoundFault:
+        return []
+
+
+def delete_what_kubernetes_made(session: Any) -> None:
+    """Delete what a cluster that is gone has left in the network, which could not go with it."""
+    stack = session.client("cloudformation").describe_stacks(StackName="sentiment-network")
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in stack["Stacks"][0].get("Outputs", [])}
+    vpc = outputs.get("VpcId")
+    classic, newer, ec2 = (session.client(name) for name in ("elb", "elbv2", "ec2"))
+    for each in classic.describe_load_balancers()["LoadBalancerDescriptions"]:
+        if each["VPCId"] == vpc:
+            classic.delete_load_balancer(LoadBalancerName=each["LoadBalancerName"])
+    gone = [
+        each["LoadBalancerArn"]
+        for each in newer.describe_load_balancers()["LoadBalancers"]
+        if each["VpcId"] == vpc
+    ]
+    for arn in gone:
+        newer.delete_load_balancer(LoadBalancerArn=arn)
+    if gone:
+        newer.get_waiter("load_balancers_deleted").wait(LoadBalancerArns=gone)
+    for each in newer.describe_target_groups()["TargetGroups"]:
+        if each.get("VpcId") == vpc:
+            newer.delete_target_group(TargetGroupArn=each["TargetGroupArn"])
+    for each in ec2.describe_volumes(Filters=OWNED)["Volumes"]:
+        ec2.delete_volume(VolumeId=each["VolumeId"])
+    here = [{"Name": "vpc-id", "Values": [vpc or "none"]}]
+    idle = [*here, {"Name": "status", "Values": ["available"]}]
+    for each in ec2.describe_network_interfaces(Filters=idle)["NetworkInterfaces"]:
+        ec2.delete_network_interface(NetworkInterfaceId=each["NetworkInterfaceId"])
+    for each in ec2.describe_security_groups(Filters=[*here, *OWNED])["SecurityGroups"]:
+        ec2.delete_security_group(GroupId=each["GroupId"])
+
+
+def delete_late_logs(session: Any) -> None:
+    """Delete groups that a last line of a dying cluster or database has made again."""
+    client = session.client("logs")
+    for prefix in LOGS:
+        for group in client.describe_log_groups(logGroupNamePrefix=prefix)["logGroups"]:
+            client.delete_log_group(logGroupName=group["logGroupName"])
+
+
+def billed(session: Any) -> list[str]:
+    """Return what is still there and costs money; a key that waits for its deletion does not."""
+    ec2, rds = session.client("ec2"), session.client("rds")
+    snapshots = rds.describe_db_snapshots(DBInstanceIdentifier=DATABASE)["DBSnapshots"]
+    return [
+        *(f"bucket {name}" for name in _buckets(session)),
+        *(f"repository {name}" for name in _repositories(session)),
+        *(f"volume {v['VolumeId']}" for v in ec2.describe_volumes(Filters=OWNED)["Volumes"]),
+        *(f"database {each['DBInstanceIdentifier']}" for each in _databases(rds)),
+        *(f"snapshot {each['DBSnapshotIdentifier']}" for each in snapshots),
+    ]
+
+
+BEFORE = {
+    "storage": empty_buckets,
+    "registry": empty_repositories,
+    "mlflow": unprotect_database,
+    "network": delete_what_kubernetes_made,
+}

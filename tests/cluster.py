@@ -1,0 +1,229 @@
+"""A stand-in for a cluster: what KServe would do with the InferenceService, done on this machine.
+
+The predictors are real processes, and so is the Prometheus that scrapes them. What is not real is
+the API server (tests/kubectl.py keeps the objects), the controller (a thread here) and the gateway
+(the caller here splits its requests by weight).
+"""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+import yaml
+
+from pipelines import overlay
+from tests.conftest import REPO, free_port, running
+from tests.serving import PREDICT
+
+SCHEMA = {"type": "array", "x-kubernetes-patch-merge-key": "name"}
+SCHEMA["x-kubernetes-patch-strategy"] = "merge"
+
+
+def overlay_in(directory: Path, name: str) -> Path:
+    """Write a base and an overlay as small as they can be, and return the overlay's folder."""
+    containers = SCHEMA | {"items": {"type": "object", "properties": {"env": SCHEMA}}}
+    predictor = {"type": "object", "properties": {"containers": containers}}
+    kind = {"group": "serving.kserve.io", "version": "v1beta1", "kind": "InferenceService"}
+    definition = {
+        "type": "object",
+        "x-kubernetes-group-version-kind": [kind],
+        "properties": {"spec": {"type": "object", "properties": {"predictor": predictor}}},
+    }
+    container = {
+        "name": "kserve-container",
+        "image": "sentiment-serve",
+        "args": ["--http_port=8080"],
+        "env": [{"name": "STORAGE_URI", "value": "s3://models/unset"}, {"name": "A", "value": "1"}],
+    }
+    service = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "sentiment", "namespace": "sentiment"},
+        "spec": {"predictor": {"minReplicas": 2, "maxReplicas": 3, "containers": [container]}},
+    }
+    base, folder = directory / "base", directory / name
+    base.mkdir(parents=True)
+    folder.mkdir()
+    (base / "service.yaml").write_text(yaml.safe_dump(service))
+    (base / "schema.json").write_text(json.dumps({"definitions": {"isvc": definition}}))
+    kustomization = {"resources": ["service.yaml"], "openapi": {"path": "schema.json"}}
+    (base / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    image = {"name": "sentiment-serve", "newName": "registry.example.org/sentiment-serve"}
+    kustomization = {
+        "resources": ["../base"],
+        "patches": [{"path": overlay.FILE}],
+        "images": [image | {"digest": "sha256:" + "1" * 64}],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    return folder
+
+
+class StandIn:
+    """Starts and stops predictors as the InferenceService says, and tells Prometheus of them."""
+
+    def __init__(self, directory: Path, kubectl: str) -> None:
+        self.directory = directory
+        self.served: Counter[tuple[str, int]] = Counter()  # answers by version and status
+        self.faults: dict[str, dict[str, list[str] | dict[str, str]]] = {}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.weights: dict[str, int] = {}
+        self.ports: dict[str, int] = {}
+        self.containers: dict[str, list] = {}
+        (directory / "ready").mkdir()
+        (directory / "bin").mkdir()
+        script = directory / "bin" / "kubectl"
+        script.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {REPO}/tests/kubectl.py "$@"\n')
+        script.chmod(0o755)
+        self.environment = {
+            "PATH": f"{directory}/bin:{os.environ['PATH']}",
+            "STAND_IN": str(directory),
+            "REAL": kubectl,
+            "PYTHONPATH": str(REPO),
+        }
+
+    def reconcile(self) -> None:
+        path = self.directory / "inferenceservice.json"
+        spec = json.loads(path.read_text())["spec"] if path.exists() else None
+        wanted = {}
+        if spec:
+            canaries = spec.get("canary", [])
+            shares = [each["trafficPercent"] for each in canaries]
+            predictors = [spec["predictor"], *(each["predictor"] for each in canaries)]
+            weights = dict(
+                zip((p["name"] for p in predictors), [100 - sum(shares), *shares], strict=True)
+            )
+            wanted = {predictor["name"]: predictor for predictor in predictors}
+            self.weights = weights
+        for name in list(self.processes):
+            # as a Deployment does whose pods are to be others
+            if name not in wanted or wanted[name]["containers"] != self.containers[name]:
+                self._stop(name)
+        for name in set(wanted) - set(self.processes):
+            self._start(name, wanted[name])
+        for name, port in self.ports.items():
+            mark = self.directory / "ready" / f"sentiment-{name}-predictor"
+            if not mark.exists() and answers(f"http://127.0.0.1:{port}/v1/models/sentiment"):
+                mark.write_text(str(port))
+        targets = [
+            {
+                "targets": [f"127.0.0.1:{port}"],
+                "labels": {"namespace": "sentiment", "pod": f"{name}-0", "predictor": name},
+            }
+            for name, port in self.ports.items()
+        ]
+        partial = self.directory / "targets.partial"
+        partial.write_text(json.dumps(targets))
+        partial.replace(self.directory / "targets.json")
+
+    def _start(self, name: str, predictor: dict) -> None:
+        given = {each["name"]: each["value"] for each in predictor["containers"][0]["env"]}
+        fault = self.faults.get(name, {})
+        self.ports[name] = port = free_port()
+        self.containers[name] = predictor["containers"]
+        command = [sys.executable, "-m", "serving", "--http_port", str(port)]
+        command += ["--grpc_port", str(free_port()), *fault.get("flags", [])]
+        # where KServe's storage initializer would bring it to /mnt/models
+        given["MODEL_URI"] = urlsplit(given["STORAGE_URI"]).path
+        environment = os.environ | given | {"PYTHONPATH": str(REPO)} | fault.get("environment", {})
+        with (self.directory / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command, env=environment, stdout=log, stderr=log
+            )
+
+    def _stop(self, name: str) -> None:
+        (self.directory / "ready" / f"sentiment-{name}-predictor").unlink(missing_ok=True)
+        del self.ports[name]
+        process = self.processes.pop(name)
+        process.terminate()
+        try:
+            process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def call(self, session: requests.Session) -> None:
+        """Send a request to one of the ready predictors, by weight."""
+        weights = {
+            name: weight
+            for name, weight in dict(self.weights).items()
+            if (self.directory / "ready" / f"sentiment-{name}-predictor").exists()
+        }
+        if not any(weights.values()):
+            return
+        (name,) = random.choices(list(weights), list(weights.values()))
+        url = f"http://127.0.0.1:{self.ports[name]}{PREDICT}"
+        answer = session.post(url, json={"instances": ["A fine film."]}, timeout=30)
+        self.served[name, answer.status_code] += 1
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+@contextmanager
+def repeated(work, seconds: float) -> Iterator[None]:
+    """Do ``work`` again and again beside the block; an error in it fails the test in the end."""
+    done, failed = threading.Event(), []
+
+    def loop() -> None:
+        try:
+            while not done.wait(seconds):
+                work()
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+    assert not failed, failed
+
+
+@contextmanager
+def stand_in(directory: Path) -> Iterator[StandIn]:
+    kubectl = shutil.which("kubectl")
+    assert kubectl is not None
+    cluster = StandIn(directory, kubectl)
+    try:
+        with repeated(cluster.reconcile, 0.1):
+            yield cluster
+    finally:
+        for name in list(cluster.processes):
+            cluster._stop(name)
+
+
+@contextmanager
+def prometheus(directory: Path) -> Iterator[str]:
+    """Run a Prometheus that scrapes the targets of the stand-in each second; yield its address."""
+    config = {
+        "global": {"scrape_interval": "1s"},
+        "scrape_configs": [
+            {
+                "job_name": "sentiment",
+                "file_sd_configs": [{"files": ["targets.json"], "refresh_interval": "1s"}],
+            }
+        ],
+    }
+    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+    port = free_port()
+    command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb"]
+    command += [f"--web.listen-address=127.0.0.1:{port}"]
+    address = f"http://127.0.0.1:{port}"
+    with running(command, f"{address}/-/ready", directory):
+        yield address

@@ -1,0 +1,104 @@
+"""What CloudFormation takes and cfn-lint does not say, and what GitHub is given in the cluster."""
+
+import pytest
+import yaml
+from cfnlint.decode import cfn_yaml
+
+from pipelines import stacks
+
+TEMPLATES = sorted(path.stem for path in stacks.TEMPLATES.glob("*.yaml"))
+
+
+@pytest.fixture(params=TEMPLATES)
+def path(request):
+    return stacks.TEMPLATES / f"{request.param}.yaml"
+
+
+def test_every_template_has_its_turn():
+    assert sorted(stacks.ORDER) == TEMPLATES
+
+
+def test_no_alias(path):
+    """CloudFormation refuses YAML's anchors and aliases."""
+    events = yaml.parse(path.read_text())
+    assert not [each for each in events if getattr(each, "anchor", None)]
+
+
+def test_it_is_small_enough_to_be_sent(path):
+    assert len(path.read_bytes()) <= 51_200
+
+
+def test_what_is_imported_is_exported_before():
+    exported: set[str] = set()
+    for name in stacks.ORDER:
+        template = cfn_yaml.load(str(stacks.TEMPLATES / f"{name}.yaml"))
+        assert imports(template["Resources"]) <= exported, name
+        outputs = template.get("Outputs", {}).values()
+        exported |= {each["Export"]["Name"] for each in outputs if "Export" in each}
+
+
+def imports(value: object) -> set[str]:
+    if isinstance(value, dict):
+        own = {value["Fn::ImportValue"]} if "Fn::ImportValue" in value else set()
+        return own.union(*map(imports, value.values()))
+    return set().union(*map(imports, value)) if isinstance(value, list) else set()
+
+
+def test_github_is_in_one_group_of_the_cluster_and_has_no_policy_of_eks():
+    template = cfn_yaml.load(str(stacks.TEMPLATES / "identities.yaml"))
+    kinds = {name: each["Type"] for name, each in template["Resources"].items()}
+    (entry,) = [name for name, kind in kinds.items() if kind == "AWS::EKS::AccessEntry"]
+    properties = template["Resources"][entry]["Properties"]
+    assert properties["KubernetesGroups"] == ["sentiment-deployers"]
+    assert "AccessPolicies" not in properties
+
+
+@pytest.fixture(scope="module")
+def bindings() -> list[dict]:
+    """Every binding of the group, and every Role, that manifests has."""
+    paths = stacks.TEMPLATES.parent.rglob("*.yaml")
+    documents = [
+        each
+        for path in paths
+        if path.parent != stacks.TEMPLATES
+        for each in yaml.safe_load_all(path.read_text())
+        if isinstance(each, dict) and "Role" in each.get("kind", "")
+    ]
+    roles = {each["metadata"]["name"]: each for each in documents if each["kind"] == "Role"}
+    return [
+        roles[each["roleRef"]["name"]] | {"binding": each}
+        for each in documents
+        if any(who["name"] == "sentiment-deployers" for who in each.get("subjects", []))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verb", "group", "resource", "granted"),
+    [
+        ("get", "serving.kserve.io", "inferenceservices", True),
+        ("patch", "serving.kserve.io", "inferenceservices", True),
+        ("create", "coordination.k8s.io", "leases", True),
+        ("watch", "apps", "deployments", True),
+        ("create", "", "pods/portforward", True),
+        ("delete", "serving.kserve.io", "inferenceservices", False),
+        ("patch", "serving.kserve.io", "clusterservingruntimes", False),
+        ("patch", "apps", "deployments", False),
+        ("create", "", "pods", False),
+        ("create", "", "pods/exec", False),
+        ("get", "", "secrets", False),
+        ("patch", "", "namespaces", False),
+        ("patch", "", "serviceaccounts", False),
+        ("patch", "networking.k8s.io", "networkpolicies", False),
+        ("create", "rbac.authorization.k8s.io", "rolebindings", False),
+    ],
+)
+def test_github_updates_one_namespace(bindings, verb, group, resource, granted):
+    assert [each["binding"]["kind"] for each in bindings] == ["RoleBinding"]
+    assert bindings[0]["binding"]["metadata"]["namespace"] == "sentiment"
+    given = any(
+        {verb, "*"} & set(rule["verbs"])
+        and {group, "*"} & set(rule["apiGroups"])
+        and {resource, "*"} & set(rule["resources"])
+        for rule in bindings[0]["rules"]
+    )
+    assert given is granted

@@ -1,0 +1,302 @@
+"""The overlays render, objects fit their schemas, policies hold; and each mistake is found."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import serving.__main__
+from pipelines import tasks
+from tests import manifests, policies
+from tests.conftest import REPO
+from tests.manifests import OVERLAYS, Object, find, kustomize, render, schema_errors
+from tests.policies import broken, change
+
+EVERY = pytest.mark.parametrize("overlay", OVERLAYS)
+REACHED_FROM_OUTSIDE = ("staging", "production")
+ISVC = ("InferenceService", "sentiment")
+MLFLOW = ("Deployment", "mlflow")
+CONTAINER = "spec/predictor/containers/0"
+POD = "spec/template/spec"
+
+
+def errors(objects: list[Object]) -> list[str]:
+    return [error for thing in objects for error in schema_errors(thing)]
+
+
+@EVERY
+def test_every_object_fits_its_schema(overlay: str):
+    objects = render(overlay)
+    assert len(objects) > 20
+    assert errors(objects) == []
+
+
+@EVERY
+def test_the_policies_hold(overlay: str):
+    assert broken(render(overlay)) == []
+
+
+@pytest.mark.parametrize("overlay", REACHED_FROM_OUTSIDE)
+def test_callers_outside_need_tls_and_a_token(overlay: str):
+    assert broken(render(overlay), policies.OUTSIDE) == []
+    (gateway,) = policies.of_kind(render(overlay), "Gateway")
+    assert [each["port"] for each in gateway["spec"]["listeners"]] == [5000]
+
+
+def test_locally_a_load_balancer_has_port_5000():
+    (port,) = find(render("local"), "Service", "sentiment")["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (5000, 8080)
+    assert broken(render("local"), policies.OUTSIDE)
+
+
+@pytest.mark.parametrize(
+    ("what", "path", "value", "words"),
+    [
+        (ISVC, "spec/predictor/minReplica", 2, "has no such field"),
+        (ISVC, f"{CONTAINER}/resources/limit", {}, "has no such field"),
+        (ISVC, f"{CONTAINER}/readinessProbe/httpGet/prot", 80, "has no such field"),
+        (ISVC, f"{CONTAINER}/env/0/valeu", "x", "has no such field"),
+        (ISVC, "spec/predictor/minReplicas", "2", "is no int"),
+        (ISVC, "spec/predictor/containers", {}, "is no list"),
+        (("ClusterStorageContainer", "sentiment"), "spec/container/security", {}, "no such field"),
+        (("Deployment", "mlflow"), "spec/replica", 1, "replica"),
+        (("Deployment", "mlflow"), "spec/template/spec/volumes/0/configmap", {}, "configmap"),
+        (("NetworkPolicy", "callers"), "spec/ingres", [], "ingres"),
+        (("PodDisruptionBudget", "sentiment-predictor"), "spec/minAvailble", 1, "minAvailble"),
+        (("Gateway", "sentiment"), "spec/listeners/0/tsl", {}, "no such field"),
+        (("ExternalSecret", "mlflow"), "spec/refreshinterval", "1h", "no such field"),
+        (("SecurityPolicy", "sentiment"), "spec/jwt/providers/0/audience", "x", "no such field"),
+        (("Certificate", "sentiment"), "spec/dnsNames", "x", "is no list"),
+    ],
+)
+def test_a_mistyped_field_is_found(what: tuple[str, str], path: str, value: Any, words: str):
+    objects = render("production")
+    change(find(objects, *what), path, value)
+    (error,) = errors(objects)
+    assert words in error
+    assert what[1] in error
+
+
+def test_a_kind_that_nobody_knows_is_found():
+    objects = render("production")
+    change(find(objects, *MLFLOW), "kind", "Deploymnet")
+    assert [*map(str, errors(objects))] == ["Deploymnet mlflow: no schema of apps/v1"]
+
+
+@pytest.mark.parametrize(
+    ("what", "path", "value", "words"),
+    [
+        (ISVC, f"{CONTAINER}/image", "registry.example.org/serve:1.0", "not named by digest"),
+        (ISVC, f"{CONTAINER}/image", "registry.example.org/serve:latest", "not named by digest"),
+        (ISVC, f"{CONTAINER}/image", "registry.example.org/serve", "not named by digest"),
+        (ISVC, f"{CONTAINER}/image", f"r.org/serve:1@sha256:{'0' * 64}", "not named by digest"),
+        (MLFLOW, f"{POD}/initContainers/0/image", "python:3.11", "not named by digest"),
+        (ISVC, f"{CONTAINER}/env/-", {"name": "DB_PASSWORD", "value": "hunter2"}, "literal value"),
+        (MLFLOW, f"{POD}/containers/0/env/2", {"name": "API_TOKEN", "value": "x"}, "literal value"),
+        (MLFLOW, f"{POD}/containers/0/args/4", "--uri=postgresql://a:b@c/d", "looks like a secret"),
+        (("ExternalSecret", "mlflow"), "kind", "Secret", "a secret's values"),
+        (ISVC, f"{CONTAINER}/resources/limits/memory", ..., "no memory in limits"),
+        (ISVC, f"{CONTAINER}/resources", ..., "no cpu in requests"),
+        (MLFLOW, f"{POD}/initContainers/0/resources/requests/cpu", ..., "no cpu in requests"),
+        (ISVC, f"{CONTAINER}/securityContext/readOnlyRootFilesystem", False, "readOnlyRootFile"),
+        (ISVC, f"{CONTAINER}/securityContext/capabilities/add", ["NET_RAW"], "capabilities"),
+        (ISVC, f"{CONTAINER}/securityContext/runAsUser", 0, "runAsUser"),
+        (ISVC, f"{CONTAINER}/securityContext/allowPrivilegeEscalation", ..., "allowPrivilege"),
+        (MLFLOW, f"{POD}/securityContext/seccompProfile", ..., "seccompProfile"),
+        (MLFLOW, f"{POD}/hostNetwork", True, "hostNetwork"),
+        (MLFLOW, f"{POD}/volumes/-", {"name": "x", "hostPath": {"path": "/"}}, "node's disk"),
+        (ISVC, f"{CONTAINER}/readinessProbe", ..., "no readinessProbe"),
+        (MLFLOW, f"{POD}/containers/0/livenessProbe", ..., "no livenessProbe"),
+        (ISVC, f"{CONTAINER}/lifecycle", ..., "it waits 0 s"),
+        (ISVC, "spec/predictor/terminationGracePeriodSeconds", 30, "then has 15 s"),
+        (ISVC, "spec/predictor/automountServiceAccountToken", ..., "it has a token"),
+        (ISVC, "spec/predictor/serviceAccountName", "sentiment", "is not defined here"),
+        (("ServiceAccount", "mlflow"), "automountServiceAccountToken", True, "is True"),
+        (("Role", "pipeline"), "rules/4/resourceNames", ..., "all secrets"),
+        (("Role", "deployer"), "rules/0/verbs/0", "*", "Role deployer: *"),
+        (("Role", "deployer"), "kind", "ClusterRole", "for the whole cluster"),
+        (("NetworkPolicy", "default-deny"), "spec/policyTypes", ["Ingress"], "denies all"),
+        (("NetworkPolicy", "default-deny"), "spec/ingress", [{}], "denies all"),
+        (
+            ("Namespace", "sentiment"),
+            "metadata/labels/pod-security.kubernetes.io~enforce",
+            "baseline",
+            "is not restricted",
+        ),
+        (MLFLOW, "metadata/namespace", "default", "namespace default"),
+        (("Service", "mlflow"), "spec/selector", {"app": "mlflow"}, "it selects no pod"),
+        (
+            ("NetworkPolicy", "storage"),
+            "spec/podSelector/matchLabels/component",
+            "predictr",
+            "it selects no pod",
+        ),
+        (
+            ("PodDisruptionBudget", "sentiment-predictor"),
+            "spec/selector/matchLabels/component",
+            "x",
+            "no PodDisruptionBudget",
+        ),
+        (ISVC, "spec/predictor/minReplicas", 1, "minReplicas is 1"),
+        (ISVC, "spec/predictor/maxReplicas", ..., "does not scale"),
+        (ISVC, "spec/predictor/topologySpreadConstraints/0", ..., "not spread over zones"),
+        (ISVC, "metadata/annotations/serving.kserve.io~deploymentMode", ..., "deploymentMode is"),
+        (ISVC, f"{CONTAINER}/name", "predictor", "kserve-container"),
+    ],
+)
+def test_what_breaks_a_policy_is_found(what: tuple[str, str], path: str, value: Any, words: str):
+    objects = render("production")
+    change(find(objects, *what), path, value)
+    assert words in "\n".join(broken(objects))
+
+
+@pytest.mark.parametrize(
+    ("what", "path", "value", "words"),
+    [
+        (("Service", "mlflow"), "spec/type", "LoadBalancer", "past the Gateway"),
+        (("Gateway", "sentiment"), "spec/listeners/0/protocol", "HTTP", "has no TLS"),
+        (("SecurityPolicy", "sentiment"), "spec/targetRefs/0/name", "other", "asks nobody"),
+        (("SecurityPolicy", "sentiment"), "spec/jwt/providers/0/audiences", [], "not for us"),
+        (("Gateway", "sentiment"), "kind", "Gatewya", "no Gateway"),
+    ],
+)
+def test_an_open_door_is_found(what: tuple[str, str], path: str, value: Any, words: str):
+    objects = render("production")
+    change(find(objects, *what), path, value)
+    assert words in "\n".join(broken(objects, policies.OUTSIDE))
+
+
+def model(version: int, **more: Any) -> dict[str, Any]:
+    return {"name": f"v{version}", "labels": {"version": f"v{version}"}, **more}
+
+
+def env(version: int) -> list[dict[str, str]]:
+    values = {"STORAGE_URI": f"s3://models/{version}", "MODEL_VERSION": str(version)}
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def deployed(overlay: str, directory: Path, canary: bool = False) -> list[Object]:
+    """Render an overlay that pipelines.deploy has written version 1 to, and 2 as its canary."""
+    copy = shutil.copytree(REPO / "manifests", directory / "manifests", dirs_exist_ok=True)
+    path = copy / "overlays" / overlay / "model.yaml"
+    document = yaml.safe_load(path.read_text())
+    stable = model(1, containers=[{"name": "kserve-container", "env": env(1)}])
+    document["spec"] = {"predictor": stable}
+    if canary:
+        # KServe takes a list as a whole, so the canary's container is complete
+        (container,) = find(render(overlay), *ISVC)["spec"]["predictor"]["containers"]
+        second = model(2, minReplicas=2, containers=[container | {"env": env(2)}])
+        document["spec"]["canary"] = [{"trafficPercent": 10, "predictor": second}]
+        stable["minReplicas"] = 4
+    path.write_text(yaml.safe_dump(document))
+    return kustomize(path.parent)
+
+
+@EVERY
+def test_what_deploy_writes_goes_in_and_changes_nothing_else(overlay: str, tmp_path: Path):
+    before = find(render(overlay), *ISVC)["spec"]["predictor"]
+    objects = deployed(overlay, tmp_path)
+    assert errors(objects) == broken(objects) == []
+    after = find(objects, *ISVC)["spec"]["predictor"]
+    for predictor in (before, after):
+        (container,) = predictor["containers"]
+        predictor["env"] = {each["name"]: each["value"] for each in container.pop("env")}
+    assert after.pop("env") == {each["name"]: each["value"] for each in env(1)}
+    before.pop("env")
+    assert after == before | model(1)
+
+
+@EVERY
+def test_a_canary_is_valid_and_its_replicas_count(overlay: str, tmp_path: Path):
+    objects = deployed(overlay, tmp_path, canary=True)
+    assert errors(objects) == broken(objects) == []
+    spec = find(objects, *ISVC)["spec"]
+    (canary,) = spec["canary"]
+    assert (spec["predictor"]["minReplicas"], canary["predictor"]["minReplicas"]) == (4, 2)
+    (own,), (stable,) = canary["predictor"]["containers"], spec["predictor"]["containers"]
+    assert own | {"env": stable["env"]} == stable
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("spec/predictor/name", "v2", "predictor v2 has model version 1"),
+        ("spec/predictor/labels/version", "v2", "has model version 1"),
+        ("spec/predictor/labels", ..., "has model version 1"),
+        (f"{CONTAINER}/env/1/value", "2", "has model version 2"),
+        (f"{CONTAINER}/env/0/value", "models:/sentiment@champion", "STORAGE_URI is models:"),
+        (f"{CONTAINER}/env/0", ..., "STORAGE_URI is None"),
+        ("spec/canary/0/predictor/name", "v1", "predictors of the same name"),
+        ("spec/canary/0/trafficPercent", 101, "more than all traffic"),
+        ("spec/canary/0/predictor/maxReplicas", 3, "the canary has maxReplicas"),
+        ("spec/canary/0/predictor/containers/0/image", ..., "not named by digest"),
+        ("spec/canary/0/predictor/containers/0/resources/limits", ..., "no cpu in limits"),
+    ],
+)
+def test_a_bad_deployment_is_found(path: str, value: Any, words: str, tmp_path: Path):
+    objects = deployed("production", tmp_path, canary=True)
+    change(find(objects, *ISVC), path, value)
+    assert words in "\n".join(broken(objects))
+
+
+@pytest.mark.parametrize("overlay", REACHED_FROM_OUTSIDE)
+def test_the_account_is_named_in_its_own_files_alone(overlay: str, tmp_path: Path):
+    folder = REPO / "manifests" / "overlays" / overlay
+    account = yaml.safe_load((folder / "account.yaml").read_text())["data"]
+    text = yaml.safe_dump_all(render(overlay))
+    for value in account.values():
+        assert value in text
+    assert not re.findall(r"\b(ACCOUNT|REGION|BUCKET|HOST|ISSUER|KEYS|AUDIENCE)\b", text)
+    assert "name: account" not in text
+    others = [p for p in (REPO / "manifests").rglob("*.yaml") if "overlays" not in p.parts]
+    for path in others:
+        if "aws" not in path.parts:
+            assert account["account"] not in path.read_text(), path
+
+
+@EVERY
+def test_what_runs_is_what_the_rest_of_the_project_says(overlay: str):
+    objects = render(overlay)
+    (container,) = find(objects, *ISVC)["spec"]["predictor"]["containers"]
+    docs = (REPO / "docs" / "serving.md").read_text()
+    for probe, path in (
+        ("livenessProbe", "/v2/health/live"),
+        ("readinessProbe", "/v1/models/sentiment"),
+    ):
+        assert container[probe]["httpGet"]["path"] == path
+        assert f"`GET {path}`" in docs
+    assert container["command"] == ["python", "-m", "serving"]
+    args = serving.__main__.parser().parse_args(container["args"])
+    assert (args.model_name, args.model_uri, args.workers) == ("sentiment", "/mnt/models", 1)
+    assert bool(args.capture) is (overlay in REACHED_FROM_OUTSIDE)
+    text = yaml.safe_dump_all(objects)
+    assert tasks.SECRET in text
+    assert "MLFLOW_TRACKING_PASSWORD" in text
+    auth = next(each for each in objects if each["kind"] == "ConfigMap")["data"]["auth.ini"]
+    assert "postgresql+psycopg2://\n" in auth, "no password in it"
+
+
+def test_templates_hold_no_value():
+    """What the local overlay's secrets are made of."""
+    (*templates,) = (REPO / "manifests" / "overlays" / "local").glob("*.template")
+    assert {path.name for path in templates} == {
+        "capstone-secret.env.template",
+        "mlflow.env.template",
+    }
+    for path in templates:
+        for line in path.read_text().splitlines():
+            key, _, value = line.partition("=")
+            if not line.startswith("#") and policies._SECRET.search(key):
+                assert value == "", f"{path.name}: {key}"
+
+
+def test_kubectl_takes_the_objects_of_kubernetes_for_what_they_are(tmp_path: Path):
+    """Real kubectl reads them by its own types, with no server."""
+    own = [o for o in render("local") if (o["apiVersion"], o["kind"]) not in manifests._KSERVE]
+    path = tmp_path / "objects.yaml"
+    path.write_text(yaml.safe_dump_all(own))
+    printed = manifests.kubectl("label", "--local", "--filename", str(path), "a=b", "-o", "name")
+    assert len(printed.splitlines()) == len(own)

@@ -1,0 +1,160 @@
+"""The stacks of manifests/aws, brought up and taken down in moto, an emulator of AWS.
+
+It shows that the templates fit together and that the tool does what it says; not that AWS takes
+every property, which cfn-lint checks against AWS's own schemas.
+"""
+
+import pytest
+
+from pipelines import stacks
+from tests import aws
+from tests.conftest import assert_one_line
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory):
+    with aws.account(tmp_path_factory.mktemp("aws")) as account:
+        yield account
+
+
+@pytest.fixture(scope="module")
+def up(account):
+    before = account.run("up", "--dry-run")
+    assert before.returncode == 0, before.stderr
+    assert "sentiment-identities: 8 resources, all new" in before.stderr
+    assert not account.client("cloudformation").describe_stacks()["Stacks"]
+    result = account.run("up", "--yes", *aws.GITHUB)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def statuses(account) -> dict[str, str]:
+    found = account.client("cloudformation").describe_stacks()["Stacks"]
+    return {each["StackName"]: each["StackStatus"] for each in found}
+
+
+def test_up_shows_each_change_set_and_makes_it(account, up):
+    names = [f"sentiment-{name}" for name in stacks.ORDER]
+    assert statuses(account) == dict.fromkeys(names, "CREATE_COMPLETE")
+    said = up.stderr
+    assert "add DataBucket (AWS::S3::Bucket)" in said
+    assert sorted(names, key=lambda name: said.index(f"{name}: done")) == names
+    (stack,) = account.client("cloudformation").describe_stacks(StackName=names[1])["Stacks"]
+    assert stack["Tags"] == [{"Key": "project", "Value": "sentiment"}]
+
+
+def test_up_again_changes_nothing(account, up):
+    again = account.run("up", "--yes")
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count(": no change") == len(stacks.ORDER)
+
+
+def test_a_change_is_shown_and_made_only_when_the_answer_is_yes(account, up):
+    change = ("up", "--param", "Nodes=3")
+    shown = account.run(*change, "--dry-run")
+    assert "modify NodeGroup (AWS::EKS::Nodegroup)" in shown.stderr
+    assert_one_line(account.run(*change, answers="n\n"), "sentiment-cluster", "as it was")
+    assert_one_line(account.run(*change), "--yes")
+    assert statuses(account)["sentiment-cluster"] == "CREATE_COMPLETE"
+    assert account.run(*change, answers="y\n").returncode == 0
+    assert statuses(account)["sentiment-cluster"] == "UPDATE_COMPLETE"
+    assert account.run("up").stderr.count(": no change") == len(stacks.ORDER)
+
+
+def test_status_tells_states_and_outputs(account, up):
+    told = account.run("status").stdout
+    assert "sentiment-cluster: " in told
+    assert f"PredictorRoleArn: arn:aws:iam::{aws.ACCOUNT}:role/sentiment-predictor" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["--param", "Nodes"], {}, ["--param Nodes", "NAME=VALUE"]),
+        (["--param", "Knots=3"], {}, ["--param Knots", "MaxNodes"]),
+        (
+            [],
+            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+            ["Unable to locate credentials"],
+        ),
+        ([], {"AWS_DEFAULT_REGION": ""}, ["no region", "--region"]),
+        ([], {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}, ["127.0.0.1:1"]),
+    ],
+)
+def test_what_is_wrong_is_one_line(account, arguments, environment, words):
+    result = account.run("up", "--dry-run", *arguments, **environment)
+    assert_one_line(result, *words)
+
+
+def test_a_creation_that_fails_names_its_cause_and_can_be_repeated(tmp_path):
+    with aws.account(tmp_path) as account:
+        account.client("ecr").create_repository(repositoryName="sentiment-serve")
+        assert_one_line(account.run("up", "--yes"), "sentiment-registry", "sentiment-serve")
+        assert "sentiment-registry: ROLLBACK_COMPLETE" in account.run("status").stdout
+        stuck = account.run("up", "--yes")
+        assert_one_line(stuck, "ROLLBACK_COMPLETE", "down --only registry")
+        account.client("ecr").delete_repository(repositoryName="sentiment-serve")
+        assert account.run("down", "--only", "registry", "--yes").returncode == 0
+        assert account.run("up", "--only", "registry", "--yes").returncode == 0
+        assert statuses(account)["sentiment-registry"] == "CREATE_COMPLETE"
+
+
+def test_down_leaves_nothing(tmp_path):
+    with aws.account(tmp_path) as account:
+        names = ("s3", "ecr", "ec2", "elb", "elbv2", "rds", "eks", "iam", "logs", "secretsmanager")
+        s3, ecr, ec2, elb, elbv2, rds, eks, iam, logs, secrets = map(account.client, names)
+        assert account.run("up", "--yes", *aws.GITHUB).returncode == 0
+        bucket = f"sentiment-models-{aws.ACCOUNT}-{aws.REGION}"
+        s3.delete_bucket_policy(Bucket=bucket)  # which refuses us, as there is no TLS here
+        for body in (b"old", b"new"):
+            s3.put_object(Bucket=bucket, Key="mlflow/model", Body=body)
+        s3.delete_object(Bucket=bucket, Key="mlflow/model")
+        s3.put_object(Bucket=bucket, Key="mlflow/other", Body=b"kept")
+        s3.create_multipart_upload(Bucket=bucket, Key="mlflow/half")
+        image = {"imageManifest": '{"mediaType": "application/vnd.oci.image.manifest.v1+json"}'}
+        ecr.put_image(repositoryName="sentiment-serve", imageTag="1", **image)
+        (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["false"]}])["Vpcs"]
+        of_vpc = [{"Name": "vpc-id", "Values": [vpc["VpcId"]]}]
+        subnet = ec2.describe_subnets(Filters=of_vpc)["Subnets"][0]["SubnetId"]
+        listener = {"Protocol": "tcp", "LoadBalancerPort": 80, "InstancePort": 80}
+        elb.create_load_balancer(LoadBalancerName="old", Listeners=[listener], Subnets=[subnet])
+        elbv2.create_load_balancer(Name="new", Subnets=[subnet], Type="network")
+        owned = [{"Key": "kubernetes.io/cluster/sentiment", "Value": "owned"}]
+        tags = [{"ResourceType": "volume", "Tags": owned}]
+        ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=tags)
+        ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)  # somebody else's
+        logs.create_log_group(logGroupName="/aws/eks/sentiment/late")
+
+        assert "would go" in account.run("down", "--dry-run").stderr
+        assert_one_line(account.run("down", answers="n\n"), "all is as it was")
+        assert set(statuses(account).values()) == {"CREATE_COMPLETE"}
+
+        result = account.run("down", "--yes")
+        assert result.returncode == 0, result.stderr
+        assert "nothing is left that is billed" in result.stderr
+        assert not statuses(account)
+        assert len(ec2.describe_volumes()["Volumes"]) == 1
+        assert [each["IsDefault"] for each in ec2.describe_vpcs()["Vpcs"]] == [True]
+        left = [
+            s3.list_buckets()["Buckets"],
+            ecr.describe_repositories()["repositories"],
+            elb.describe_load_balancers()["LoadBalancerDescriptions"],
+            elbv2.describe_load_balancers()["LoadBalancers"],
+            ec2.describe_addresses()["Addresses"],
+            [n for n in ec2.describe_nat_gateways()["NatGateways"] if n["State"] != "deleted"],
+            rds.describe_db_instances()["DBInstances"],
+            eks.list_clusters()["clusters"],
+            iam.list_roles()["Roles"],
+            iam.list_open_id_connect_providers()["OpenIDConnectProviderList"],
+            logs.describe_log_groups()["logGroups"],
+            secrets.list_secrets()["SecretList"],
+        ]
+        assert not any(left), left
+        assert account.run("down", "--yes").returncode == 0
+
+
+def test_what_is_still_billed_is_named(tmp_path):
+    with aws.account(tmp_path) as account:
+        name = f"sentiment-data-{aws.ACCOUNT}-{aws.REGION}"
+        account.client("s3").create_bucket(Bucket=name)
+        assert_one_line(account.run("down", "--yes"), "still there, and billed", f"bucket {name}")

@@ -1,0 +1,287 @@
+"""Who may do what: a table, asserted against the policies that the stacks give in an emulator.
+
+moto resolves the templates' functions; the policies that come out are evaluated by
+tests/aws_policies.py, as moto checks none.
+"""
+
+import copy
+import json
+
+import pytest
+
+from tests import aws
+from tests.aws_policies import allowed
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/KEY"
+MODELS = "arn:aws:s3:::sentiment-models-123456789012-us-east-1"
+DATA = "arn:aws:s3:::sentiment-data-123456789012-us-east-1"
+MODEL = f"{MODELS}/mlflow/1/0a0a/artifacts/model"
+ECR = "arn:aws:ecr:us-east-1:123456789012:repository"
+EKS = "arn:aws:eks:us-east-1:123456789012:cluster"
+SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret"
+S3, SECRETS = "s3.us-east-1.amazonaws.com", "secretsmanager.us-east-1.amazonaws.com"
+
+
+def of(service: str, arn: str = "") -> dict[str, str]:
+    """The context of a request to the key that ``service`` makes."""
+    return {"kms:ViaService": service} | ({"kms:EncryptionContext:aws:s3:arn": arn} if arn else {})
+
+
+def under(prefix: str) -> dict[str, str]:
+    return {"s3:prefix": prefix}
+
+
+TABLE = [
+    # the predictor reads models, and nothing else
+    ("predictor", "s3:GetObject", f"{MODEL}/model.skops", {}, True),
+    ("predictor", "s3:ListBucket", MODELS, under("mlflow/1/0a0a/artifacts/model"), True),
+    ("predictor", "s3:ListBucket", MODELS, under("mlflow/1/0a0a/artifacts/model/x"), True),
+    ("predictor", "kms:Decrypt", KEY, of(S3, MODELS), True),
+    ("predictor", "kms:Decrypt", KEY, of(S3, f"{MODEL}/model.skops"), True),
+    ("predictor", "s3:GetObject", f"{MODELS}/mlflow/1/0a0a/artifacts/plots/roc.png", {}, False),
+    ("predictor", "s3:GetObject", f"{MODELS}/other", {}, False),
+    ("predictor", "s3:GetObject", f"{DATA}/captured/2026.jsonl", {}, False),
+    ("predictor", "s3:GetObjectVersion", f"{MODEL}/model.skops", {}, False),
+    ("predictor", "s3:PutObject", f"{MODEL}/model.skops", {}, False),
+    ("predictor", "s3:PutObject", f"{DATA}/captured/2026.jsonl", {}, False),
+    ("predictor", "s3:DeleteObject", f"{MODEL}/model.skops", {}, False),
+    ("predictor", "s3:ListBucket", MODELS, {}, False),
+    ("predictor", "s3:ListBucket", MODELS, under("mlflow/"), False),
+    ("predictor", "s3:GetBucketPolicy", MODELS, under("mlflow/1/0a0a/artifacts/model"), False),
+    ("predictor", "s3:ListBucket", DATA, under("mlflow/1/0a0a/artifacts/model"), False),
+    ("predictor", "kms:Decrypt", KEY, of(S3, DATA), False),
+    ("predictor", "kms:Decrypt", KEY, of(SECRETS, MODELS), False),
+    ("predictor", "kms:Decrypt", KEY, of(S3), False),
+    ("predictor", "kms:Decrypt", f"{KEY}2", of(S3, MODELS), False),
+    ("predictor", "kms:GenerateDataKey", KEY, of(S3, MODELS), False),
+    ("predictor", "secretsmanager:GetSecretValue", f"{SECRET}:sentiment/capstone", {}, False),
+    ("predictor", "ecr:PutImage", f"{ECR}/sentiment-serve", {}, False),
+    # the pipeline reads data, writes artifacts, models and DVC's remote, and deletes nothing
+    ("pipeline", "s3:GetObject", f"{DATA}/reviews.parquet", {}, True),
+    ("pipeline", "s3:GetObject", f"{DATA}/captured/2026.jsonl", {}, True),
+    ("pipeline", "s3:ListBucket", DATA, {}, True),
+    ("pipeline", "s3:GetBucketLocation", DATA, {}, True),
+    ("pipeline", "s3:ListBucket", MODELS, {}, True),
+    ("pipeline", "s3:PutObject", f"{DATA}/dvc/files/md5/0a/0a", {}, True),
+    ("pipeline", "s3:PutObject", f"{DATA}/pipelines/run/metrics", {}, True),
+    ("pipeline", "s3:PutObject", f"{MODEL}/model.skops", {}, True),
+    ("pipeline", "s3:GetObject", f"{MODEL}/model.skops", {}, True),
+    ("pipeline", "s3:AbortMultipartUpload", f"{MODEL}/model.skops", {}, True),
+    ("pipeline", "kms:GenerateDataKey", KEY, of(S3, MODELS), True),
+    ("pipeline", "kms:Decrypt", KEY, of(S3, DATA), True),
+    ("pipeline", "kms:Decrypt", KEY, of(SECRETS), False),
+    ("pipeline", "kms:Encrypt", KEY, of(S3, DATA), False),
+    ("pipeline", "kms:Decrypt", f"{KEY}2", of(S3, DATA), False),
+    ("pipeline", "s3:PutObject", f"{DATA}/captured/2026.jsonl", {}, False),
+    ("pipeline", "s3:PutObject", f"{DATA}/reviews.parquet", {}, False),
+    ("pipeline", "s3:DeleteObject", f"{MODEL}/model.skops", {}, False),
+    ("pipeline", "s3:GetObjectAcl", f"{MODEL}/model.skops", {}, False),
+    ("pipeline", "s3:PutBucketPolicy", MODELS, {}, False),
+    ("pipeline", "s3:GetObject", "arn:aws:s3:::somebody-elses/reviews", {}, False),
+    ("pipeline", "s3:ListBucket", "arn:aws:s3:::somebody-elses", {}, False),
+    ("pipeline", "iam:PassRole", "arn:aws:iam::123456789012:role/sentiment-github", {}, False),
+    # MLflow has its artifacts
+    ("mlflow", "s3:GetObject", f"{MODEL}/model.skops", {}, True),
+    ("mlflow", "s3:PutObject", f"{MODEL}/model.skops", {}, True),
+    ("mlflow", "s3:DeleteObject", f"{MODEL}/model.skops", {}, True),
+    ("mlflow", "s3:AbortMultipartUpload", f"{MODEL}/model.skops", {}, True),
+    ("mlflow", "s3:ListBucket", MODELS, under("mlflow/1"), True),
+    ("mlflow", "kms:GenerateDataKey", KEY, of(S3, f"{MODEL}/model.skops"), True),
+    ("mlflow", "kms:Decrypt", KEY, of(S3, MODELS), True),
+    ("mlflow", "kms:Decrypt", KEY, of(S3, DATA), False),
+    ("mlflow", "kms:Decrypt", KEY, of(SECRETS, MODELS), False),
+    ("mlflow", "kms:Encrypt", KEY, of(S3, MODELS), False),
+    ("mlflow", "kms:Decrypt", f"{KEY}2", of(S3, MODELS), False),
+    ("mlflow", "s3:ListBucket", MODELS, under("other"), False),
+    ("mlflow", "s3:ListBucket", DATA, under("mlflow/1"), False),
+    ("mlflow", "s3:GetBucketPolicy", MODELS, under("mlflow/1"), False),
+    ("mlflow", "s3:GetObject", f"{DATA}/reviews.parquet", {}, False),
+    ("mlflow", "s3:GetObjectAcl", f"{MODEL}/model.skops", {}, False),
+    # External Secrets reads two secrets
+    ("secrets", "secretsmanager:GetSecretValue", f"{SECRET}:sentiment/capstone-", {}, True),
+    ("secrets", "secretsmanager:GetSecretValue", f"{SECRET}:sentiment/mlflow-", {}, True),
+    ("secrets", "secretsmanager:DescribeSecret", f"{SECRET}:sentiment/mlflow-", {}, True),
+    ("secrets", "kms:Decrypt", KEY, of(SECRETS), True),
+    ("secrets", "kms:Decrypt", KEY, of(S3), False),
+    ("secrets", "kms:Encrypt", KEY, of(SECRETS), False),
+    ("secrets", "kms:Decrypt", f"{KEY}2", of(SECRETS), False),
+    ("secrets", "secretsmanager:GetSecretValue", f"{SECRET}:other-0a0a0a", {}, False),
+    ("secrets", "secretsmanager:PutSecretValue", f"{SECRET}:sentiment/capstone-", {}, False),
+    # GitHub's workflows push two repositories, and reach one cluster
+    ("github", "ecr:GetAuthorizationToken", "*", {}, True),
+    ("github", "ecr:PutImage", f"{ECR}/sentiment-train", {}, True),
+    ("github", "ecr:PutImage", f"{ECR}/sentiment-serve", {}, True),
+    ("github", "ecr:InitiateLayerUpload", f"{ECR}/sentiment-serve", {}, True),
+    ("github", "ecr:UploadLayerPart", f"{ECR}/sentiment-serve", {}, True),
+    ("github", "ecr:CompleteLayerUpload", f"{ECR}/sentiment-serve", {}, True),
+    ("github", "ecr:BatchCheckLayerAvailability", f"{ECR}/sentiment-serve", {}, True),
+    ("github", "ecr:BatchGetImage", f"{ECR}/sentiment-serve", {}, True),
+    ("github", "ecr:GetDownloadUrlForLayer", f"{ECR}/sentiment-serve", {}, True),
+    ("github", "ecr:DescribeImages", f"{ECR}/sentiment-serve", {}, True),
+    ("github", "eks:DescribeCluster", f"{EKS}/sentiment", {}, True),
+    ("github", "ecr:PutImage", f"{ECR}/other", {}, False),
+    ("github", "ecr:BatchDeleteImage", f"{ECR}/sentiment-serve", {}, False),
+    ("github", "ecr:PutImageTagMutability", f"{ECR}/sentiment-serve", {}, False),
+    ("github", "ecr:CreateRepository", "*", {}, False),
+    ("github", "eks:DescribeCluster", f"{EKS}/other", {}, False),
+    ("github", "eks:CreateAccessEntry", f"{EKS}/sentiment", {}, False),
+    ("github", "s3:GetObject", f"{MODEL}/model.skops", {}, False),
+    ("github", "kms:Decrypt", KEY, of(S3, MODELS), False),
+]
+ROLES = ("predictor", "pipeline", "mlflow", "secrets", "github")
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory):
+    with aws.account(tmp_path_factory.mktemp("aws")) as account:
+        result = account.run("up", "--yes", *aws.GITHUB)
+        assert result.returncode == 0, result.stderr
+        yield account
+
+
+@pytest.fixture(scope="module")
+def names(account):
+    """What the emulator called what the table calls otherwise."""
+    (key,) = account.client("kms").list_keys()["Keys"]
+    secrets = account.client("secretsmanager").list_secrets()["SecretList"]
+    arns = {f"{SECRET}:{each['Name']}-": each["ARN"] for each in secrets}
+    return arns | {KEY: key["KeyArn"], f"{KEY}2": f"{key['KeyArn']}2"}
+
+
+def policies_of(account, role: str) -> list[dict]:
+    iam = account.client("iam")
+    role = f"sentiment-{role}"
+    assert not iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    return [
+        iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+    ]
+
+
+@pytest.fixture(scope="module")
+def policies(account):
+    return {role: policies_of(account, role) for role in ROLES}
+
+
+def wrong(policies: dict, names: dict) -> list[tuple]:
+    """Return the rows of the table that the policies do not keep."""
+    return [
+        row
+        for row in TABLE
+        if (row[0] in policies)
+        and allowed(policies[row[0]], row[1], names.get(row[2], row[2]), row[3]) is not row[4]
+    ]
+
+
+def test_the_table(policies, names):
+    assert not wrong(policies, names)
+
+
+def mutants(policies: list[dict]):
+    """Yield policies that are wider, or narrower, by one step each, and what the step was."""
+    for i, policy in enumerate(policies):
+        for j, statement in enumerate(policy["Statement"]):
+            actions = statement["Action"]
+            actions = actions if isinstance(actions, list) else [actions]
+            resources = statement["Resource"]
+            resources = resources if isinstance(resources, list) else [resources]
+            steps = {"without": None, "all actions": {"Action": actions[0].split(":")[0] + ":*"}}
+            if resources != ["*"]:
+                steps["all resources"] = {"Resource": "*"}
+            for each in actions if len(actions) > 1 else []:
+                steps[f"not {each}"] = {"Action": [a for a in actions if a != each]}
+            for each in resources if len(resources) > 1 else []:
+                steps[f"not {each}"] = {"Resource": [r for r in resources if r != each]}
+            for operator in statement.get("Condition", {}):
+                kept = {k: v for k, v in statement["Condition"].items() if k != operator}
+                steps[f"without {operator}"] = {"Condition": kept}
+            for name, step in steps.items():
+                mutant = copy.deepcopy(policies)
+                if step is None:
+                    del mutant[i]["Statement"][j]
+                else:
+                    mutant[i]["Statement"][j] |= step
+                yield f"{statement['Sid']}: {name}", mutant
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_table_notices_a_wider_or_narrower_policy(role, policies, names):
+    unnoticed = [
+        name for name, mutant in mutants(policies[role]) if not wrong({role: mutant}, names)
+    ]
+    assert not unnoticed
+
+
+def trust_of(account, role: str) -> list[dict]:
+    return [account.client("iam").get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]]
+
+
+@pytest.mark.parametrize(
+    ("role", "subject"),
+    [
+        ("predictor", "sentiment:sentiment-predictor"),
+        ("pipeline", "sentiment:sentiment-pipeline"),
+        ("mlflow", "sentiment:mlflow"),
+        ("secrets", "sentiment:external-secrets"),
+    ],
+)
+def test_a_role_is_one_service_accounts(account, role, subject):
+    trust = trust_of(account, f"sentiment-{role}")
+    cluster = account.client("eks").describe_cluster(name="sentiment")["cluster"]
+    issuer = cluster["identity"]["oidc"]["issuer"].removeprefix("https://")
+    (statement,) = trust[0]["Statement"]
+    assert statement["Principal"]["Federated"].endswith(f":oidc-provider/{issuer}")
+    asked = ("sts:AssumeRoleWithWebIdentity", "*")
+
+    def token(subject: str, audience: str = "sts.amazonaws.com") -> dict[str, str]:
+        return {f"{issuer}:aud": audience, f"{issuer}:sub": f"system:serviceaccount:{subject}"}
+
+    assert allowed(trust, *asked, token(subject))
+    assert not allowed(trust, *asked, token("sentiment:default"))
+    assert not allowed(trust, *asked, token(subject.replace("sentiment:", "other:", 1)))
+    assert not allowed(trust, *asked, token(subject, "kubernetes.default.svc"))
+    assert not allowed(trust, *asked, {})
+
+
+def test_githubs_role_is_one_environments_of_one_repository(account):
+    trust = trust_of(account, "sentiment-github")
+    asked = ("sts:AssumeRoleWithWebIdentity", "*")
+
+    def token(subject: str, audience: str = "sts.amazonaws.com") -> dict[str, str]:
+        host = "token.actions.githubusercontent.com"
+        return {f"{host}:aud": audience, f"{host}:sub": subject}
+
+    assert allowed(trust, *asked, token("repo:acme/sentiment:environment:production"))
+    for other in (
+        "repo:acme/sentiment:environment:staging",
+        "repo:acme/sentiment:ref:refs/heads/main",
+        "repo:acme/sentiment:pull_request",
+        "repo:acme/sentiment-fork:environment:production",
+        "repo:other/sentiment:environment:production",
+    ):
+        assert not allowed(trust, *asked, token(other))
+    assert not allowed(trust, *asked, token("repo:acme/sentiment:environment:production", "other"))
+
+
+@pytest.mark.parametrize("name", ["data", "models", "logs"])
+def test_a_bucket_takes_no_request_without_tls(account, name):
+    bucket = f"sentiment-{name}-{aws.ACCOUNT}-{aws.REGION}"
+    policy = json.loads(account.client("s3").get_bucket_policy(Bucket=bucket)["Policy"])
+    anything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    both = [policy, {"Statement": [anything]}]
+    for resource in (f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/key"):
+        assert allowed(both, "s3:GetObject", resource, {"aws:SecureTransport": "true"})
+        assert not allowed(both, "s3:GetObject", resource, {"aws:SecureTransport": "false"})
+
+
+def test_capture_lets_the_predictor_add_and_not_read(account, names):
+    """Last of the file, as it makes the roles anew: moto's updates see no condition."""
+    only = ("--only", "identities", "--yes")
+    assert account.run("down", *only).returncode == 0
+    result = account.run("up", *only, "--param", "CaptureRequests=true")
+    assert result.returncode == 0, result.stderr
+    policies = {"predictor": policies_of(account, "predictor")}
+    captured = f"{DATA}/captured/2026.jsonl"
+    assert {row[1:3] for row in wrong(policies, names)} == {("s3:PutObject", captured)}
+    for arn in (DATA, captured):  # of the bucket's key, or of the object's own
+        assert allowed(policies["predictor"], "kms:GenerateDataKey", names[KEY], of(S3, arn))

@@ -1,0 +1,195 @@
+"""The overlays as real kubectl renders them, and what is known of their fields."""
+
+import copy
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kserve
+import kubernetes.client
+import kubernetes_validate
+import pytest
+import yaml
+from kserve import models as kserve_models
+
+from tests.conftest import REPO
+
+OVERLAYS = ("local", "staging", "production")
+KUBERNETES = "1.35"
+Object = dict[str, Any]
+
+_KSERVE = {
+    ("serving.kserve.io/v1beta1", "InferenceService"): "V1beta1InferenceService",
+    ("serving.kserve.io/v1alpha1", "ClusterStorageContainer"): "V1alpha1ClusterStorageContainer",
+}
+_SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float)}
+# what the client calls otherwise than its own definitions do
+_SYNONYMS = {"K8sIoApiAppsV1DeploymentStrategy": "V1DeploymentStrategy"}
+_GATEWAY = {"group": str, "kind": str, "name": str}
+# Kinds of which no class comes with a package: all the fields that we use. Those of cert-manager,
+# External Secrets and the Gateway API passed the validators made of their own definitions.
+_OTHERS: dict[tuple[str, str], Any] = {
+    ("gateway.networking.k8s.io/v1", "Gateway"): {
+        "gatewayClassName": str,
+        "infrastructure": {"parametersRef": _GATEWAY},
+        "listeners": [
+            {
+                **{"name": str, "protocol": str, "port": int},
+                "tls": {"mode": str, "certificateRefs": [{"kind": str, "name": str}]},
+                "allowedRoutes": {"namespaces": {"from": str}},
+            }
+        ],
+    },
+    ("gateway.envoyproxy.io/v1alpha1", "EnvoyProxy"): {
+        "provider": {
+            "type": str,
+            "kubernetes": {
+                "envoyDeployment": {"replicas": int},
+                "envoyService": {"type": str, "annotations": dict},
+            },
+        }
+    },
+    ("gateway.envoyproxy.io/v1alpha1", "SecurityPolicy"): {
+        "targetRefs": [_GATEWAY],
+        "jwt": {
+            "providers": [
+                {"name": str, "issuer": str, "audiences": [str], "remoteJWKS": {"uri": str}}
+            ]
+        },
+    },
+    ("cert-manager.io/v1", "Certificate"): {
+        "secretName": str,
+        "dnsNames": [str],
+        "privateKey": {"algorithm": str, "size": int, "rotationPolicy": str},
+        "issuerRef": _GATEWAY,
+    },
+    ("external-secrets.io/v1", "SecretStore"): {
+        "provider": {
+            "aws": {
+                "service": str,
+                "region": str,
+                "auth": {"jwt": {"serviceAccountRef": {"name": str}}},
+            }
+        }
+    },
+    ("external-secrets.io/v1", "ExternalSecret"): {
+        "refreshInterval": str,
+        "secretStoreRef": {"kind": str, "name": str},
+        "target": {
+            "name": str,
+            "creationPolicy": str,
+            "template": {"engineVersion": str, "data": dict},
+        },
+        "dataFrom": [{"extract": {"key": str}}],
+    },
+}
+
+
+def kubectl(*arguments: str) -> str:
+    """Return what kubectl prints; skip where it is not."""
+    if not shutil.which("kubectl"):
+        pytest.skip("needs kubectl: make packages")
+    result = subprocess.run(["kubectl", *arguments], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def kustomize(folder: Path) -> list[Object]:
+    return [*yaml.safe_load_all(kubectl("kustomize", str(folder)))]
+
+
+@cache
+def _rendered(overlay: str) -> list[Object]:
+    return kustomize(REPO / "manifests" / "overlays" / overlay)
+
+
+def render(overlay: str) -> list[Object]:
+    """Return the objects of an overlay; the caller may change them."""
+    return copy.deepcopy(_rendered(overlay))
+
+
+def find(objects: list[Object], kind: str, name: str) -> Object:
+    (found,) = [o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name)]
+    return found
+
+
+def name(thing: Object) -> str:
+    return f"{thing['kind']} {thing['metadata']['name']}"
+
+
+def schema_errors(thing: Object) -> list[str]:
+    """Say what the schema of the object's kind refuses."""
+    key = (thing["apiVersion"], thing["kind"])
+    if key in _KSERVE:
+        found = _by_class(thing, _KSERVE[key], "")
+    elif key in _OTHERS:
+        found = _by_form(thing["spec"], _OTHERS[key], ".spec")
+    else:
+        found = _by_schema(thing)
+    return [f"{name(thing)}: {error}" for error in found]
+
+
+def _by_schema(thing: Object) -> Iterator[str]:
+    try:
+        kubernetes_validate.validate(thing, KUBERNETES, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        yield f"{error.message} at {'.'.join(map(str, error.path))}"
+    except kubernetes_validate.SchemaNotFoundError:
+        yield f"no schema of {thing['apiVersion']}"
+
+
+def _class(wanted: str) -> Any:
+    wanted = _SYNONYMS.get(wanted, wanted)
+    for where in (kserve, kserve_models, kubernetes.client):
+        if hasattr(where, wanted):
+            return getattr(where, wanted)
+    module = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", wanted).lower()
+    return getattr(getattr(kserve_models, module), wanted)
+
+
+def _by_class(value: Any, wanted: str, where: str) -> Iterator[str]:
+    """Walk a value beside the client's class of it: unknown fields, and values of another type."""
+    if match := re.fullmatch(r"(list\[|dict\(str, )(.+)[\])]", wanted):
+        many = isinstance(value, list if wanted.startswith("list") else dict)
+        if not many:
+            yield f"{where}: {value!r} is no {wanted}"
+            return
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, item in items:
+            yield from _by_class(item, match[2], f"{where}.{key}")
+    elif wanted in _SCALARS:
+        if not isinstance(value, _SCALARS[wanted]) or isinstance(value, bool) != (wanted == "bool"):
+            yield f"{where}: {value!r} is no {wanted}"
+    elif wanted in ("object", "ResourceQuantity", "IntOrString"):
+        return
+    elif not isinstance(value, dict):
+        yield f"{where}: {value!r} is no {wanted}"
+    else:
+        known = _class(wanted)
+        fields = {key: known.openapi_types[own] for own, key in known.attribute_map.items()}
+        for key, item in value.items():
+            if key not in fields:
+                yield f"{where}.{key}: {wanted} has no such field"
+            else:
+                yield from _by_class(item, fields[key], f"{where}.{key}")
+
+
+def _by_form(value: Any, form: Any, where: str) -> Iterator[str]:
+    if isinstance(form, type):
+        if not isinstance(value, form):
+            yield f"{where}: {value!r} is no {form.__name__}"
+    elif not isinstance(value, type(form)):
+        yield f"{where}: {value!r} is no {type(form).__name__}"
+    elif isinstance(form, list):
+        for index, item in enumerate(value):
+            yield from _by_form(item, form[0], f"{where}.{index}")
+    else:
+        for key, item in value.items():
+            if key not in form:
+                yield f"{where}.{key}: no such field"
+            else:
+                yield from _by_form(item, form[key], f"{where}.{key}")

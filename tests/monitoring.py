@@ -1,0 +1,132 @@
+"""A real Prometheus, and what stands in for the history that pipelines leave behind."""
+
+import json
+import re
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import yaml
+
+from components import registry
+from tests.conftest import free_port, running
+from tests.integration.test_submit_to_a_stand_in import StandIn
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    address: str
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """Return the data of an answer.
+
+        Raises:
+            ValueError: Prometheus refuses the question, and why.
+        """
+        url = f"{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        try:
+            with urllib.request.urlopen(url, timeout=30) as response:
+                return json.load(response)["data"]
+        except urllib.error.HTTPError as error:
+            raise ValueError(json.load(error)["error"]) from error
+
+    def query(self, expr: str) -> list[dict[str, Any]]:
+        return self.get("query", query=expr)["result"]
+
+    def wait_for(self, expr: str, seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.query(expr):
+            assert time.monotonic() < deadline, f"{expr} stays empty"
+            time.sleep(0.2)
+
+
+@contextmanager
+def prometheus(jobs: dict[str, list[tuple[str, dict[str, str]]]], directory: Path) -> Iterator:
+    """Scrape targets (address and labels, by job) until the block ends."""
+    config = {
+        "global": {"scrape_interval": "2s"},
+        "scrape_configs": [
+            {
+                "job_name": job,
+                "static_configs": [
+                    {"targets": [address], "labels": labels} for address, labels in targets
+                ],
+            }
+            for job, targets in jobs.items()
+        ],
+    }
+    directory.mkdir()
+    (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
+    port = free_port()
+    command = ["prometheus", f"--config.file={directory}/prometheus.yml"]
+    command += [f"--storage.tsdb.path={directory}/data", f"--web.listen-address=127.0.0.1:{port}"]
+    with running(command, f"http://127.0.0.1:{port}/-/ready", directory):
+        yield Prometheus(f"http://127.0.0.1:{port}")
+
+
+def record(client: mlflow.MlflowClient) -> None:
+    """Leave two versions, three decisions and two deployments in a registry, as the stages do."""
+    client.create_registered_model("sentiment")
+    experiment = registry.experiment_id(client, "sentiment")
+    for number, accuracy in (("1", 0.91), ("2", 0.93)):
+        run = client.create_run(experiment).info
+        client.log_metric(run.run_id, "accuracy", accuracy)
+        client.log_metric(run.run_id, "log_loss", 1 - accuracy)
+        client.set_terminated(run.run_id)
+        version = client.create_model_version("sentiment", f"{run.artifact_uri}/model", run.run_id)
+        assert str(version.version) == number
+    client.set_registered_model_alias("sentiment", registry.CHALLENGER, "2")
+    for outcome, before, after in (
+        ("promoted", "none", "1"),
+        ("refused", "1", "2"),
+        ("promoted", "1", "2"),
+    ):
+        registry.decide(client, "sentiment", registry.Decision(outcome, before, after, "a test"))
+    deployments = registry.experiment_id(client, "sentiment-deployments")
+    for outcome in ("rolled_back", "deployed"):
+        tags = {"overlay": "staging", "outcome": outcome, "from": "1", "to": "2"}
+        client.set_terminated(client.create_run(deployments, tags=tags).info.run_id)
+
+
+@contextmanager
+def kubeflow() -> Iterator[StandIn]:
+    """A stand-in for Kubeflow's API server with three runs of two pipelines, one going on."""
+    with StandIn() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name in ("training", "monitoring"):
+            server.kept["pipelines"].append({"pipeline_id": f"id-{name}", "display_name": name})
+        now = datetime.now(UTC)
+        for name, state, ago, took in (
+            ("training", "RUNNING", 1, None),
+            ("training", "SUCCEEDED", 60, 30),
+            ("training", "FAILED", 120, 20),
+            ("monitoring", "SUCCEEDED", 180, 5),
+        ):
+            created = now - timedelta(minutes=ago)
+            ended = {"finished_at": (created + timedelta(minutes=took)).isoformat()} if took else {}
+            server.kept["runs"].append(
+                {
+                    "run_id": f"{name}-{ago}",
+                    "state": state,
+                    "created_at": created.isoformat(),
+                    "pipeline_version_reference": {"pipeline_id": f"id-{name}"},
+                    **ended,
+                }
+            )
+        yield server
+        server.shutdown()
+
+
+def selected(expr: str, **variables: str) -> str:
+    """Return a dashboard's query with its variables and Grafana's own replaced."""
+    own = {"__rate_interval": "30s", "__range": "1m"}
+    return re.sub(r"\$(\w+)", lambda found: (own | variables)[found[1]], expr)

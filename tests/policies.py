@@ -1,0 +1,303 @@
+"""What must hold for every rendered overlay: a policy is a function that says what breaks it."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tests.manifests import Object, name
+
+_IMAGE = re.compile(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+@sha256:[0-9a-f]{64}")
+_SECRET = re.compile(r"PASSWORD$|SECRET|TOKEN|ACCESS_KEY|CREDENTIAL", re.IGNORECASE)
+_LITERAL = re.compile(
+    r"AKIA[0-9A-Z]{16}|//[^/\s:@'\"]+:[^/\s:@'\"]+@|-----BEGIN|eyJ[\w-]{10,}\.eyJ"
+)
+# Argo's executor, in the pods of a run, talks to Kubernetes
+_TALKS = {"sentiment-pipeline"}
+
+
+@dataclass(frozen=True)
+class Workload:
+    name: str
+    labels: dict[str, str]
+    pod: Object
+    replicas: int
+
+    @property
+    def containers(self) -> list[Object]:
+        return [*self.pod.get("initContainers", []), *self.pod["containers"]]
+
+
+def workloads(objects: list[Object]) -> list[Workload]:
+    found = []
+    for thing in objects:
+        spec = thing.get("spec", {})
+        if thing["kind"] == "InferenceService":
+            of_service = {
+                "serving.kserve.io/inferenceservice": thing["metadata"]["name"],
+                "component": "predictor",
+            }
+            stable = spec["predictor"]
+            found.append(_predictor(name(thing), stable, of_service))
+            for canary in spec.get("canary", []):
+                # KServe lays the canary's fields over the stable predictor's
+                found.append(_predictor("a canary", stable | canary["predictor"], of_service))
+        elif "template" in spec and "containers" in spec["template"].get("spec", {}):
+            template = spec["template"]
+            labels = template["metadata"]["labels"]
+            found.append(Workload(name(thing), labels, template["spec"], spec.get("replicas", 1)))
+    return found
+
+
+def _predictor(where: str, predictor: Object, labels: dict[str, str]) -> Workload:
+    labels = labels | predictor.get("labels", {})
+    return Workload(where, labels, predictor, predictor.get("minReplicas", 1))
+
+
+def of_kind(objects: list[Object], *kinds: str) -> Iterator[Object]:
+    return (thing for thing in objects if thing["kind"] in kinds)
+
+
+def images_are_named_by_digest(objects: list[Object]) -> Iterator[str]:
+    for workload in workloads(objects):
+        for container in workload.containers:
+            where, image = f"{workload.name}, {container['name']}", container.get("image", "")
+            if not _IMAGE.fullmatch(image):
+                yield f"{where}: image {image!r} is not named by digest"
+
+
+def no_secret_is_written_down(objects: list[Object]) -> Iterator[str]:
+    for thing in objects:
+        if thing["kind"] == "Secret":
+            yield f"{name(thing)}: a secret's values do not belong here"
+        for match in _LITERAL.finditer(json.dumps(thing)):
+            yield f"{name(thing)}: {match[0]} looks like a secret"
+    for workload in workloads(objects):
+        for container in workload.containers:
+            for variable in container.get("env", []):
+                said = variable.get("value", "")
+                if _SECRET.search(variable["name"]) and said and not said.startswith("/"):
+                    yield f"{workload.name}: {variable['name']} has a literal value"
+
+
+def everything_is_bounded(objects: list[Object]) -> Iterator[str]:
+    for workload in workloads(objects):
+        for container in workload.containers:
+            for kind in ("requests", "limits"):
+                for what in ("cpu", "memory"):
+                    if not container.get("resources", {}).get(kind, {}).get(what):
+                        yield f"{workload.name}, {container['name']}: no {what} in {kind}"
+
+
+def pods_are_restricted(objects: list[Object]) -> Iterator[str]:
+    """The restricted level of Kubernetes, and a read-only disk."""
+    for workload in workloads(objects):
+        pod = workload.pod.get("securityContext", {})
+        for key in ("hostNetwork", "hostPID", "hostIPC"):
+            if workload.pod.get(key):
+                yield f"{workload.name}: {key}"
+        for volume in workload.pod.get("volumes", []):
+            if "hostPath" in volume:
+                yield f"{workload.name}: a volume of the node's disk"
+        for container in workload.containers:
+            own = container.get("securityContext", {})
+            wanted = {
+                "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation") is False,
+                "privileged": not own.get("privileged"),
+                "readOnlyRootFilesystem": own.get("readOnlyRootFilesystem") is True,
+                "capabilities": own.get("capabilities") == {"drop": ["ALL"]},
+                "runAsNonRoot": own.get("runAsNonRoot", pod.get("runAsNonRoot")) is True,
+                "runAsUser": own.get("runAsUser", pod.get("runAsUser", 0)) > 0,
+                "seccompProfile": own.get("seccompProfile", pod.get("seccompProfile", {}))
+                == {"type": "RuntimeDefault"},
+            }
+            for key, holds in wanted.items():
+                if not holds:
+                    yield f"{workload.name}, {container['name']}: {key}"
+
+
+def containers_are_probed(objects: list[Object]) -> Iterator[str]:
+    for workload in workloads(objects):
+        for container in workload.pod["containers"]:
+            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+                if probe not in container:
+                    yield f"{workload.name}, {container['name']}: no {probe}"
+
+
+def endings_are_patient(objects: list[Object]) -> Iterator[str]:
+    """Whoever serves over HTTP waits for the proxies, and has time left for what it answers."""
+    for workload in workloads(objects):
+        for container in workload.pod["containers"]:
+            if not any(port["name"] == "http" for port in container.get("ports", [])):
+                continue
+            waits = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {"seconds": 0})
+            left = workload.pod.get("terminationGracePeriodSeconds", 30) - waits["seconds"]
+            if waits["seconds"] < 5 or left < 40:
+                yield f"{workload.name}: it waits {waits['seconds']} s and then has {left} s"
+
+
+def nothing_has_a_token_it_needs_not(objects: list[Object]) -> Iterator[str]:
+    for account in of_kind(objects, "ServiceAccount"):
+        given = account.get("automountServiceAccountToken", True)
+        if given is not (account["metadata"]["name"] in _TALKS):
+            yield f"{name(account)}: automountServiceAccountToken is {given}"
+    accounts = {account["metadata"]["name"] for account in of_kind(objects, "ServiceAccount")}
+    for workload in workloads(objects):
+        if workload.pod.get("automountServiceAccountToken") is not False:
+            yield f"{workload.name}: it has a token of Kubernetes"
+        if (own := workload.pod.get("serviceAccountName")) not in accounts - {"default"}:
+            yield f"{workload.name}: service account {own} is not defined here"
+
+
+def roles_name_what_they_give(objects: list[Object]) -> Iterator[str]:
+    if wide := [name(thing) for thing in of_kind(objects, "ClusterRole", "ClusterRoleBinding")]:
+        yield f"{', '.join(wide)}: for the whole cluster"
+    for role in of_kind(objects, "Role"):
+        for rule in role["rules"]:
+            if "*" in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]:
+                yield f"{name(role)}: *"
+            if "secrets" in rule["resources"] and not rule.get("resourceNames"):
+                yield f"{name(role)}: all secrets"
+
+
+def namespaces_deny_by_default(objects: list[Object]) -> Iterator[str]:
+    open_to_all = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for namespace in of_kind(objects, "Namespace"):
+        own = namespace["metadata"]["name"]
+        if not any(
+            thing["spec"] == open_to_all and thing["metadata"]["namespace"] == own
+            for thing in of_kind(objects, "NetworkPolicy")
+        ):
+            yield f"{name(namespace)}: no policy that denies all"
+        for mode in ("enforce", "audit", "warn"):
+            label = f"pod-security.kubernetes.io/{mode}"
+            if namespace["metadata"].get("labels", {}).get(label) != "restricted":
+                yield f"{name(namespace)}: {label} is not restricted"
+    namespaces = {thing["metadata"]["name"] for thing in of_kind(objects, "Namespace")}
+    for thing in objects:
+        own = thing["metadata"].get("namespace")
+        if thing["kind"] not in ("Namespace", "ClusterStorageContainer") and own not in namespaces:
+            yield f"{name(thing)}: namespace {own}"
+
+
+def selectors_select(objects: list[Object]) -> Iterator[str]:
+    """A selector with a typing error selects nothing, and nobody says so."""
+    pods = [workload.labels.items() for workload in workloads(objects)]
+    for thing in of_kind(objects, "Service", "NetworkPolicy", "PodDisruptionBudget"):
+        spec = thing["spec"]
+        selector = spec.get("podSelector", spec.get("selector", {}))
+        labels = selector if thing["kind"] == "Service" else selector.get("matchLabels", {})
+        if not any(labels.items() <= pod for pod in pods):
+            yield f"{name(thing)}: it selects no pod"
+
+
+def the_predictor_stays_up(objects: list[Object]) -> Iterator[str]:
+    budgets = [thing["spec"] for thing in of_kind(objects, "PodDisruptionBudget")]
+    for service in of_kind(objects, "InferenceService"):
+        predictor = service["spec"]["predictor"]
+        (stable, *_) = workloads([service])
+        if stable.replicas < 2:
+            yield f"{name(service)}: minReplicas is {stable.replicas}"
+        if "maxReplicas" not in predictor or not predictor.get("scaleMetric"):
+            yield f"{name(service)}: it does not scale"
+        spread = [each["topologyKey"] for each in predictor.get("topologySpreadConstraints", [])]
+        if "topology.kubernetes.io/zone" not in spread:
+            yield f"{name(service)}: not spread over zones"
+        if not any(b["selector"]["matchLabels"].items() <= stable.labels.items() for b in budgets):
+            yield f"{name(service)}: no PodDisruptionBudget"
+
+
+def one_version_is_meant(objects: list[Object]) -> Iterator[str]:
+    """The rules of KServe's webhook for spec.canary, and ours for names."""
+    for service in of_kind(objects, "InferenceService"):
+        mode = service["metadata"]["annotations"].get("serving.kserve.io/deploymentMode")
+        if mode != "Standard":
+            yield f"{name(service)}: deploymentMode is {mode}"
+        canaries = service["spec"].get("canary", [])
+        predictors = [service["spec"]["predictor"], *(each["predictor"] for each in canaries)]
+        for predictor in predictors:
+            yield from _version(name(service), predictor)
+        names = [predictor["name"] for predictor in predictors]
+        if len(set(names)) < len(names):
+            yield f"{name(service)}: predictors of the same name, {', '.join(names)}"
+        if not 0 <= sum(each["trafficPercent"] for each in canaries) <= 100:
+            yield f"{name(service)}: more than all traffic"
+        for predictor in predictors[1:]:
+            for key in ("maxReplicas", "scaleTarget", "scaleMetric", "autoScaling"):
+                if key in predictor:
+                    yield f"{name(service)}: the canary has {key}"
+
+
+def _version(where: str, predictor: Object) -> Iterator[str]:
+    (container,) = predictor["containers"]
+    if container["name"] != "kserve-container":
+        yield f"{where}: KServe wants the name kserve-container"
+    env = {each["name"]: each.get("value") for each in container.get("env", [])}
+    if predictor["name"] == "v0" and env == {"STORAGE_URI": "s3://models/unset"}:
+        return  # nothing was deployed yet, and pipelines.deploy knows it by this
+    named = f"v{env.get('MODEL_VERSION')}"
+    if predictor["name"] != named or predictor.get("labels") != {"version": named}:
+        yield f"{where}: predictor {predictor['name']} has model version {env.get('MODEL_VERSION')}"
+    if not re.fullmatch(r"s3://[a-z0-9.-]+/.+", str(env.get("STORAGE_URI"))):
+        yield f"{where}: STORAGE_URI is {env.get('STORAGE_URI')}"
+
+
+def what_is_outside_has_tls_and_asks_who(objects: list[Object]) -> Iterator[str]:
+    """For overlays that are reached from outside: only through a Gateway that does both."""
+    for service in of_kind(objects, "Service"):
+        if service["spec"].get("type", "ClusterIP") != "ClusterIP":
+            yield f"{name(service)}: {service['spec']['type']}, past the Gateway"
+    gateways = [*of_kind(objects, "Gateway")]
+    if not gateways:
+        yield "no Gateway"
+    policies = [thing["spec"] for thing in of_kind(objects, "SecurityPolicy")]
+    for gateway in gateways:
+        for listener in gateway["spec"]["listeners"]:
+            if listener["protocol"] != "HTTPS" or not listener["tls"]["certificateRefs"]:
+                yield f"{name(gateway)}: listener {listener['name']} has no TLS"
+        own = [p for p in policies if gateway["metadata"]["name"] in str(p["targetRefs"])]
+        providers = [each for policy in own for each in policy["jwt"]["providers"]]
+        if not providers:
+            yield f"{name(gateway)}: it asks nobody for a token"
+        for each in providers:
+            keys = each["remoteJWKS"]["uri"]
+            if not (each.get("issuer") and each.get("audiences") and keys.startswith("https://")):
+                yield f"{name(gateway)}: {each['name']} takes tokens that are not for us"
+
+
+Policy = Callable[[list[Object]], Iterator[str]]
+ALL: tuple[Policy, ...] = (
+    images_are_named_by_digest,
+    no_secret_is_written_down,
+    everything_is_bounded,
+    pods_are_restricted,
+    containers_are_probed,
+    endings_are_patient,
+    nothing_has_a_token_it_needs_not,
+    roles_name_what_they_give,
+    namespaces_deny_by_default,
+    selectors_select,
+    the_predictor_stays_up,
+    one_version_is_meant,
+)
+OUTSIDE: tuple[Policy, ...] = (what_is_outside_has_tls_and_asks_who,)
+
+
+def broken(objects: list[Object], policies: tuple[Policy, ...] = ALL) -> list[str]:
+    return [complaint for policy in policies for complaint in policy(objects)]
+
+
+def change(thing: Object, path: str, value: Any) -> None:
+    """Set what is at a path (``~`` for a slash in a key), or remove it (``...``)."""
+    parts = [part.replace("~", "/") for part in path.split("/")]
+    *way, last = [int(part) if part.isdigit() else part for part in parts]
+    inner: Any = thing
+    for part in way:
+        inner = inner[part]
+    if value is ...:
+        del inner[last]
+    elif last == "-":
+        inner.append(value)
+    else:
+        inner[last] = value
