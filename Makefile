@@ -77,7 +77,7 @@ lint: .venv/installed ## Check style, types, Dockerfiles and CloudFormation
 	ruff check .
 	ruff format --check .
 	mypy
-	hadolint Dockerfile.train Dockerfile.serve
+	hadolint Dockerfile.train Dockerfile.serve Dockerfile.receiver
 	cfn-lint manifests/aws/*.yaml
 
 check-aws: .checkov/installed ## Check the AWS templates with checkov

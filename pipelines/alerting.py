@@ -40,18 +40,20 @@ def watching(
     predictor: str = "local",
     times: float = 1,
     cool_down: float = 86_400,
+    silence: float = 300,
 ) -> Iterator[None]:
     """Run receiver, Alertmanager and Prometheus on loopback while the block runs."""
     programs = _check_programs()
     laptop.write(directory, ports, predictor, times)
     receiver = [sys.executable, "-m", "pipelines.receiver", "--port", str(ports.receiver)]
     receiver += ["--token-file", f"{directory}/token", "--state", f"{directory}/starts.json"]
-    receiver += ["--cool-down", str(cool_down), "--", *retrain]
+    receiver += ["--cool-down", str(cool_down), "--silence", str(silence), "--", *retrain]
     alertmanager = [programs["alertmanager"], f"--config.file={directory}/alertmanager.yml"]
     alertmanager += [f"--storage.path={directory}/alertmanager", "--cluster.listen-address="]
     alertmanager += [f"--web.listen-address=127.0.0.1:{ports.alertmanager}"]
     prometheus = [programs["prometheus"], f"--config.file={directory}/prometheus.yml"]
     prometheus += [f"--storage.tsdb.path={directory}/prometheus"]
+    prometheus += [laptop.faster("--rules.alert.resend-delay=1m", times)]
     prometheus += [f"--web.listen-address=127.0.0.1:{ports.prometheus}"]
     with ExitStack() as stack:
         for command, port, path in (
