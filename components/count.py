@@ -3,6 +3,7 @@
 import argparse
 import ctypes
 import logging
+import os
 import signal
 from argparse import ArgumentTypeError
 from concurrent.futures import ProcessPoolExecutor
@@ -35,15 +36,19 @@ def count(
     with replacing_directory(output) as partial_output:
         work = partial(_count, max_n, partial_output)
         workers = min(cpu_count(), len(named) or 1)
-        with ProcessPoolExecutor(workers, initializer=_end_with_parent) as pool:
+        with ProcessPoolExecutor(
+            workers, initializer=_end_with_parent, initargs=[os.getpid()]
+        ) as pool:
             for done, (name, rows) in enumerate(pool.map(work, named), 1):
                 log.info("%s: %d reviews, %d of %d shards", name, rows, done, len(named))
     return [name for name, _ in named]
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(parent: int) -> None:
     """Have Linux end this worker when its parent is killed, or it would wait for work for ever."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it was killed meanwhile
+        os._exit(1)
 
 
 def _count(max_n: int, output: Path, named: tuple[str, Path]) -> tuple[str, int]:

@@ -82,9 +82,9 @@ def assert_whole(out: Path) -> None:
 
 
 def orphans(out: Path) -> list[psutil.Process]:
-    """Return the processes that still work for a killed stage a second later."""
+    """Return the processes that still work for a killed stage a few seconds later."""
     named = [each for each in psutil.process_iter() if str(out) in " ".join(_arguments(each))]
-    return psutil.wait_procs(named, timeout=1)[1]
+    return psutil.wait_procs(named, timeout=5)[1]
 
 
 def _arguments(process: psutil.Process) -> list[str]:
