@@ -37,7 +37,7 @@ def count(
         work = partial(_count, max_n, partial_output)
         workers = min(cpu_count(), len(named) or 1)
         with ProcessPoolExecutor(
-            workers, initializer=_end_with_parent, initargs=[os.getpid()]
+            workers, initializer=_end_with_parent, initargs=(os.getpid(),)
         ) as pool:
             for done, (name, rows) in enumerate(pool.map(work, named), 1):
                 log.info("%s: %d reviews, %d of %d shards", name, rows, done, len(named))
