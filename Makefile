@@ -37,16 +37,16 @@ drift-demo: .venv/installed ## Show the loop once: drift, alert, training, gate;
 mlflow: .venv/installed ## Open the tracking UI on port 5000
 	mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1
 
-images: ## Build the images of training and serving with podman or docker, and say their sizes
+images: ## Build the images of training, serving and the receiver of alerts with podman or docker, and say their sizes
 	@test -n '$(CONTAINER)' || { echo 'neither podman nor docker is here; on Debian: make packages' >&2; exit 1; }
 	@$(CONTAINER) image inspect $(BASE) > /dev/null 2>&1 || $(CONTAINER) pull --quiet $(BASE)
-	@for image in train serve; do \
+	@for image in train serve receiver; do \
 	  $(CONTAINER) build --file Dockerfile.$$image --tag localhost/sentiment-$$image:$(VERSION) \
 	    --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) \
 	    --build-arg SOURCE=$(SOURCE) . || exit; \
 	done
 	@base=$$($(CONTAINER) image inspect --format '{{.Size}}' $(BASE)); \
-	for image in train serve; do \
+	for image in train serve receiver; do \
 	  size=$$($(CONTAINER) image inspect --format '{{.Size}}' localhost/sentiment-$$image:$(VERSION)); \
 	  echo "sentiment-$$image:$(VERSION) $$((size / 1000000)) MB, $$(((size - base) / 1000000)) MB of it on top of the base"; \
 	done

@@ -63,7 +63,7 @@ def images() -> dict[str, str]:
     ).stdout.split()
     return {
         short: next(name for name in names if name.startswith(f"localhost/sentiment-{short}:"))
-        for short in ("train", "serve")
+        for short in ("train", "serve", "receiver")
     }
 
 

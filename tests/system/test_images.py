@@ -21,6 +21,7 @@ from pipelines import servers
 from tests.conftest import REPO, free_port
 
 # as little as a node may give; and the engine asks for a million files unless told otherwise
+LOCKS = {"train": "train", "serve": "serve", "receiver": "pipeline"}
 CONFINED = [
     *("--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL"),
     *("--security-opt", "no-new-privileges", "--network", "host"),
@@ -38,7 +39,7 @@ def inside(image: str, command: str) -> str:
     return podman("run", "--rm", *CONFINED, "--entrypoint", "sh", image, "-c", command)
 
 
-@pytest.mark.parametrize("name", ["train", "serve"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_user_labels_and_no_way_to_write(images, name):
     (config,) = json.loads(podman("image", "inspect", images[name]))
     assert re.fullmatch(r"\d+:\d+", config["User"])
@@ -54,9 +55,9 @@ def test_user_labels_and_no_way_to_write(images, name):
     assert inside(images[name], command).split() == [config["User"].partition(":")[0]]
 
 
-@pytest.mark.parametrize("name", ["train", "serve"])
+@pytest.mark.parametrize("name", LOCKS)
 def test_the_packages_are_those_of_the_lock_and_the_sbom_says_so(images, name):
-    lock = (REPO / "requirements" / f"{name}.txt").read_text()
+    lock = (REPO / "requirements" / f"{LOCKS[name]}.txt").read_text()
     locked = {
         (re.sub(r"[-_.]+", "-", package).lower(), version)
         for package, version in re.findall(
@@ -81,6 +82,11 @@ def test_the_serving_image_holds_nothing_that_serving_does_not_need(images):
     for tool in ("gcc", "cc", "make", "git", "mlflow", "kfp", "dvc"):
         assert not inside(images["serve"], f"command -v {tool} || true").strip(), tool
     assert not inside(images["serve"], "ls -d /root/.cache /build 2>/dev/null || true").strip()
+
+
+def test_the_receiver_can_submit_what_drift_starts(images):
+    for module in ("receiver", "submit"):
+        assert "usage:" in inside(images["receiver"], f"python -m pipelines.{module} --help")
 
 
 def test_bytecode_is_there_and_holds_for_any_time_stamp(images):
