@@ -11,13 +11,12 @@ SOURCE ?= $(shell git remote get-url origin 2>/dev/null | sed 's,//[^/@]*@,//,')
 HTTP_PORT ?= 8080
 GRPC_PORT ?= 8081
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-export MODEL_URI ?= models:/sentiment@champion
 
 .DEFAULT_GOAL := help
 .PHONY: help demo train serve monitor drift-demo mlflow images base pipeline-local aws-up aws-down test manifests lint check-aws format compile dashboards lock packages clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 demo: .venv/installed ## Reviews in, champion out, two predictions over HTTP: the whole system once
 	python -m pipelines.demo
@@ -25,6 +24,7 @@ demo: .venv/installed ## Reviews in, champion out, two predictions over HTTP: th
 train: .venv/installed ## Run the stages that are out of date (dvc repro)
 	dvc repro
 
+serve: export MODEL_URI ?= models:/sentiment@champion
 serve: .venv/installed ## Keep the champion served, on HTTP_PORT (8080) and GRPC_PORT (8081)
 	python -m serving --http_port $(HTTP_PORT) --grpc_port $(GRPC_PORT)
 

@@ -4,6 +4,7 @@ import argparse
 import copy
 import gc
 import os
+import socket
 import sys
 import warnings
 from typing import Any
@@ -82,6 +83,10 @@ def main(argv: list[str] | None = None) -> int:
         load = Load(limits.from_flags(args))
     except ValueError as error:
         parser().error(str(error))
+    for flag in ("http_port", "grpc_port"):
+        if reason := _occupied(getattr(args, flag)):
+            print(f"serving: error: --{flag} {getattr(args, flag)}: {reason}", file=sys.stderr)
+            return 1
     kserve.logging.configure_logging(log_config())
     warnings.simplefilter("ignore", FastAPIDeprecationWarning)  # of KServe's own response class
     try:
@@ -111,6 +116,19 @@ def _capture(args: argparse.Namespace) -> Capture | None:
     if not args.capture:
         return None
     return Capture(args.model_name, targets.target(args.capture), args.capture_sample)
+
+
+def _occupied(port: int) -> str | None:
+    """Return why nobody can listen on a port; the servers would say so in a traceback, or not."""
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("0.0.0.0", port))  # noqa: S104 - as the servers do
+    except OSError as error:
+        return error.strerror
+    except OverflowError:
+        return "not a port from 0 to 65535"
+    return None
 
 
 def _not_negative(text: str) -> float:

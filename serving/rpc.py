@@ -96,7 +96,10 @@ class GrpcServer(GRPCServer):
         """Serve until stopped; all handlers are coroutines, so that no worker has work."""
         self._server = grpc.aio.server(
             interceptors=[self._calls],
-            options=[("grpc.max_receive_message_length", self._limits.max_body_bytes)],
+            options=[
+                ("grpc.max_receive_message_length", self._limits.max_body_bytes),
+                ("grpc.so_reuseport", 0),  # or two servers would share a port, and its callers
+            ],
         )
         add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
         self._server.add_insecure_port(f"[::]:{self._port}")

@@ -1,6 +1,7 @@
 """The real predictor process, asked over HTTP and gRPC as its callers do."""
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -126,3 +127,15 @@ def start(directory, *flags: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=120,
     )
+
+
+@pytest.mark.parametrize("flag", ["--http_port", "--grpc_port"])
+def test_a_port_that_is_taken_or_is_none_is_one_line(tmp_path, flag):
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        for port in (taken.getsockname()[1], 70_000):
+            result = start(tmp_path, flag, str(port))
+            assert result.returncode == 1
+            assert result.stderr.startswith(f"serving: error: {flag} {port}: ")
+            assert result.stderr.count("\n") == 1
