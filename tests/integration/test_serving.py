@@ -132,7 +132,7 @@ def start(directory, *flags: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("flag", ["--http_port", "--grpc_port"])
 def test_a_port_that_is_taken_or_is_none_is_one_line(tmp_path, flag):
     with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
         for port in (taken.getsockname()[1], 70_000):
             result = start(tmp_path, flag, str(port))
