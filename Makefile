@@ -13,7 +13,7 @@ GRPC_PORT ?= 8081
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo train serve monitor drift-demo mlflow images base pipeline-local aws-up aws-down test manifests lint check-aws format compile dashboards lock packages clean
+.PHONY: help demo train serve monitor drift-demo mlflow images base pipeline-local aws-up aws-down test manifests lint checkov format compile dashboards lock packages clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -67,7 +67,7 @@ aws-up: .venv/installed ## Show, ask about and make each change of the AWS accou
 aws-down: .venv/installed ## Take the AWS account's stacks down, data included, and say what is left billed
 	python -m pipelines.aws down $(if $(YES),--yes)
 
-test: lint check-aws ## Check style and types, then run all tests, with real servers
+test: lint checkov ## Check style and types, then run all tests, with real servers
 	pytest
 
 manifests: .venv/installed ## Render every overlay of manifests/ and check all that comes of it
@@ -80,8 +80,14 @@ lint: .venv/installed ## Check style, types, Dockerfiles and CloudFormation
 	hadolint Dockerfile.train Dockerfile.serve Dockerfile.receiver
 	cfn-lint manifests/aws/*.yaml
 
-check-aws: .checkov/installed ## Check the AWS templates with checkov
+checkov: .checkov/installed ## Check the AWS templates and the rendered manifests with checkov
 	.checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation --directory manifests/aws
+	@command -v kubectl > /dev/null || { echo 'no kubectl is here: the manifests are not checked'; exit 0; }; \
+	folder=$$(mktemp -d) && trap "rm -r $$folder" EXIT && \
+	for each in overlays/{local,staging,production} monitoring/{operator,plain,receiver}; do \
+	  kubectl kustomize manifests/$$each > $$folder/$$(basename $$each).yaml || exit; \
+	done && \
+	.checkov/bin/checkov --config-file manifests/.checkov.yaml --directory $$folder
 
 format: .venv/installed ## Mend what the linter can mend
 	ruff check --fix .
