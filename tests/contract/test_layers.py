@@ -155,5 +155,8 @@ def test_every_documented_command_exists(command: str):
             assert re.search(rf"^ +(-\w, )?{flag}[=, ]|, {flag}=", known, re.MULTILINE), flag
         for path in re.findall(r"manifests/\S+", command):
             assert (REPO / path).exists() or (REPO / f"{path}.template").exists(), path
+    elif words[0] == ".":
+        made = words[1].removesuffix("/bin/activate")
+        assert f"-m venv {made}\n" in (REPO / "Makefile").read_text()
     else:
         assert words[0] in {"amtool", "cp", "git", "cd", "curl", "dvc", "export", "mlflow"}, command
