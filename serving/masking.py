@@ -1,6 +1,7 @@
 """Personal data out of texts that are kept: e-mail addresses, card and telephone numbers."""
 
 import re
+from itertools import combinations
 
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 # runs of digits, with the marks that people put between them
@@ -16,8 +17,9 @@ _CARD, _PHONE = range(13, 20), range(7, 16)  # digits: ISO/IEC 7812, and ITU-T E
 def mask(text: str) -> str:
     """Return the text with ``[email]``, ``[card]`` and ``[phone]`` in place of what they name.
 
-    A number is a card's when its digits pass the Luhn check; any other of seven to fifteen digits
-    may be a telephone's, unless it is a date or two years.
+    A number is a card's when its digits pass the Luhn check, or those of some groups of it, as
+    another may stand beside it; any other of seven to fifteen digits may be a telephone's, unless
+    it is a date or two years.
     """
     if "@" in text:
         text = _EMAIL.sub("[email]", text)
@@ -25,12 +27,18 @@ def mask(text: str) -> str:
 
 
 def _number(match: re.Match[str]) -> str:
-    digits = re.sub(r"\D", "", match[0])
-    if len(digits) in _CARD and _luhn(digits):
+    groups = re.findall(r"\d+", match[0])
+    places = range(len(groups) + 1)
+    if any(_is_card("".join(groups[i:j])) for i, j in combinations(places, 2)):
         return "[card]"
+    digits = "".join(groups)
     if len(digits) in _PHONE and not _DATE.fullmatch(match[0]):
         return "[phone]"
     return match[0]
+
+
+def _is_card(digits: str) -> bool:
+    return len(digits) in _CARD and _luhn(digits)
 
 
 def _luhn(digits: str) -> bool:
