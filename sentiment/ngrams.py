@@ -111,18 +111,6 @@ def join(ids: Ints, rows: Rows, max_n: int, bits: int = BITS) -> tuple[Ints, Row
     return np.concatenate(keys), np.concatenate(found_in)
 
 
-def known(ids: Ints, rows: Rows, max_n: int, bits: int = BITS) -> tuple[Ints, Rows]:
-    """Return what :func:`join` does, without the n-grams that hold a token of number 0."""
-    inside = ids > 0
-    stretches = np.cumsum(~inside, dtype=np.int32)[
-        inside
-    ]  # what such a token parts is in two stretches
-    row_of = np.empty(len(ids) + 1, np.int32)
-    row_of[stretches] = rows[inside]
-    keys, found_in = join(ids[inside], stretches, max_n, bits)
-    return keys, row_of[found_in]
-
-
 def numbers(tokens: Iterable[str]) -> dict[str, int]:
     """Return the number that stands for each token in a key."""
     return {token: number for number, token in enumerate(tokens, 1)}

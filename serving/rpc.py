@@ -62,7 +62,7 @@ class Calls(grpc.aio.ServerInterceptor):
                 kind, reason = errors.refusal(error)
                 await self.answers.wait()
                 await context.abort(kind.code, reason)
-            except Exception:
+            except Exception:  # a fault of ours: logged here, and told to nobody
                 logger.exception("%s", details.method)
                 await context.abort(grpc.StatusCode.INTERNAL, errors.INTERNAL)
             await self.answers.wait()

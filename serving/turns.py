@@ -54,7 +54,7 @@ class Turns:
             left -= max(size, 1)
             try:
                 done.set_result(work())
-            except Exception as error:
+            except Exception as error:  # it is for whoever waits for this work
                 done.set_exception(error)
         self._looks = _LOOKS if left < 0 else 0
         self._looked = left == PASS
