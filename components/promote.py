@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from components import errors, registry
+from components import errors, notes, registry
 from components.errors import StageError
 from components.files import read_json, write_json
 
@@ -15,11 +15,19 @@ log = logging.getLogger("promote")
 def promote(verdict: dict[str, Any]) -> dict[str, str]:
     """Carry out a verdict of gate and return the outcome, the versions before and after, and why.
 
-    The outcome is promoted, refused or unchanged.
+    The outcome is promoted, refused or unchanged. A promoted version gets release notes.
 
     Raises:
         StageError: the champion is not the one that the challenger was judged against.
     """
+    result = _carry_out(verdict)
+    if result["outcome"] != "refused":  # unchanged too: a run that was killed may have left none
+        with registry.connected() as client:
+            notes.keep(client, verdict["name"], verdict["version"])
+    return result
+
+
+def _carry_out(verdict: dict[str, Any]) -> dict[str, str]:
     name, version, judged = verdict["name"], verdict["version"], verdict["champion"]
     if not verdict["passed"]:
         return {"outcome": verdict["outcome"], "from": judged, "to": judged, "why": verdict["why"]}

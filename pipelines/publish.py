@@ -1,0 +1,160 @@
+"""Push the images to a registry, once the serving image was seen to answer with the champion inside.
+
+They are named by commit, and a commit is pushed once: what is there already is tested and kept.
+"""
+
+import argparse
+import json
+import logging
+import re
+import subprocess
+import tempfile
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import requests
+
+import sentiment.model
+import sentiment.store
+from components import errors, registry
+from components.errors import StageError
+from components.files import write_json
+from pipelines import servers
+
+IMAGES = ("sentiment-train", "sentiment-serve")
+SERVING = IMAGES[1]
+TEXTS = ["A warm, funny film.", "Two dull hours.", "", "Not bad at all, <br />but far too long."]
+LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?(/|$)")
+# as a cluster runs it; and the engine asks for a million files unless told otherwise
+CONFINED = [
+    *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+    *("--network", "host", "--ulimit", "nofile=4096:4096"),
+]
+
+log = logging.getLogger("publish")
+
+
+class Engine:
+    """podman or docker, by the commands that they share."""
+
+    def __init__(self, command: str, host: str) -> None:
+        self.command, self.host = command, host
+        self.podman = Path(command).name == "podman"
+        # docker itself takes a registry on loopback without TLS
+        self.plain = ["--tls-verify=false"] if self.podman and LOOPBACK.match(host) else []
+
+    def run(self, *arguments: str) -> str:
+        result = subprocess.run([self.command, *arguments], capture_output=True, text=True)
+        if result.returncode:
+            raise StageError(f"{self.command} {' '.join(arguments)}: {result.stderr.strip()}")
+        return result.stdout
+
+    def pulled(self, name: str, tag: str) -> str | None:
+        """Return NAME@DIGEST of what the registry has, or None where it has no such tag."""
+        reference = f"{self.host}/{name}:{tag}"
+        try:
+            self.run("pull", "--quiet", *self.plain, reference)
+        except StageError as error:
+            log.info("not there yet: %s", reference)
+            log.debug("%s", error)
+            return None
+        digests = json.loads(
+            self.run("image", "inspect", "--format", "{{json .RepoDigests}}", reference)
+        )
+        return next(each for each in digests if each.startswith(f"{self.host}/{name}@"))
+
+    def pushed(self, image: str, name: str, tag: str) -> str:
+        """Push an image and return it as NAME@DIGEST."""
+        reference = f"{self.host}/{name}:{tag}"
+        if self.podman:
+            with tempfile.NamedTemporaryFile() as file:
+                self.run("push", *self.plain, "--digestfile", file.name, image, reference)
+                digest = Path(file.name).read_text().strip()
+        else:
+            self.run("tag", image, reference)
+            digest = re.findall(r"digest: (sha256:[0-9a-f]{64})", self.run("push", reference))[-1]
+        return f"{self.host}/{name}@{digest}"
+
+
+def publish(engine: Engine, version: str, commit: str, name: str) -> dict[str, str]:
+    """Return the images as NAME@DIGEST, by name, all of them pushed.
+
+    Raises:
+        StageError: the serving image does not answer as the champion does, and nothing was pushed;
+            or an image is of another commit.
+    """
+    there = {image: engine.pulled(image, commit) for image in IMAGES}
+    local = {image: f"localhost/{image}:{version}" for image in IMAGES}
+    for image in (image for image in IMAGES if there[image] is None):
+        revision = '{{index .Config.Labels "org.opencontainers.image.revision"}}'
+        built = engine.run("image", "inspect", "--format", revision, local[image]).strip()
+        if built != commit:
+            raise StageError(f"{local[image]} is of commit {built}, not {commit}: make images")
+    check(engine, there[SERVING] or local[SERVING], name)
+    return {image: there[image] or engine.pushed(local[image], image, commit) for image in IMAGES}
+
+
+def check(engine: Engine, image: str, name: str) -> None:
+    """Serve the champion from the image and compare its answers with those of the model itself."""
+    with tempfile.TemporaryDirectory() as scratch, registry.connected() as client:
+        champion = registry.alias_version(client, name, registry.CHAMPION)
+        if champion is None:
+            raise StageError(f"{name} has no champion to test {image} with; promote one first")
+        model = registry.download(client, champion, Path(scratch))
+        for path in (model, *model.rglob("*")):  # for a user who is nobody here
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+        expected = sentiment.model.probabilities(sentiment.store.load(model), TEXTS).tolist()
+        found = _asked(engine, image, model, Path(scratch) / "log")
+    if found != expected:
+        raise StageError(f"{image} answers {found}, and version {champion.version} {expected}")
+    log.info("%s answers as version %s does", image, champion.version)
+
+
+def _asked(engine: Engine, image: str, model: Path, output: Path) -> list[float]:
+    http_port, grpc_port = servers.free_ports(2)
+    container = f"sentiment-check-{http_port}"
+    command = [engine.command, "run", "--rm", "--name", container, *CONFINED]
+    command += ["--volume", f"{model}:/mnt/models:ro", image]
+    command += ["--http_port", str(http_port), "--grpc_port", str(grpc_port)]
+    address = f"http://127.0.0.1:{http_port}/v1/models/sentiment"
+    try:
+        with servers.running(command, partial(servers.answers, address), output):
+            answer = requests.post(f"{address}:predict", json={"instances": TEXTS}, timeout=60)
+            answer.raise_for_status()
+            return [each["probability"] for each in answer.json()["predictions"]]
+    except requests.RequestException as error:
+        raise StageError(f"{image} does not answer: {error}") from error
+    except StageError as error:
+        raise StageError(f"{image}: {error}") from error
+    finally:
+        with suppress(StageError):  # it is gone when it ended by itself
+            engine.run("rm", "--force", container)
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipelines.publish", description=__doc__)
+    add = parser.add_argument
+    add("--registry", required=True, help="such as ACCOUNT.dkr.ecr.REGION.amazonaws.com")
+    add("--version", required=True, help="tag of the images here, as make images gives it")
+    add("--commit", required=True, help="tag of the images there")
+    add("--engine", default="podman", help="default: %(default)s")
+    add("--name", default="sentiment", help="the registered model; default: %(default)s")
+    add("--images", required=True, type=Path, help="JSON file to write")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+
+    def work() -> None:
+        engine = Engine(args.engine, args.registry)
+        images = publish(engine, args.version, args.commit, args.name)
+        write_json(args.images, images)
+        print(*images.values(), sep="\n")
+
+    return errors.run("publish", work)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
