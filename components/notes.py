@@ -29,7 +29,6 @@ class Version:
     """What the registry knows of a version."""
 
     number: str
-    run_id: str
     tags: dict[str, str]
     params: dict[str, str]
     metrics: dict[str, float]
@@ -73,7 +72,7 @@ Promoted {replaced} by {move["by"]}, {move["at"][:16]} UTC: {move["why"]}
 def keep(client: mlflow.MlflowClient, name: str, number: str) -> None:
     """Put the notes beside the model of a version, if it was ever promoted."""
     if _promotion(client, name, number):
-        run_id = client.get_model_version(name, number).run_id
+        run_id = str(client.get_model_version(name, number).run_id)
         client.log_text(run_id, compose(client, name, number), NOTES_FILE)
 
 
@@ -84,12 +83,12 @@ def _promotion(client: mlflow.MlflowClient, name: str, number: str) -> dict[str,
 
 def _read(client: mlflow.MlflowClient, name: str, number: str) -> Version:
     version = client.get_model_version(name, number)
-    run = client.get_run(version.run_id)
+    run = client.get_run(str(version.run_id))
     with tempfile.TemporaryDirectory() as scratch:
-        path = client.download_artifacts(version.run_id, f"model/{FINDINGS_FILE}", scratch)
+        path = client.download_artifacts(run.info.run_id, f"model/{FINDINGS_FILE}", scratch)
         findings = read_json(Path(path))
     params, metrics = dict(run.data.params), dict(run.data.metrics)
-    return Version(number, version.run_id, dict(version.tags), params, metrics, findings)
+    return Version(number, dict(version.tags), params, metrics, findings)
 
 
 def _data(old: Version | None, new: Version) -> str:
@@ -108,7 +107,9 @@ def _data(old: Version | None, new: Version) -> str:
 def _parameters(old: Version | None, new: Version) -> str:
     keys = sorted(new.params.keys() - set(FACTS))
     if old is None:
-        return rows([["", "version " + new.number], ["---"] * 2, *([k, new.params[k]] for k in keys)])
+        return rows(
+            [["", "version " + new.number], ["---"] * 2, *([k, new.params[k]] for k in keys)]
+        )
     changed = [key for key in keys if old.params.get(key) != new.params[key]]
     records = [[key, old.params.get(key, ""), new.params[key]] for key in changed]
     same = ", ".join(f"{key} {new.params[key]}" for key in keys if key not in changed)

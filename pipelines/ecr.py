@@ -3,7 +3,6 @@
 import argparse
 import base64
 import logging
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +12,19 @@ from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from components import errors
 from components.errors import StageError
 from components.files import read_json
+from pipelines.engine import Engine
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 
 log = logging.getLogger("ecr")
 
 
-def login(client: Any, engine: str, registry: str) -> None:
-    """Give the engine a token of twelve hours; it reads it from standard input, as none may see it.
-
-    Raises:
-        StageError: the engine refuses it.
-    """
+def login(client: Any, engine: Engine) -> None:
+    """Give the engine a token of twelve hours."""
     (data,) = client.get_authorization_token()["authorizationData"]
     user, _, token = base64.b64decode(data["authorizationToken"]).decode().partition(":")
-    command = [engine, "login", "--username", user, "--password-stdin", registry]
-    result = subprocess.run(command, input=token, capture_output=True, text=True)
-    if result.returncode:
-        raise StageError(f"{engine} login {registry}: {result.stderr.strip()}")
-    log.info("logged in to %s", registry)
+    engine.login(user, token)
+    log.info("logged in to %s", engine.host)
 
 
 def scan(client: Any, image: str, refused: str) -> None:
@@ -72,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             client = boto3.client("ecr")
             if args.what == "login":
-                login(client, args.engine, args.registry)
+                login(client, Engine(args.engine, args.registry))
             else:
                 for image in read_json(args.images).values():
                     scan(client, image, args.refuse)

@@ -43,7 +43,9 @@ def pin(path: Path, images: dict[str, str]) -> None:
         raise StageError(f"{path}: no image {', '.join(sorted(missing))} with newName and digest")
 
     def written(entry: re.Match[str]) -> str:
-        new, _, digest = images.get(entry["name"], f"{entry['new']}@{entry['digest']}").partition("@")
+        new, _, digest = images.get(entry["name"], f"{entry['new']}@{entry['digest']}").partition(
+            "@"
+        )
         return f"{entry['head']}{new}{entry['between']}{digest}"
 
     content = ENTRY.sub(written, _read(path))

@@ -1,13 +1,10 @@
-"""Push the images to a registry, once the serving image was seen to answer with the champion inside.
+"""Push the images, once the serving image was seen to answer with the champion inside.
 
 They are named by commit, and a commit is pushed once: what is there already is tested and kept.
 """
 
 import argparse
-import json
 import logging
-import re
-import subprocess
 import tempfile
 from contextlib import suppress
 from functools import partial
@@ -21,11 +18,11 @@ from components import errors, registry
 from components.errors import StageError
 from components.files import write_json
 from pipelines import servers
+from pipelines.engine import Engine
 
 IMAGES = ("sentiment-train", "sentiment-serve")
 SERVING = IMAGES[1]
 TEXTS = ["A warm, funny film.", "Two dull hours.", "", "Not bad at all, <br />but far too long."]
-LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?(/|$)")
 # as a cluster runs it; and the engine asks for a million files unless told otherwise
 CONFINED = [
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
@@ -33,48 +30,6 @@ CONFINED = [
 ]
 
 log = logging.getLogger("publish")
-
-
-class Engine:
-    """podman or docker, by the commands that they share."""
-
-    def __init__(self, command: str, host: str) -> None:
-        self.command, self.host = command, host
-        self.podman = Path(command).name == "podman"
-        # docker itself takes a registry on loopback without TLS
-        self.plain = ["--tls-verify=false"] if self.podman and LOOPBACK.match(host) else []
-
-    def run(self, *arguments: str) -> str:
-        result = subprocess.run([self.command, *arguments], capture_output=True, text=True)
-        if result.returncode:
-            raise StageError(f"{self.command} {' '.join(arguments)}: {result.stderr.strip()}")
-        return result.stdout
-
-    def pulled(self, name: str, tag: str) -> str | None:
-        """Return NAME@DIGEST of what the registry has, or None where it has no such tag."""
-        reference = f"{self.host}/{name}:{tag}"
-        try:
-            self.run("pull", "--quiet", *self.plain, reference)
-        except StageError as error:
-            log.info("not there yet: %s", reference)
-            log.debug("%s", error)
-            return None
-        digests = json.loads(
-            self.run("image", "inspect", "--format", "{{json .RepoDigests}}", reference)
-        )
-        return next(each for each in digests if each.startswith(f"{self.host}/{name}@"))
-
-    def pushed(self, image: str, name: str, tag: str) -> str:
-        """Push an image and return it as NAME@DIGEST."""
-        reference = f"{self.host}/{name}:{tag}"
-        if self.podman:
-            with tempfile.NamedTemporaryFile() as file:
-                self.run("push", *self.plain, "--digestfile", file.name, image, reference)
-                digest = Path(file.name).read_text().strip()
-        else:
-            self.run("tag", image, reference)
-            digest = re.findall(r"digest: (sha256:[0-9a-f]{64})", self.run("push", reference))[-1]
-        return f"{self.host}/{name}@{digest}"
 
 
 def publish(engine: Engine, version: str, commit: str, name: str) -> dict[str, str]:

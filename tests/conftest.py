@@ -84,6 +84,34 @@ def running(command: list[str], url: str, directory: Path, **environment: str) -
                 server.wait()
 
 
+@contextmanager
+def tracking_server(
+    directory: Path, *arguments: str, **environment: str
+) -> Iterator[dict[str, str]]:
+    """Run a real `mlflow server` with its basic-auth app; yield address and credentials."""
+    directory.mkdir(exist_ok=True)
+    (directory / "auth.ini").write_text(
+        "[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///auth.db\n"
+        "admin_username = admin\nadmin_password = correct-horse-1\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+    )
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
+    command += ["--backend-store-uri", "sqlite:///server.db", "--workers", "1"]
+    command += ["--host", "127.0.0.1", "--port", str(port), *arguments]
+    address = f"http://127.0.0.1:{port}"
+    environment |= {
+        "MLFLOW_AUTH_CONFIG_PATH": str(directory / "auth.ini"),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": os.urandom(16).hex(),
+    }
+    with running(command, f"{address}/health", directory, **environment):
+        yield {
+            "MLFLOW_TRACKING_URI": address,
+            "MLFLOW_TRACKING_USERNAME": "admin",
+            "MLFLOW_TRACKING_PASSWORD": "correct-horse-1",
+        }
+
+
 Stage = Callable[..., subprocess.CompletedProcess[str]]
 
 

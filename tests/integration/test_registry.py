@@ -1,8 +1,6 @@
 """register and promote, against SQLite and a real MLflow server with passwords."""
 
 import json
-import os
-import sys
 from dataclasses import replace
 
 import mlflow
@@ -11,7 +9,14 @@ import pytest
 
 import sentiment.store
 from components import registry, reviews
-from tests.conftest import CANDIDATES, Trained, assert_one_line, fit, free_port, running
+from tests.conftest import (
+    CANDIDATES,
+    Trained,
+    assert_one_line,
+    fit,
+    free_port,
+    tracking_server,
+)
 
 SAFE = ["--min-accuracy", "0.5"]
 
@@ -210,28 +215,8 @@ def test_usage_errors_name_the_flag(stage):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory):
-    """A real `mlflow server` with its basic-auth app; yields address and credentials."""
-    directory = tmp_path_factory.mktemp("mlflow")
-    (directory / "auth.ini").write_text(
-        "[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///auth.db\n"
-        "admin_username = admin\nadmin_password = correct-horse-1\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
-    )
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
-    command += ["--backend-store-uri", "sqlite:///server.db", "--workers", "1"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    address = f"http://127.0.0.1:{port}"
-    environment = {
-        "MLFLOW_AUTH_CONFIG_PATH": str(directory / "auth.ini"),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": os.urandom(16).hex(),
-    }
-    with running(command, f"{address}/health", directory, **environment):
-        yield {
-            "MLFLOW_TRACKING_URI": address,
-            "MLFLOW_TRACKING_USERNAME": "admin",
-            "MLFLOW_TRACKING_PASSWORD": "correct-horse-1",
-        }
+    with tracking_server(tmp_path_factory.mktemp("mlflow")) as environment:
+        yield environment
 
 
 def test_a_server_with_passwords(stage, tmp_path, server, trained):

@@ -1,0 +1,62 @@
+"""The container engine and a registry of images: podman or docker, by what they share."""
+
+import json
+import logging
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from components.errors import StageError
+
+LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?(/|$)")
+
+log = logging.getLogger("publish")
+
+
+class Engine:
+    """podman or docker, by the commands that they share."""
+
+    def __init__(self, command: str, host: str) -> None:
+        self.command, self.host = command, host
+        self.podman = Path(command).name == "podman"
+        # docker itself takes a registry on loopback without TLS
+        self.plain = ["--tls-verify=false"] if self.podman and LOOPBACK.match(host) else []
+
+    def run(self, *arguments: str, given: str | None = None) -> str:
+        """Return what a command prints; ``given`` is its standard input."""
+        command = [self.command, *arguments]
+        result = subprocess.run(command, input=given, capture_output=True, text=True)
+        if result.returncode:
+            raise StageError(f"{self.command} {' '.join(arguments)}: {result.stderr.strip()}")
+        return result.stdout
+
+    def login(self, user: str, password: str) -> None:
+        # by standard input, as anybody may read a command line
+        arguments = ["--username", user, "--password-stdin", self.host]
+        self.run("login", *self.plain, *arguments, given=password)
+
+    def pulled(self, name: str, tag: str) -> str | None:
+        """Return NAME@DIGEST of what the registry has, or None where it has no such tag."""
+        reference = f"{self.host}/{name}:{tag}"
+        try:
+            self.run("pull", "--quiet", *self.plain, reference)
+        except StageError as error:
+            log.info("not there yet (%s)", error)
+            return None
+        digests = json.loads(
+            self.run("image", "inspect", "--format", "{{json .RepoDigests}}", reference)
+        )
+        return next(each for each in digests if each.startswith(f"{self.host}/{name}@"))
+
+    def pushed(self, image: str, name: str, tag: str) -> str:
+        """Push an image and return it as NAME@DIGEST."""
+        reference = f"{self.host}/{name}:{tag}"
+        if self.podman:
+            with tempfile.NamedTemporaryFile() as file:
+                self.run("push", *self.plain, "--digestfile", file.name, image, reference)
+                digest = Path(file.name).read_text().strip()
+        else:
+            self.run("tag", image, reference)
+            digest = re.findall(r"digest: (sha256:[0-9a-f]{64})", self.run("push", reference))[-1]
+        return f"{self.host}/{name}@{digest}"
