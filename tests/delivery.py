@@ -231,7 +231,7 @@ def image_registry(directory: Path) -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         import crypt
-    hashed = crypt.crypt(TOKEN, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=2**4))
+    hashed = crypt.crypt(TOKEN, crypt.mksalt(crypt.METHOD_BLOWFISH))  # noqa: S324
     (directory / "htpasswd").write_text(f"{USER}:{hashed.replace('$2b$', '$2y$')}\n")
     host = f"127.0.0.1:{free_port()}"
     config = {

@@ -37,7 +37,8 @@ class Runner:
     replaced: dict[str, str] = field(default_factory=dict)
     after: dict[str, Callable[[Path], None]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)  # what the steps printed
-    commands: list[str] = field(default_factory=list)  # that were run, as JOB: COMMAND
+    failed: dict[str, str] = field(default_factory=dict)  # of the last run, what a job ended with
+    commands: list[str] = field(default_factory=list)  # of the last run, as JOB: COMMAND
     _runs: int = 0
 
     def run(
@@ -45,6 +46,8 @@ class Runner:
     ) -> dict[str, str]:
         """Run a workflow and return how each job ended, by WORKFLOW/JOB or JOB."""
         self._runs += 1
+        self.failed.clear()
+        self.commands.clear()
         sha = self._git("rev-parse", ref)
         before = self._git("rev-parse", f"{ref}~1")
         github = {
@@ -90,7 +93,7 @@ class Runner:
                 outputs[key] = self._job(f"{name}-{key}", job, known, scratch)
                 ended[key] = "success"
             except Stopped as stopped:
-                self.said.append(str(stopped))
+                self.failed[key] = str(stopped)
                 ended[key] = "failure"
         return ended
 
