@@ -48,10 +48,21 @@ def torn(lock: dict[str, Any]) -> list[str]:
 
     That is what a merge of two locks leaves behind.
     """
-    stages = lock["stages"]
-    made = {out["path"]: out["md5"] for each in stages.values() for out in each.get("outs", [])}
-    read = [dep for each in stages.values() for dep in each.get("deps", [])]
-    return sorted({dep["path"] for dep in read if made.get(dep["path"], dep["md5"]) != dep["md5"]})
+    makers = {out["path"]: name for name, each in lock.items() for out in each.get("outs", [])}
+    made = {out["path"]: out["md5"] for each in lock.values() for out in each.get("outs", [])}
+    found, queue = set(), [LAST]
+    seen = set(queue)
+    for name in queue:
+        for dep in lock.get(name, {}).get("deps", []):
+            path = dep["path"]
+            if path not in made:
+                continue
+            if made[path] != dep["md5"]:
+                found.add(path)
+            if makers[path] not in seen:
+                seen.add(makers[path])
+                queue.append(makers[path])
+    return sorted(found)
 
 
 def by_hand(base: str) -> list[str]:
@@ -69,11 +80,14 @@ def check(base: str | None) -> None:
             f"{LOCK} is changed in {', '.join(commits)}, and only the workflow retrain may;"
             f" git checkout {base} -- {LOCK}, commit, and {MEND}"
         )
-    if files := torn(yaml.safe_load(LOCK.read_text())):
+    lock = yaml.safe_load(LOCK.read_text())["stages"]
+    if files := torn(lock):
         raise StageError(f"{LOCK} does not hold together at {', '.join(files)}; {MEND}")
     found = stale(json.loads(_run("dvc", "status", "--json", "--with-deps", LAST)))
     if found:
-        stages = "; ".join(f"{stage} ({', '.join(why)})" for stage, why in found.items())
+        order = [*lock, *found]  # dvc has none
+        told = sorted(found.items(), key=lambda each: order.index(each[0]))
+        stages = "; ".join(f"{stage} ({', '.join(why)})" for stage, why in told)
         raise StageError(f"{LOCK} is stale: {stages}; {MEND}")
     log.info("%s is what the code and the parameters make", LOCK)
 

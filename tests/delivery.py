@@ -84,7 +84,7 @@ class Site:
 
     def params(self, **changes: dict) -> str:
         """Return params.yaml of main with changes, section by section."""
-        values = yaml.safe_load(self.git("show", "origin/main:params.yaml"))
+        values = yaml.safe_load(self.git("show", f"{self.main()}:params.yaml"))
         for section, change in changes.items():
             values[section] |= change
         return yaml.safe_dump(values)

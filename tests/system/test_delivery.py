@@ -88,7 +88,7 @@ def test_a_stale_lock_fails_a_pull_request_until_retrain_has_run(site):
     ]
     assert "pr comment more --body-file reports/report.md" in " ".join(site.calls("gh"))
     assert "workflow run ci.yml --ref more" in site.calls("gh")
-    report = next(each for each in site.runner.said if each.startswith("### Against origin/main"))
+    report = next(each for each in site.runner.said if "### Against origin/main" in each)
     assert "| reports/metrics.json | accuracy" in report
     assert "| params.yaml | count.max_n | 1 " in report
 
