@@ -23,10 +23,10 @@ from pipelines.engine import Engine
 IMAGES = ("sentiment-train", "sentiment-serve")
 SERVING = IMAGES[1]
 TEXTS = ["A warm, funny film.", "Two dull hours.", "", "Not bad at all, <br />but far too long."]
-# as a cluster runs it; and the engine asks for a million files unless told otherwise
+# as a cluster runs it; and the engine asks for more files and processes than a machine may give
 CONFINED = [
     *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
-    *("--network", "host", "--ulimit", "nofile=4096:4096"),
+    *("--network", "host", "--ulimit", "nofile=4096:4096", "--ulimit", "nproc=4096:4096"),
 ]
 
 log = logging.getLogger("publish")
