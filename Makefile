@@ -233,8 +233,11 @@ pin-images: ## Write the digests of the pushed images into the overlays staging 
 kubeconfig: ## Let kubectl reach the cluster on EKS
 	aws eks update-kubeconfig --name sentiment
 
-deploy: .venv/installed ## Bring the champion to OVERLAY (production) by a canary of CANARY percent (10)
-	python -m pipelines.deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY"
+deploy: .venv/installed ## Bring the champion to OVERLAY (production) by a canary of CANARY percent (10); where that fails, back in the registry too
+	python -m pipelines.deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY" || { \
+	  stable=$$(python -m pipelines.deploy --history | sed -n "1s/.*: $$OVERLAY rolled_back \([0-9]*\) -> .*/\1/p"); \
+	  test -z "$$stable" || python -m components.promote --rollback --to "$$stable" \
+	    --why "the canary in $$OVERLAY failed: see python -m pipelines.deploy --history"; exit 1; }
 
 rollback: .venv/installed ## Bring version TO back to OVERLAY (production), and then in the registry, with the reason WHY
 	@test -n "$$TO" && test -n "$$WHY" || { echo "say TO=version and WHY='the reason'" >&2; exit 2; }

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -79,6 +79,8 @@ class StandIn:
         self.weights: dict[str, int] = {}
         self.ports: dict[str, int] = {}
         self.containers: dict[str, list] = {}
+        # where KServe's storage initializer would bring it to /mnt/models
+        self.fetch: Callable[[str], str] = lambda uri: urlsplit(uri).path
         (directory / "ready").mkdir()
         (directory / "bin").mkdir()
         script = directory / "bin" / "kubectl"
@@ -132,8 +134,7 @@ class StandIn:
         self.containers[name] = predictor["containers"]
         command = [sys.executable, "-m", "serving", "--http_port", str(port)]
         command += ["--grpc_port", str(free_port()), *fault.get("flags", [])]
-        # where KServe's storage initializer would bring it to /mnt/models
-        given["MODEL_URI"] = urlsplit(given["STORAGE_URI"]).path
+        given["MODEL_URI"] = self.fetch(given["STORAGE_URI"])
         environment = os.environ | given | {"PYTHONPATH": str(REPO)} | fault.get("environment", {})
         with (self.directory / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(

@@ -1,8 +1,8 @@
 """All that the workflows of delivery talk to, on this machine; see tests/system/test_delivery.py.
 
-Real: git, DVC, S3, MLflow with passwords, the image registry with passwords, podman. Stood in for:
-GitHub's runner (tests/workflows.py), ECR's own API (moto, an emulator), and the commands cosign,
-gh and aws, which write down how they are called.
+Real: git, DVC, S3, MLflow and the image registry with passwords, podman, Prometheus. Stood in for:
+GitHub's runner (tests/workflows.py), the cluster (tests/cluster.py), ECR's own API (moto, an
+emulator), and the commands cosign, gh and aws, which write down how they are called.
 """
 
 import base64
@@ -10,18 +10,22 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import boto3
+import mlflow
 import pandas as pd
+import pytest
 import requests
 import yaml
 
 from components import reviews
 from pipelines import servers
+from tests.cluster import StandIn, prometheus, stand_in
 from tests.conftest import REPO, free_port, running, tracking_server
 from tests.workflows import Runner
 
@@ -29,15 +33,6 @@ ACCOUNT = "123456789012"  # moto's
 USER, TOKEN = "AWS", f"{ACCOUNT}-auth-token"
 # a version of its own, so that the images that other tests run stay what they are
 VERSION = "0.0.0.delivery"
-OVERLAY = """\
-images:
-  - name: sentiment-serve
-    newName: registry.example.org/sentiment-serve
-    digest: sha256:{zeros}
-  - name: sentiment-train
-    newName: registry.example.org/sentiment-train
-    digest: sha256:{zeros}
-""".format(zeros="0" * 64)
 STAND_INS = {
     "gh": "exit 0",
     "aws": "exit 0",
@@ -54,8 +49,12 @@ esac""",
 class Site:
     """A repository on main, and the servers that its workflows use."""
 
-    def __init__(self, directory: Path, runner: Runner, ecr: str, registry: str) -> None:
+    def __init__(
+        self, directory: Path, runner: Runner, cluster: StandIn, ecr: str, registry: str
+    ) -> None:
         self.directory, self.runner, self.registry = directory, runner, registry
+        self.cluster = cluster
+        cluster.fetch = self.fetched
         self.work = directory / "work"
         self.tracking = {k: v for k, v in runner.variables.items() if k.startswith("MLFLOW")}
         self.tracking |= {k: v for k, v in runner.secrets.items() if k.startswith("MLFLOW")}
@@ -89,6 +88,13 @@ class Site:
             values[section] |= change
         return yaml.safe_dump(values)
 
+    def fetched(self, uri: str) -> str:
+        """Do what KServe's storage initializer does."""
+        with pytest.MonkeyPatch.context() as patch:
+            for key, value in self.runner.aws.items():
+                patch.setenv(key, value)
+            return str(mlflow.artifacts.download_artifacts(uri, dst_path=tempfile.mkdtemp()))
+
     def calls(self, command: str) -> list[str]:
         path = self.directory / "calls" / command
         return path.read_text().splitlines() if path.exists() else []
@@ -116,10 +122,12 @@ class Site:
             ]:
                 answer = self.ask(f"{name}/manifests/{digest}")
                 kind = answer.headers["Content-Type"]
-                put = client.put_image(
-                    repositoryName=name, imageManifest=answer.text, imageManifestMediaType=kind
+                client.put_image(
+                    repositoryName=name,
+                    imageManifest=answer.text,
+                    imageManifestMediaType=kind,
+                    imageDigest=digest,
                 )
-                assert put["image"]["imageId"]["imageDigest"] == digest
                 client.start_image_scan(**which)
 
 
@@ -143,7 +151,12 @@ def site(directory: Path, table: pd.DataFrame, base: str) -> Iterator[Site]:
             for key, value in os.environ.items()
             if not key.startswith(("MLFLOW_", "MAKE", "MFLAGS", "AWS_", "GITHUB_", "DVC_"))
         }
-        environment |= stand_ins(directory)
+        folder = directory / "cluster"
+        folder.mkdir()
+        cluster = stack.enter_context(stand_in(folder))
+        address = stack.enter_context(prometheus(folder))
+        environment |= {key: cluster.environment[key] for key in ("PATH", "STAND_IN", "REAL")}
+        environment |= stand_ins(directory, environment["PATH"])
         environment |= {
             "BASE": base,
             "CONTAINER": "podman",
@@ -155,6 +168,7 @@ def site(directory: Path, table: pd.DataFrame, base: str) -> Iterator[Site]:
             "AWS_REGION": "us-east-1",
             "DVC_REMOTE": "s3://dvc",
             "REGISTRY": registry,
+            "PROMETHEUS_URL": address,
         }
         password = {"MLFLOW_TRACKING_PASSWORD": tracking.pop("MLFLOW_TRACKING_PASSWORD")}
         runner = Runner(
@@ -170,7 +184,7 @@ def site(directory: Path, table: pd.DataFrame, base: str) -> Iterator[Site]:
                 "sudo make packages": "true",
             },
         )
-        made = Site(directory, runner, ecr, registry)
+        made = Site(directory, runner, cluster, ecr, registry)
         runner.after["make push-images"] = made.scanned
         yield made
 
@@ -200,11 +214,6 @@ def repository(directory: Path) -> Path:
     lines = (work / "setup.cfg").read_text().splitlines()
     lines = [f"version = {VERSION}" if line.startswith("version = ") else line for line in lines]
     (work / "setup.cfg").write_text("\n".join([*lines, ""]))
-    for overlay in ("staging", "production"):
-        folder = work / "manifests/overlays" / overlay
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            (folder / "kustomization.yaml").write_text(OVERLAY)
     git(work, "add", "--all")
     git(work, "commit", "--quiet", "--message", "Learn little")
     git(directory, "clone", "--quiet", "--bare", str(work), str(origin))
@@ -212,16 +221,16 @@ def repository(directory: Path) -> Path:
     return origin
 
 
-def stand_ins(directory: Path) -> dict[str, str]:
+def stand_ins(directory: Path, path: str) -> dict[str, str]:
     folder, calls = directory / "bin", directory / "calls"
     folder.mkdir()
     calls.mkdir()
     for name, body in STAND_INS.items():
-        path = folder / name
-        path.write_text(f'#!/bin/sh\necho "$@" >> "$CALLS/{name}"\n{body}\n')
-        path.chmod(0o755)
+        script = folder / name
+        script.write_text(f'#!/bin/sh\necho "$@" >> "$CALLS/{name}"\n{body}\n')
+        script.chmod(0o755)
     here = Path(sys.executable).parent
-    return {"CALLS": str(calls), "PATH": f"{folder}:{here}:{os.environ['PATH']}"}
+    return {"CALLS": str(calls), "PATH": f"{folder}:{here}:{path}"}
 
 
 @contextmanager

@@ -23,24 +23,29 @@ ROBOT = "41898282+github-actions[bot]@users.noreply.github.com"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, images, imdb, trained, trained_worse):
     """A champion, version 1, that anything beats; and a repository whose lock is not its own."""
-    if not shutil.which("docker-registry"):
-        pytest.skip("needs docker-registry: make packages")
+    missing = [n for n in ("docker-registry", "kubectl", "prometheus") if not shutil.which(n)]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}: make packages")
     directory = tmp_path_factory.mktemp("delivery")
     with delivery.site(directory, imdb.iloc[::8][:3000], LOCAL_BASE) as site:
-        with tracked(site):
-            digest = reviews.digest(reviews.labelled(trained.test))
-            metrics, findings = read_json(trained_worse.metrics), read_json(trained_worse.findings)
-            register.register(
-                trained_worse.model, metrics, findings, trained_worse.plots, digest, "sentiment"
-            )
-            verdict = {"name": "sentiment", "version": "1", "champion": "none", "passed": True}
-            promote.promote(verdict | {"why": "the first", "figures": {}})
+        make_champion(site, trained_worse, "1", "none")
         yield site
         names = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
         ours = (site.registry, f":{delivery.VERSION}")
         for name in names:
             if any(each in name for each in ours):
                 podman("rmi", "--force", name)
+
+
+def make_champion(site, trained, version: str, over: str) -> None:
+    """Register a model and promote it, as if the gate had let it pass."""
+    with tracked(site):
+        digest = reviews.digest(reviews.labelled(trained.test))
+        metrics, findings = read_json(trained.metrics), read_json(trained.findings)
+        arguments = (trained.model, metrics, findings, trained.plots, digest, "sentiment")
+        assert register.register(*arguments)[0]["version"] == version
+        verdict = {"name": "sentiment", "version": version, "champion": over, "passed": True}
+        promote.promote(verdict | {"why": "for a test", "figures": {}})
 
 
 @contextmanager
@@ -123,7 +128,15 @@ def test_from_a_push_to_an_image_that_answers(site):
     assert images == pinned(site, "staging")
     assert sorted(images.values()) == sorted(set(site.calls("signed")))
     assert site.git("log", "-1", "--format=%ae", main) == ROBOT
+    # it is served, and main says that too
+    assert site.cluster.weights == {"v2": 100}
+    assert served(site) == "v2"
     ask(site, images["sentiment-serve"])
+
+
+def served(site) -> str:
+    text = site.git("show", f"{site.main()}:manifests/overlays/production/model.yaml")
+    return yaml.safe_load(text)["spec"]["predictor"]["name"]
 
 
 def ask(site, image: str) -> None:
@@ -145,3 +158,111 @@ def ask(site, image: str) -> None:
     expected = sentiment.model.probabilities(sentiment.store.load(model), texts)
     assert found == expected.tolist()
     subprocess.run(["podman", "rmi", "--force", image], capture_output=True)
+
+
+def state(site) -> tuple:
+    """Return all that a chain may change: nothing of it is half done."""
+    tags = [site.tags(image) for image in ("sentiment-train", "sentiment-serve")]
+    released = site.git("tag", "--list", "model-*")
+    return champion(site), pinned(site), tags, site.calls("signed"), released, site.cluster.weights
+
+
+def stopped(site, at: str, **skipped: str) -> str:
+    """Run the chain on main, see where it stops, and return what that job said."""
+    ended = site.runner.run("retrain", "push")
+    assert ended[at] == "failure"
+    names = list(ended)
+    assert set(ended[name] for name in names if name not in (at, at.partition("/")[0])) <= {
+        *("success", "skipped")
+    }
+    assert ended["deploy"] == "skipped"
+    return site.runner.failed[at.rpartition("/")[2]]
+
+
+def test_the_same_commit_is_pushed_once(site):
+    commit = site.git("rev-parse", "model-v2^{commit}")
+    before = state(site)
+    ended = site.runner.run("images", "workflow_dispatch", commit=site.tags("sentiment-serve")[0])
+    assert set(ended.values()) == {"success"}, site.runner.failed
+    assert state(site) == before
+    assert commit in site.tags("sentiment-serve")
+
+
+def test_broken_tests_stop_the_chain_before_the_model_is_registered(site):
+    before = state(site)
+    text = (site.work / "tests/unit/test_tokens.py").read_text()
+    broken = f"{text}\n\ndef test_that_fails():\n    raise AssertionError('broken on purpose')\n"
+    site.change("broken-tests", "Break the tests", **{"tests/unit/test_tokens.py": broken})
+    site.merge("broken-tests")
+    assert "broken on purpose" in stopped(site, "test/test")
+    assert "retrain-release: make release" not in site.runner.commands
+    assert state(site) == before
+    site.change("mended", "Mend the tests", **{"tests/unit/test_tokens.py": text})
+    site.merge("mended")
+
+
+def test_a_serving_image_that_does_not_answer_is_not_pushed(site):
+    before = state(site)
+    main = site.work / "serving/__main__.py"
+    text = main.read_text()
+    broken = text.replace("import argparse\n", "import argparse\n\nraise SystemExit('broken')\n", 1)
+    assert broken != text
+    site.change("broken-image", "Break the image", **{"serving/__main__.py": broken})
+    site.merge("broken-image")
+    assert "podman did not start: broken" in stopped(site, "images/build")
+    assert state(site) == before
+    site.change("mended", "Mend the image", **{"serving/__main__.py": text})
+    site.merge("mended")
+
+
+def test_a_worse_model_stops_the_chain_and_main_stays(site):
+    before, main = state(site), site.main()
+    worse = site.params(count={"max_n": 1}, merge={"min_df": 150})
+    site.change("worse", "Learn from few words", **{"params.yaml": worse})
+    site.runner.run("retrain", "push", "worse")
+    site.merge("worse")
+    merged = site.main()
+    assert "worse: accuracy" in stopped(site, "release")
+    assert state(site) == before
+    assert site.main() == merged != main
+
+
+def test_a_canary_that_fails_is_taken_back_in_the_registry_too(site, trained):
+    make_champion(site, trained, "4", "2")
+    site.cluster.faults["v4"] = {"environment": {"MODEL_VERSION": "9"}}
+    ended = site.runner.run("deploy", "workflow_dispatch", overlay="production")
+    assert ended == {"deploy": "failure", "record": "success"}, site.runner.failed
+    assert (
+        "v4 answered the first request with status 200, as version 9"
+        in (site.runner.failed["deploy"])
+    )
+    assert site.cluster.weights == {"v2": 100}
+    assert (served(site), champion(site)) == ("v2", "2")
+    with tracked(site) as client:
+        last = registry.moves(client, "sentiment")[0]
+    assert (last["outcome"], last["from"], last["to"]) == ("rolled_back", "4", "2")
+
+
+def test_rollback_to_a_chosen_version(site):
+    why = "slow on long reviews; $(touch pwned) `touch pwned`"
+    ended = site.runner.run(
+        "rollback", "workflow_dispatch", overlay="production", version="1", why=why
+    )
+    assert set(ended.values()) == {"success"}, site.runner.failed
+    assert site.cluster.weights == {"v1": 100}
+    assert (served(site), champion(site)) == ("v1", "1")
+    with tracked(site) as client:
+        last = registry.moves(client, "sentiment")[0]
+    assert (last["outcome"], last["from"], last["to"], last["why"]) == (
+        "rolled_back",
+        "2",
+        "1",
+        why,
+    )
+    assert not list(site.directory.rglob("pwned"))
+    ended = site.runner.run(
+        "rollback", "workflow_dispatch", overlay="production", version="77", why=why
+    )
+    assert ended["rollback"] == "failure"
+    assert "--version 77: sentiment has no such version" in site.runner.failed["rollback"]
+    assert (served(site), champion(site)) == ("v1", "1")
