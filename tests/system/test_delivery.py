@@ -172,7 +172,7 @@ def stopped(site, at: str, **skipped: str) -> str:
     ended = site.runner.run("retrain", "push")
     assert ended[at] == "failure"
     names = list(ended)
-    assert set(ended[name] for name in names if name not in (at, at.partition("/")[0])) <= {
+    assert {ended[name] for name in names if name not in (at, at.partition("/")[0])} <= {
         *("success", "skipped")
     }
     assert ended["deploy"] == "skipped"
