@@ -178,9 +178,9 @@ def site(directory: Path, table: pd.DataFrame, base: str) -> Iterator[Site]:
             storage | {"AWS_ENDPOINT_URL_ECR": ecr},
             variables | tracking,
             password,
-            # within the tests, they cannot all be run
+            # these are the tests, and they cannot run within themselves
             replaced={
-                "make test": "python -m pytest -q -p no:cacheprovider tests/unit/test_tokens.py",
+                "make test": "python -m compileall -q tests",
                 "sudo make packages": "true",
             },
         )

@@ -21,7 +21,7 @@ ROBOT = "41898282+github-actions[bot]@users.noreply.github.com"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory, images, imdb, trained, trained_worse):
+def site(tmp_path_factory, images, imdb, trained_worse):
     """A champion, version 1, that anything beats; and a repository whose lock is not its own."""
     missing = [n for n in ("docker-registry", "kubectl", "prometheus") if not shutil.which(n)]
     if missing:
@@ -119,7 +119,7 @@ def test_from_a_push_to_an_image_that_answers(site):
     # what was released is tagged, with its notes, and its candidate is gone
     notes = site.git("for-each-ref", "--format=%(contents)", "refs/tags/model-v2")
     assert notes.startswith("# sentiment version 2\n\nPromoted over version 1 by admin, ")
-    assert "| max_n | 1 | 2 |" in notes
+    assert "| min_df | 150 | 2 |" in notes
     assert "| all |" in notes
     assert f"git checkout {site.git('rev-parse', 'model-v2^{commit}')}" in notes
     assert "retrain/" not in site.git("branch", "--remotes")
@@ -191,8 +191,8 @@ def test_the_same_commit_is_pushed_once(site):
 def test_broken_tests_stop_the_chain_before_the_model_is_registered(site):
     before = state(site)
     text = (site.work / "tests/unit/test_tokens.py").read_text()
-    broken = f"{text}\n\ndef test_that_fails():\n    raise AssertionError('broken on purpose')\n"
-    site.change("broken-tests", "Break the tests", **{"tests/unit/test_tokens.py": broken})
+    broken = {"tests/unit/test_tokens.py": f"{text}\nbroken on purpose\n"}
+    site.change("broken-tests", "Break the tests", **broken)
     site.merge("broken-tests")
     assert "broken on purpose" in stopped(site, "test/test")
     assert "retrain-release: make release" not in site.runner.commands
