@@ -39,15 +39,20 @@ class Engine:
     def pulled(self, name: str, tag: str) -> str | None:
         """Return NAME@DIGEST of what the registry has, or None where it has no such tag."""
         reference = f"{self.host}/{name}:{tag}"
+        if not self._pull(reference):
+            return None
+        digests = self.run("image", "inspect", "--format", "{{json .RepoDigests}}", reference)
+        # podman counts that of the image as it was built here among them
+        ours = (each for each in json.loads(digests) if each.startswith(f"{self.host}/{name}@"))
+        return next(each for each in ours if self._pull(each))
+
+    def _pull(self, reference: str) -> bool:
         try:
             self.run("pull", "--quiet", *self.plain, reference)
         except StageError as error:
-            log.info("not there yet (%s)", error)
-            return None
-        digests = json.loads(
-            self.run("image", "inspect", "--format", "{{json .RepoDigests}}", reference)
-        )
-        return next(each for each in digests if each.startswith(f"{self.host}/{name}@"))
+            log.info("not there (%s)", error)
+            return False
+        return True
 
     def pushed(self, image: str, name: str, tag: str) -> str:
         """Push an image and return it as NAME@DIGEST."""

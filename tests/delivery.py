@@ -121,6 +121,7 @@ class Site:
                 "images"
             ]:
                 answer = self.ask(f"{name}/manifests/{digest}")
+                assert answer.status_code == 200, answer.text
                 kind = answer.headers["Content-Type"]
                 client.put_image(
                     repositoryName=name,
