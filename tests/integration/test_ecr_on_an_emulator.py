@@ -1,5 +1,7 @@
 """Scans, as moto plays them: an emulator of ECR, which takes any credentials."""
 
+import json
+
 import boto3
 import pytest
 import requests
@@ -32,7 +34,7 @@ def test_what_a_scan_found_is_refused_from_a_severity_on(address, number, counts
     client = boto3.client("ecr", endpoint_url=address, region_name="us-east-1", **delivery.KEYS)
     digest = f"sha256:{number:064}"
     which = {"repositoryName": "sentiment-serve", "imageId": {"imageDigest": digest}}
-    manifest = {"imageManifest": '{"layers": []}', "imageManifestMediaType": OCI}
+    manifest = {"imageManifest": json.dumps({"n": number}), "imageManifestMediaType": OCI}
     client.put_image(repositoryName="sentiment-serve", imageDigest=digest, **manifest)
     client.start_image_scan(**which)
     findings = {"findings": [], "findingSeverityCounts": counts}
