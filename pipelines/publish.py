@@ -12,11 +12,10 @@ from pathlib import Path
 
 import requests
 
-import sentiment.model
-import sentiment.store
 from components import errors, registry
 from components.errors import StageError
 from components.files import write_json
+from components.models import load_model
 from pipelines import servers
 from pipelines.engine import Engine
 
@@ -59,7 +58,7 @@ def check(engine: Engine, image: str, name: str) -> None:
         model = registry.download(client, champion, Path(scratch))
         for path in (model, *model.rglob("*")):  # for a user who is nobody here
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
-        expected = sentiment.model.probabilities(sentiment.store.load(model), TEXTS).tolist()
+        expected = load_model(model).predict_proba(TEXTS)[:, 1].tolist()
         found = _asked(engine, image, model, Path(scratch) / "log")
     if found != expected:
         raise StageError(f"{image} answers {found}, and version {champion.version} {expected}")
