@@ -30,11 +30,10 @@ def site(tmp_path_factory, images, imdb, trained_worse):
     with delivery.site(directory, imdb.iloc[::8][:3000], LOCAL_BASE) as site:
         make_champion(site, trained_worse, "1", "none")
         yield site
-        names = podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        listed = podman("images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").splitlines()
         ours = (site.registry, f":{delivery.VERSION}")
-        for name in names:
-            if any(each in name for each in ours):
-                podman("rmi", "--force", name)
+        for number in {each.split()[0] for each in listed if any(our in each for our in ours)}:
+            podman("rmi", "--force", number)
 
 
 def make_champion(site, trained, version: str, over: str) -> None:
