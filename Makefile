@@ -82,8 +82,8 @@ aws-up: .venv/installed ## Show, ask about and make each change of the AWS accou
 aws-down: .venv/installed ## Take the AWS account's stacks down, data included, and say what is left billed
 	python -m pipelines.aws down $(if $(YES),--yes)
 
-test: lint checkov ## Check style and types, then run all tests, with real servers
-	pytest
+test: lint checkov ## Check style and types, then run all tests, with real servers, in two processes
+	pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 manifests: .venv/installed ## Render every overlay of manifests/ and check all that comes of it
 	pytest --quiet tests/contract/test_manifests.py
