@@ -3,7 +3,7 @@
 from typing import Any
 
 BUCKETS = ("data", "models", "logs")
-REPOSITORIES = ("sentiment-train", "sentiment-serve")
+REPOSITORIES = ("sentiment-train", "sentiment-serve", "sentiment-receiver")
 DATABASE = "sentiment-mlflow"
 LOGS = ("/aws/eks/sentiment/", "/aws/rds/instance/sentiment-mlflow/", "/sentiment/")
 OWNED = [{"Name": "tag:kubernetes.io/cluster/sentiment", "Values": ["owned"]}]

@@ -31,6 +31,57 @@ def under(prefix: str) -> dict[str, str]:
     return {"s3:prefix": prefix}
 
 
+FILE = f"{DATA}/dvc/files/md5/0a/0a"
+DVC = [
+    ("s3:ListBucket", DATA, {}, True),
+    ("s3:GetObject", FILE, {}, True),
+    ("s3:GetObject", f"{DATA}/reviews.parquet", {}, True),
+    ("s3:PutObject", FILE, {}, True),
+    ("s3:AbortMultipartUpload", FILE, {}, True),
+    ("kms:Decrypt", KEY, of(S3, DATA), True),
+    ("kms:Decrypt", KEY, of(S3, FILE), True),
+    ("kms:Decrypt", KEY, of(S3, f"{DATA}/reviews.parquet"), True),
+    ("kms:GenerateDataKey", KEY, of(S3, DATA), True),
+    ("kms:GenerateDataKey", KEY, of(S3, FILE), True),
+    ("kms:Decrypt", KEY, of(S3, f"{DATA}/captured/2026.jsonl"), False),
+    ("kms:Decrypt", KEY, of(SECRETS, DATA), False),
+    ("kms:Decrypt", KEY, of(S3), False),
+    ("kms:Encrypt", KEY, of(S3, DATA), False),
+    ("kms:Decrypt", f"{KEY}2", of(S3, DATA), False),
+    ("s3:GetBucketPolicy", DATA, {}, False),
+    ("s3:ListBucket", "arn:aws:s3:::somebody-elses", {}, False),
+    ("s3:GetObject", f"{DATA}/captured/2026.jsonl", {}, False),
+    ("s3:GetObjectVersion", FILE, {}, False),
+    ("s3:PutObject", f"{DATA}/reviews.parquet", {}, False),
+    ("s3:PutObject", f"{DATA}/captured/2026.jsonl", {}, False),
+    ("s3:DeleteObject", FILE, {}, False),
+]
+READ = [
+    ("s3:ListBucket", MODELS, under("mlflow"), True),
+    ("s3:ListBucket", MODELS, under("mlflow/1"), True),
+    ("s3:GetObject", f"{MODEL}/model.skops", {}, True),
+    ("kms:Decrypt", KEY, of(S3, MODELS), True),
+    ("kms:Decrypt", KEY, of(S3, f"{MODEL}/model.skops"), True),
+    ("kms:Decrypt", KEY, of(SECRETS, MODELS), False),
+    ("kms:Decrypt", KEY, of(S3), False),
+    ("kms:Encrypt", KEY, of(S3, MODELS), False),
+    ("kms:Decrypt", f"{KEY}2", of(S3, MODELS), False),
+    ("s3:ListBucket", MODELS, {}, False),
+    ("s3:ListBucket", "arn:aws:s3:::somebody-elses", under("mlflow/1"), False),
+    ("s3:GetBucketPolicy", MODELS, under("mlflow/1"), False),
+    ("s3:GetObject", f"{MODELS}/other", {}, False),
+    ("s3:GetObjectVersion", f"{MODEL}/model.skops", {}, False),
+    ("s3:DeleteObject", f"{MODEL}/model.skops", {}, False),
+    ("ecr:GetAuthorizationToken", "*", {}, True),
+    ("ecr:BatchGetImage", f"{ECR}/sentiment-train", {}, True),
+    ("ecr:BatchGetImage", f"{ECR}/sentiment-serve", {}, True),
+    ("ecr:BatchGetImage", f"{ECR}/sentiment-receiver", {}, True),
+    ("ecr:GetDownloadUrlForLayer", f"{ECR}/sentiment-serve", {}, True),
+    ("ecr:BatchGetImage", f"{ECR}/other", {}, False),
+    ("ecr:BatchDeleteImage", f"{ECR}/sentiment-serve", {}, False),
+    ("ecr:PutImageTagMutability", f"{ECR}/sentiment-serve", {}, False),
+    ("ecr:CreateRepository", "*", {}, False),
+]
 TABLE = [
     # the predictor reads models, and nothing else
     ("predictor", "s3:GetObject", f"{MODEL}/model.skops", {}, True),
@@ -79,7 +130,7 @@ TABLE = [
     ("pipeline", "s3:PutBucketPolicy", MODELS, {}, False),
     ("pipeline", "s3:GetObject", "arn:aws:s3:::somebody-elses/reviews", {}, False),
     ("pipeline", "s3:ListBucket", "arn:aws:s3:::somebody-elses", {}, False),
-    ("pipeline", "iam:PassRole", "arn:aws:iam::123456789012:role/sentiment-github", {}, False),
+    ("pipeline", "iam:PassRole", "arn:aws:iam::123456789012:role/sentiment-release", {}, False),
     # MLflow has its artifacts
     ("mlflow", "s3:GetObject", f"{MODEL}/model.skops", {}, True),
     ("mlflow", "s3:PutObject", f"{MODEL}/model.skops", {}, True),
@@ -107,28 +158,52 @@ TABLE = [
     ("secrets", "kms:Decrypt", f"{KEY}2", of(SECRETS), False),
     ("secrets", "secretsmanager:GetSecretValue", f"{SECRET}:other-0a0a0a", {}, False),
     ("secrets", "secretsmanager:PutSecretValue", f"{SECRET}:sentiment/capstone-", {}, False),
-    # GitHub's workflows push two repositories, and reach one cluster
-    ("github", "ecr:GetAuthorizationToken", "*", {}, True),
-    ("github", "ecr:PutImage", f"{ECR}/sentiment-train", {}, True),
-    ("github", "ecr:PutImage", f"{ECR}/sentiment-serve", {}, True),
-    ("github", "ecr:InitiateLayerUpload", f"{ECR}/sentiment-serve", {}, True),
-    ("github", "ecr:UploadLayerPart", f"{ECR}/sentiment-serve", {}, True),
-    ("github", "ecr:CompleteLayerUpload", f"{ECR}/sentiment-serve", {}, True),
-    ("github", "ecr:BatchCheckLayerAvailability", f"{ECR}/sentiment-serve", {}, True),
-    ("github", "ecr:BatchGetImage", f"{ECR}/sentiment-serve", {}, True),
-    ("github", "ecr:GetDownloadUrlForLayer", f"{ECR}/sentiment-serve", {}, True),
-    ("github", "ecr:DescribeImages", f"{ECR}/sentiment-serve", {}, True),
-    ("github", "eks:DescribeCluster", f"{EKS}/sentiment", {}, True),
-    ("github", "ecr:PutImage", f"{ECR}/other", {}, False),
-    ("github", "ecr:BatchDeleteImage", f"{ECR}/sentiment-serve", {}, False),
-    ("github", "ecr:PutImageTagMutability", f"{ECR}/sentiment-serve", {}, False),
-    ("github", "ecr:CreateRepository", "*", {}, False),
-    ("github", "eks:DescribeCluster", f"{EKS}/other", {}, False),
-    ("github", "eks:CreateAccessEntry", f"{EKS}/sentiment", {}, False),
-    ("github", "s3:GetObject", f"{MODEL}/model.skops", {}, False),
-    ("github", "kms:Decrypt", KEY, of(S3, MODELS), False),
+    # GitHub's environments training and release keep DVC's remote, and delete nothing of it
+    *((role, *row) for role in ("training", "release") for row in DVC),
+    # release and production read models and images, and write none but as the next rows say
+    *((role, *row) for role in ("release", "production") for row in READ),
+    ("training", "s3:GetObject", f"{MODEL}/model.skops", {}, False),
+    ("training", "kms:Decrypt", KEY, of(S3, MODELS), False),
+    ("training", "ecr:GetAuthorizationToken", "*", {}, False),
+    ("training", "ecr:BatchGetImage", f"{ECR}/sentiment-serve", {}, False),
+    ("training", "eks:DescribeCluster", f"{EKS}/sentiment", {}, False),
+    # release writes models and pushes images
+    ("release", "s3:PutObject", f"{MODEL}/model.skops", {}, True),
+    ("release", "s3:AbortMultipartUpload", f"{MODEL}/model.skops", {}, True),
+    ("release", "s3:PutObject", f"{MODELS}/other", {}, False),
+    ("release", "kms:GenerateDataKey", KEY, of(S3, MODELS), True),
+    ("release", "kms:GenerateDataKey", KEY, of(S3, f"{MODEL}/model.skops"), True),
+    ("release", "kms:GenerateDataKey", KEY, of(S3, f"{MODELS}/other"), False),
+    ("release", "kms:GenerateDataKey", KEY, of(SECRETS, MODELS), False),
+    ("release", "kms:GenerateDataKey", f"{KEY}2", of(S3, MODELS), False),
+    ("release", "kms:Encrypt", KEY, of(S3, MODELS), False),
+    *(
+        ("release", f"ecr:{action}", f"{ECR}/sentiment-{name}", {}, True)
+        for name in ("train", "serve", "receiver")
+        for action in (
+            "BatchCheckLayerAvailability",
+            "CompleteLayerUpload",
+            "DescribeImageScanFindings",
+            "InitiateLayerUpload",
+            "PutImage",
+            "UploadLayerPart",
+        )
+    ),
+    ("release", "ecr:PutImage", f"{ECR}/other", {}, False),
+    ("release", "eks:DescribeCluster", f"{EKS}/sentiment", {}, False),
+    # production reaches one cluster
+    ("production", "eks:DescribeCluster", f"{EKS}/sentiment", {}, True),
+    ("production", "eks:DescribeCluster", f"{EKS}/other", {}, False),
+    ("production", "eks:CreateAccessEntry", f"{EKS}/sentiment", {}, False),
+    ("production", "s3:PutObject", f"{MODEL}/model.skops", {}, False),
+    ("production", "kms:GenerateDataKey", KEY, of(S3, MODELS), False),
+    ("production", "ecr:PutImage", f"{ECR}/sentiment-serve", {}, False),
+    ("production", "s3:ListBucket", DATA, {}, False),
+    ("production", "s3:GetObject", f"{DATA}/dvc/files/md5/0a/0a", {}, False),
+    ("production", "kms:Decrypt", KEY, of(S3, DATA), False),
 ]
-ROLES = ("predictor", "pipeline", "mlflow", "secrets", "github")
+GITHUB = ("training", "release", "production")
+ROLES = ("predictor", "pipeline", "mlflow", "secrets", *GITHUB)
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +298,7 @@ def trust_of(account, role: str) -> list[dict]:
         ("pipeline", "sentiment:sentiment-pipeline"),
         ("mlflow", "sentiment:mlflow"),
         ("secrets", "sentiment:external-secrets"),
+        ("volumes", "kube-system:ebs-csi-controller-sa"),
     ],
 )
 def test_a_role_is_one_service_accounts(account, role, subject):
@@ -238,29 +314,31 @@ def test_a_role_is_one_service_accounts(account, role, subject):
 
     assert allowed(trust, *asked, token(subject))
     assert not allowed(trust, *asked, token("sentiment:default"))
-    assert not allowed(trust, *asked, token(subject.replace("sentiment:", "other:", 1)))
+    assert not allowed(trust, *asked, token(f"other:{subject.partition(':')[2]}"))
     assert not allowed(trust, *asked, token(subject, "kubernetes.default.svc"))
     assert not allowed(trust, *asked, {})
 
 
-def test_githubs_role_is_one_environments_of_one_repository(account):
-    trust = trust_of(account, "sentiment-github")
+@pytest.mark.parametrize("environment", GITHUB)
+def test_a_role_is_one_environments_of_one_repository(account, environment):
+    trust = trust_of(account, f"sentiment-{environment}")
     asked = ("sts:AssumeRoleWithWebIdentity", "*")
 
     def token(subject: str, audience: str = "sts.amazonaws.com") -> dict[str, str]:
         host = "token.actions.githubusercontent.com"
         return {f"{host}:aud": audience, f"{host}:sub": subject}
 
-    assert allowed(trust, *asked, token("repo:acme/sentiment:environment:production"))
+    own = f"repo:acme/sentiment:environment:{environment}"
+    assert allowed(trust, *asked, token(own))
     for other in (
-        "repo:acme/sentiment:environment:staging",
+        *(f"repo:acme/sentiment:environment:{e}" for e in (*GITHUB, "staging") if e != environment),
         "repo:acme/sentiment:ref:refs/heads/main",
         "repo:acme/sentiment:pull_request",
-        "repo:acme/sentiment-fork:environment:production",
-        "repo:other/sentiment:environment:production",
+        f"repo:acme/sentiment-fork:environment:{environment}",
+        f"repo:other/sentiment:environment:{environment}",
     ):
         assert not allowed(trust, *asked, token(other))
-    assert not allowed(trust, *asked, token("repo:acme/sentiment:environment:production", "other"))
+    assert not allowed(trust, *asked, token(own, "other"))
 
 
 @pytest.mark.parametrize("name", ["data", "models", "logs"])
