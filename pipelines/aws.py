@@ -68,7 +68,6 @@ def ask(question: str, yes: bool) -> bool:
 
 def up(session: Any, names: list[str], args: argparse.Namespace) -> None:
     client = session.client("cloudformation")
-    values = parameters(args.param, names)
     for name in names:
         given = stacks.template(name)
         found = stacks.find(client, given.stack)
@@ -79,7 +78,7 @@ def up(session: Any, names: list[str], args: argparse.Namespace) -> None:
             for resource, kind in given.resources.items():
                 log.info("  add %s (%s)", resource, kind)
             continue
-        proposed = stacks.propose(client, given, found, values)
+        proposed = stacks.propose(client, given, found, args.values)
         if proposed is None:
             log.info("%s: no change", given.stack)
             continue
@@ -136,15 +135,18 @@ def status(session: Any, names: list[str], args: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    if args.param and args.what != "up":
+        parser().error(f"--param is for up, not {args.what}")
+    names = [args.only] if args.only else list(stacks.ORDER)
 
     def work() -> None:
+        args.values = parameters(args.param, names)
         with one_line():
             session = boto3.Session(region_name=args.region)
             if not session.region_name:
                 raise StageError("no region: say --region, or set AWS_DEFAULT_REGION")
             account = session.client("sts").get_caller_identity()["Account"]
             log.info("account %s, region %s", account, session.region_name)
-            names = [args.only] if args.only else list(stacks.ORDER)
             {"up": up, "down": down, "status": status}[args.what](session, names, args)
 
     return errors.run("aws", work)

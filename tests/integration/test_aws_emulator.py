@@ -10,6 +10,8 @@ from pipelines import stacks
 from tests import aws
 from tests.conftest import assert_one_line
 
+NOBODY = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory):
@@ -21,7 +23,7 @@ def account(tmp_path_factory):
 def up(account):
     before = account.run("up", "--dry-run")
     assert before.returncode == 0, before.stderr
-    assert "sentiment-identities: 8 resources, all new" in before.stderr
+    assert "sentiment-identities: 12 resources, all new" in before.stderr
     assert not account.client("cloudformation").describe_stacks()["Stacks"]
     result = account.run("up", "--yes", *aws.GITHUB)
     assert result.returncode == 0, result.stderr
@@ -64,19 +66,23 @@ def test_a_change_is_shown_and_made_only_when_the_answer_is_yes(account, up):
 def test_status_tells_states_and_outputs(account, up):
     told = account.run("status").stdout
     assert "sentiment-cluster: " in told
-    assert f"PredictorRoleArn: arn:aws:iam::{aws.ACCOUNT}:role/sentiment-predictor" in told
+    for output, role in (
+        ("PredictorRoleArn", "predictor"),
+        ("TrainingRoleArn", "training"),
+        ("ReleaseRoleArn", "release"),
+        ("DeployRoleArn", "production"),
+    ):
+        assert f"{output}: arn:aws:iam::{aws.ACCOUNT}:role/sentiment-{role}\n" in told
 
 
 @pytest.mark.parametrize(
     ("arguments", "environment", "words"),
     [
-        (["--param", "Nodes"], {}, ["--param Nodes", "NAME=VALUE"]),
-        (["--param", "Knots=3"], {}, ["--param Knots", "MaxNodes"]),
-        (
-            [],
-            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
-            ["Unable to locate credentials"],
-        ),
+        # before anybody is asked who we are
+        (["--param", "Nodes"], NOBODY, ["--param Nodes", "NAME=VALUE"]),
+        (["--param", "Knots=3"], NOBODY, ["--param Knots", "MaxNodes"]),
+        (["--only", "budget", "--param", "Nodes=3"], NOBODY, ["--param Nodes=3", "BudgetEmail"]),
+        ([], NOBODY, ["Unable to locate credentials"]),
         ([], {"AWS_DEFAULT_REGION": ""}, ["no region", "--region"]),
         ([], {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}, ["127.0.0.1:1"]),
     ],
