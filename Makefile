@@ -207,7 +207,7 @@ recheck: ## Run ci on BRANCH
 login: .venv/installed ## Log in to REGISTRY, Amazon's
 	python -m pipelines.ecr login --engine '$(CONTAINER)' --registry "$$REGISTRY"
 
-push-images: .venv/installed ## Test the serving image with the champion inside, and push both to REGISTRY; say their digests
+push-images: .venv/installed ## Test the serving image with the champion inside, see the receiver's start, and push all three to REGISTRY; say their digests
 	python -m pipelines.publish --engine '$(CONTAINER)' --registry "$$REGISTRY" \
 	  --version $(VERSION) --commit $(COMMIT) --images $(IMAGES)
 
@@ -226,12 +226,12 @@ sign: ## Sign the images by their digests, and see that the signature holds
 	done
 
 verify: ## See that the images of OVERLAY are signed by the workflow images
-	@images=$$(python3 -m pipelines.pin "$$OVERLAY") && for image in $$images; do \
+	@images=$$(python3 -m pipelines.pin "overlays/$$OVERLAY") && for image in $$images; do \
 	  $(COSIGN_VERIFY) "$$SIGNER" "$$image" || exit; \
 	done
 
-pin-images: ## Write the digests of the pushed images into the overlays staging and production
-	python3 -m pipelines.pin staging production --images $(IMAGES)
+pin-images: ## Write the digests of the pushed images into the overlays staging and production, and beside the receiver
+	python3 -m pipelines.pin overlays/{staging,production} monitoring/receiver --images $(IMAGES)
 
 kubeconfig: ## Let kubectl reach the cluster on EKS
 	aws eks update-kubeconfig --name sentiment

@@ -1,4 +1,4 @@
-"""Write into an overlay which images it runs, by digest, or say which it does.
+"""Write into kustomizations which images they run, by digest, or say which they do.
 
 It needs nothing but Python, as it runs in the job that may write to the repository.
 """
@@ -6,13 +6,14 @@ It needs nothing but Python, as it runs in the job that may write to the reposit
 import argparse
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from components import errors
 from components.errors import StageError
 from components.files import read_json, replacing
 
-OVERLAYS = Path("manifests/overlays")
+MANIFESTS = Path("manifests")
 FILE = "kustomization.yaml"
 ENTRY = re.compile(
     r"^(?P<head>  - name: (?P<name>[\w-]+)\n    newName: )(?P<new>\S+)"
@@ -25,22 +26,24 @@ log = logging.getLogger("pin")
 
 
 def pinned(path: Path) -> dict[str, str]:
-    """Return the images of an overlay as NAME@DIGEST, by the name that its manifests use."""
+    """Return the images of a kustomization as NAME@DIGEST, by the name that its manifests use."""
     found = ENTRY.finditer(_read(path))
     return {entry["name"]: f"{entry['new']}@{entry['digest']}" for entry in found}
 
 
-def pin(path: Path, images: dict[str, str]) -> None:
-    """Make the overlay run ``images``; the rest of the file, comments included, stays.
+def pin(paths: Sequence[Path], images: dict[str, str]) -> None:
+    """Make each kustomization run those of ``images`` that it names; the rest of it stays.
 
     Raises:
-        StageError: an image is not named by digest, or the overlay has none of that name.
+        StageError: an image is not named by digest, or none of the kustomizations names it.
     """
     for name, image in images.items():
         if not IMAGE.fullmatch(image):
             raise StageError(f"{name}: {image} is not NAME@sha256:DIGEST")
-    if missing := images.keys() - pinned(path).keys():
-        raise StageError(f"{path}: no image {', '.join(sorted(missing))} with newName and digest")
+    named = {name for path in paths for name in pinned(path)}
+    if missing := images.keys() - named:
+        where = ", ".join(map(str, paths))
+        raise StageError(f"{where}: no image {', '.join(sorted(missing))} with newName and digest")
 
     def written(entry: re.Match[str]) -> str:
         new, _, digest = images.get(entry["name"], f"{entry['new']}@{entry['digest']}").partition(
@@ -48,10 +51,11 @@ def pin(path: Path, images: dict[str, str]) -> None:
         )
         return f"{entry['head']}{new}{entry['between']}{digest}"
 
-    content = ENTRY.sub(written, _read(path))
-    if content != _read(path):
-        with replacing(path) as partial:
-            partial.write_text(content)
+    for path in paths:
+        content = ENTRY.sub(written, _read(path))
+        if content != _read(path):
+            with replacing(path) as partial:
+                partial.write_text(content)
 
 
 def _read(path: Path) -> str:
@@ -63,20 +67,21 @@ def _read(path: Path) -> str:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.pin", description=__doc__)
-    parser.add_argument("overlays", nargs="+", metavar="OVERLAY", help=f"a folder of {OVERLAYS}")
+    parser.add_argument(
+        "folders", nargs="+", metavar="FOLDER", help=f"of {MANIFESTS}, such as overlays/production"
+    )
     parser.add_argument("--images", type=Path, help="JSON file from pipelines.publish")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    paths = [OVERLAYS / overlay / FILE for overlay in args.overlays]
+    paths = [MANIFESTS / folder / FILE for folder in args.folders]
 
     def work() -> None:
-        images = read_json(args.images) if args.images else {}
+        if args.images:
+            pin(paths, read_json(args.images))
         for path in paths:
-            if args.images:
-                pin(path, images)
             for image in pinned(path).values():
                 print(image)
 

@@ -1,5 +1,7 @@
 """Push the images, once the serving image was seen to answer with the champion inside.
 
+The image of the receiver is seen to start, with all that it may be told to start itself.
+
 They are named by commit, and a commit is pushed once: what is there already is tested and kept.
 """
 
@@ -19,8 +21,9 @@ from components.models import load_model
 from pipelines import servers
 from pipelines.engine import Engine
 
-IMAGES = ("sentiment-train", "sentiment-serve")
-SERVING = IMAGES[1]
+IMAGES = ("sentiment-train", "sentiment-serve", "sentiment-receiver")
+SERVING, RECEIVER = IMAGES[1:]
+STARTS = ("receiver", "submit", "dispatch")  # of the receiver's image
 TEXTS = ["A warm, funny film.", "Two dull hours.", "", "Not bad at all, <br />but far too long."]
 # as a cluster runs it; and the engine asks for more files and processes than a machine may give
 CONFINED = [
@@ -35,8 +38,8 @@ def publish(engine: Engine, version: str, commit: str, name: str) -> dict[str, s
     """Return the images as NAME@DIGEST, by name, all of them pushed.
 
     Raises:
-        StageError: the serving image does not answer as the champion does, and nothing was pushed;
-            or an image is of another commit.
+        StageError: the serving image does not answer as the champion does, or the receiver's does
+            not start, and nothing was pushed; or an image is of another commit.
     """
     there = {image: engine.pulled(image, commit) for image in IMAGES}
     local = {image: f"localhost/{image}:{version}" for image in IMAGES}
@@ -46,6 +49,7 @@ def publish(engine: Engine, version: str, commit: str, name: str) -> dict[str, s
         if built != commit:
             raise StageError(f"{local[image]} is of commit {built}, not {commit}: make images")
     check(engine, there[SERVING] or local[SERVING], name)
+    check_start(engine, there[RECEIVER] or local[RECEIVER])
     return {image: there[image] or engine.pushed(local[image], image, commit) for image in IMAGES}
 
 
@@ -63,6 +67,14 @@ def check(engine: Engine, image: str, name: str) -> None:
     if found != expected:
         raise StageError(f"{image} answers {found}, and version {champion.version} {expected}")
     log.info("%s answers as version %s does", image, champion.version)
+
+
+def check_start(engine: Engine, image: str) -> None:
+    """Ask each command of the receiver's image for its usage, which takes all that it imports."""
+    for module in STARTS:
+        command = [*CONFINED, "--entrypoint", "python", image, "-m", f"pipelines.{module}"]
+        engine.run("run", "--rm", *command, "--help")
+    log.info("%s starts", image)
 
 
 def _asked(engine: Engine, image: str, model: Path, output: Path) -> list[float]:

@@ -1,4 +1,4 @@
-"""Digests written into a kustomization, and nothing else of it."""
+"""Digests written into kustomizations, and nothing else of them."""
 
 import shutil
 from pathlib import Path
@@ -10,29 +10,38 @@ from pipelines import pin
 from tests.conftest import REPO
 
 DIGEST = "sha256:" + "a" * 64
+FOLDERS = ("overlays/staging", "overlays/production", "monitoring/receiver")
+NAMES = ("sentiment-serve", "sentiment-train", "sentiment-receiver")
 
 
-@pytest.fixture(params=["staging", "production"])
-def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    return Path(shutil.copy(REPO / pin.OVERLAYS / request.param / pin.FILE, tmp_path))
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    found = []
+    for folder in FOLDERS:
+        (tmp_path / folder).mkdir(parents=True)
+        found.append(Path(shutil.copy(REPO / pin.MANIFESTS / folder / pin.FILE, tmp_path / folder)))
+    return found
 
 
-def test_an_image_is_pinned_and_the_rest_stays(path: Path):
-    before = path.read_text()
-    old = pin.pinned(path)
-    assert set(old) == {"sentiment-serve", "sentiment-train"}
-    image = f"registry.example.org/sentiment-serve@{DIGEST}"
-    pin.pin(path, {"sentiment-serve": image})
-    assert pin.pinned(path) == old | {"sentiment-serve": image}
-    pin.pin(path, old)
-    assert path.read_text() == before
+def test_images_are_pinned_where_they_are_named_and_the_rest_stays(paths: list[Path]):
+    before = [path.read_text() for path in paths]
+    old = [pin.pinned(path) for path in paths]
+    assert [set(each) for each in old] == [set(NAMES[:2]), set(NAMES[:2]), {NAMES[2]}]
+    images = {name: f"registry.example.org/{name}@{DIGEST}" for name in NAMES}
+    pin.pin(paths, images)
+    assert [pin.pinned(path) for path in paths] == [{k: images[k] for k in each} for each in old]
+    for path, each in zip(paths, old, strict=True):
+        pin.pin([path], each)
+    assert [path.read_text() for path in paths] == before
 
 
 @pytest.mark.parametrize("image", ["registry.example.org/x:latest", f"{DIGEST}", "x@sha256:1"])
-def test_a_tag_is_refused(path: Path, image: str):
-    before = path.read_text()
+def test_a_tag_is_refused(paths: list[Path], image: str):
+    before = [path.read_text() for path in paths]
     with pytest.raises(StageError, match="is not NAME@sha256:DIGEST"):
-        pin.pin(path, {"sentiment-serve": image})
+        pin.pin(paths, {"sentiment-serve": image})
     with pytest.raises(StageError, match="no image sentiment-serving"):
-        pin.pin(path, {"sentiment-serving": f"x@{DIGEST}"})
-    assert path.read_text() == before
+        pin.pin(paths, {"sentiment-serve": f"x@{DIGEST}", "sentiment-serving": f"x@{DIGEST}"})
+    with pytest.raises(StageError, match="no image sentiment-receiver"):
+        pin.pin(paths[:2], {"sentiment-receiver": f"x@{DIGEST}"})
+    assert [path.read_text() for path in paths] == before
