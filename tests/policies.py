@@ -15,6 +15,7 @@ _LITERAL = re.compile(
 )
 # Argo's executor, in the pods of a run, talks to Kubernetes
 _TALKS = {"sentiment-pipeline"}
+_OF_THE_CLUSTER = ("Namespace", "ClusterStorageContainer", "StorageClass")
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def namespaces_deny_by_default(objects: list[Object]) -> Iterator[str]:
     namespaces = {thing["metadata"]["name"] for thing in of_kind(objects, "Namespace")}
     for thing in objects:
         own = thing["metadata"].get("namespace")
-        if thing["kind"] not in ("Namespace", "ClusterStorageContainer") and own not in namespaces:
+        if thing["kind"] not in _OF_THE_CLUSTER and own not in namespaces:
             yield f"{name(thing)}: namespace {own}"
 
 
