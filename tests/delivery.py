@@ -24,7 +24,7 @@ import requests
 import yaml
 
 from components import reviews
-from pipelines import servers
+from pipelines import publish, servers
 from tests.cluster import StandIn, prometheus, stand_in
 from tests.conftest import REPO, free_port, running, tracking_server
 from tests.workflows import Runner
@@ -165,7 +165,7 @@ def site(directory: Path, table: pd.DataFrame, base: str) -> Iterator[Site]:
             "REGISTRY_AUTH_FILE": str(directory / "auth.json"),
         }
         variables = {
-            "AWS_ROLE": f"arn:aws:iam::{ACCOUNT}:role/sentiment-github",
+            "AWS_ROLE": f"arn:aws:iam::{ACCOUNT}:role/sentiment-release",
             "AWS_REGION": "us-east-1",
             "DVC_REMOTE": "s3://dvc",
             "REGISTRY": registry,
@@ -259,13 +259,13 @@ def image_registry(directory: Path) -> Iterator[str]:
 
 @contextmanager
 def emulated_ecr(directory: Path) -> Iterator[str]:
-    """Run moto's emulator of ECR with the two repositories; yield its address."""
+    """Run moto's emulator of ECR with the three repositories; yield its address."""
     address = f"http://127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "moto.server", "-p", address.rpartition(":")[2]]
     with running(command, f"{address}/moto-api/", directory):
         client = boto3.client("ecr", endpoint_url=address, region_name="us-east-1", **KEYS)
         (data,) = client.get_authorization_token()["authorizationData"]
         assert base64.b64decode(data["authorizationToken"]).decode() == f"{USER}:{TOKEN}"
-        for name in ("sentiment-train", "sentiment-serve"):
+        for name in publish.IMAGES:
             client.create_repository(repositoryName=name)
         yield address

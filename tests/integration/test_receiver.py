@@ -1,18 +1,24 @@
-"""The receiver of alerts, a real process, told what Alertmanager tells it."""
+"""The receiver of alerts, a real process, told what Alertmanager tells it.
+
+The last tests have it start the workflow on GitHub, for which a server of ours stands in.
+"""
 
 import json
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import REPO, free_port, running
+from tests.conftest import REPO, assert_one_line, free_port, running
 
 TOKEN = "a-token-of-this-test"
 
@@ -55,14 +61,15 @@ class Receiver:
 
 
 @contextmanager
-def receiver(directory: Path, command: str, *flags: str):
-    """Run it with a command in the shell."""
+def receiver(directory: Path, command: str | list[str], *flags: str, **environment: str):
+    """Run it with a command, or one in the shell."""
     (directory / "token").write_text(TOKEN + "\n")
     port = free_port()
     program = [sys.executable, "-m", "pipelines.receiver", "--port", str(port)]
-    program += ["--token-file", "token", "--state", "state.json", *flags, "--", "sh", "-c", command]
+    program += ["--token-file", "token", "--state", "state.json", *flags, "--"]
+    program += ["sh", "-c", command] if isinstance(command, str) else command
     address = f"http://127.0.0.1:{port}"
-    with running(program, f"{address}/metrics", directory, PYTHONPATH=str(REPO)):
+    with running(program, f"{address}/metrics", directory, PYTHONPATH=str(REPO), **environment):
         yield Receiver(address)
 
 
@@ -159,3 +166,112 @@ def test_errors_are_one_line(tmp_path, file, content, words):
     assert result.stderr.startswith("receiver: error: ")
     assert words in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+GITHUB_TOKEN = "a-token-of-github"
+DISPATCH = [sys.executable, "-m", "pipelines.dispatch", "--repository", "acme/sentiment"]
+
+
+class StandInForGitHub(ThreadingHTTPServer):
+    """Takes what GitHub documents of POST /repos/OWNER/NAME/dispatches, and keeps the events."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _GitHub)
+        self.address = f"http://127.0.0.1:{self.server_port}"
+        self.events: list[dict] = []
+        self.ill: list[int] = []  # statuses of the next answers
+
+
+class _GitHub(BaseHTTPRequestHandler):
+    server: StandInForGitHub
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.send_response(self.status(body))
+        self.send_header("location", f"{self.server.address}/repositories/7/dispatches")
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def status(self, body: dict) -> int:
+        if self.server.ill:
+            return self.server.ill.pop()
+        if self.headers["authorization"] != f"Bearer {GITHUB_TOKEN}":
+            return 401
+        if self.path == "/repos/acme/renamed/dispatches":
+            return 307
+        if self.path != "/repos/acme/sentiment/dispatches":
+            return 404
+        assert self.headers["accept"] == "application/vnd.github+json"
+        self.server.events.append(body)
+        return 204
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def github():
+    with StandInForGitHub() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_drift_starts_the_workflow_once_on_a_stand_in_for_github(tmp_path, github):
+    there = {"GITHUB_API_URL": f"{github.address}/", "GITHUB_TOKEN": GITHUB_TOKEN}
+    with receiver(tmp_path, DISPATCH, **there) as told:
+        assert told.tell("a") == "started"
+        told.wait("succeeded")
+        assert told.tell("a") == "known"
+        assert told.tell("b") == "cooling down"
+    assert github.events == [{"event_type": "drift"}]
+    workflow = yaml.safe_load((REPO / ".github/workflows/retrain.yml").read_text())
+    assert workflow[True]["repository_dispatch"]["types"] == ["drift"]  # YAML 1.1 reads on as yes
+
+
+def dispatch(directory: Path, *arguments: str, **environment: str):
+    return subprocess.run(
+        [*DISPATCH, *arguments],
+        cwd=directory,
+        env={"PYTHONPATH": str(REPO), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_dispatch_takes_a_file_and_asks_an_ill_stand_in_again(tmp_path, github):
+    (tmp_path / "github").write_text(f"{GITHUB_TOKEN}\n")
+    github.ill = [502, 503]
+    result = dispatch(tmp_path, "--token-file", "github", GITHUB_API_URL=github.address)
+    assert result.returncode == 0, result.stderr
+    assert len(github.events) == 1
+    assert GITHUB_TOKEN not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        ([], {"GITHUB_TOKEN": ""}, ["GITHUB_TOKEN", "there is no token"]),
+        ([], {"GITHUB_TOKEN": "two\nlines"}, ["GITHUB_TOKEN", "not a token"]),
+        ([], {"GITHUB_TOKEN": "expired"}, ["401", "the token is refused"]),
+        (["--token-file", "github"], {}, ["github"]),
+        (["--repository", "acme/other"], {}, ["acme/other", "404", "no such repository"]),
+        (["--repository", "acme/renamed"], {}, ["moved to", "/repositories/7"]),
+        ([], {"GITHUB_API_URL": "api.example.org"}, ["GITHUB_API_URL", "https://"]),
+        ([], {"GITHUB_API_URL": "http://127.0.0.1:1"}, ["127.0.0.1:1", "nobody answers"]),
+    ],
+)
+def test_dispatch_says_in_one_line_what_is_wrong(tmp_path, github, arguments, environment, words):
+    there = {"GITHUB_API_URL": github.address, "GITHUB_TOKEN": GITHUB_TOKEN}
+    assert_one_line(dispatch(tmp_path, *arguments, **there | environment), *words)
+    assert not github.events
+
+
+def test_dispatch_gives_up_on_a_stand_in_that_stays_ill(tmp_path, github):
+    github.ill = [503] * 3
+    there = {"GITHUB_API_URL": github.address, "GITHUB_TOKEN": GITHUB_TOKEN}
+    assert_one_line(dispatch(tmp_path, **there), "asked three times")
+    assert not github.events

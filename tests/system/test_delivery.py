@@ -13,6 +13,7 @@ import sentiment.model
 import sentiment.store
 from components import promote, register, registry, reviews
 from components.files import read_json
+from pipelines import publish
 from tests import delivery
 from tests.system.conftest import LOCAL_BASE
 from tests.system.test_images import podman, serving
@@ -62,7 +63,13 @@ def champion(site) -> str:
 
 
 def pinned(site, overlay: str = "production") -> dict[str, str]:
-    text = site.git("show", f"{site.main()}:manifests/overlays/{overlay}/kustomization.yaml")
+    """Return what main says of an overlay's images, and of the receiver's."""
+    folders = (f"overlays/{overlay}", "monitoring/receiver")
+    return {name: image for folder in folders for name, image in _pinned(site, folder).items()}
+
+
+def _pinned(site, folder: str) -> dict[str, str]:
+    text = site.git("show", f"{site.main()}:manifests/{folder}/kustomization.yaml")
     return {
         each["name"]: f"{each['newName']}@{each['digest']}"
         for each in yaml.safe_load(text)["images"]
@@ -124,6 +131,7 @@ def test_from_a_push_to_an_image_that_answers(site):
     assert "retrain/" not in site.git("branch", "--remotes")
     # the images are signed, by digest, and main says so
     images = pinned(site)
+    assert images.keys() == set(publish.IMAGES)
     assert images == pinned(site, "staging")
     assert sorted(images.values()) == sorted(set(site.calls("signed")))
     assert site.git("log", "-1", "--format=%ae", main) == ROBOT
@@ -161,7 +169,7 @@ def ask(site, image: str) -> None:
 
 def state(site) -> tuple:
     """Return all that a chain may change: nothing of it is half done."""
-    tags = [site.tags(image) for image in ("sentiment-train", "sentiment-serve")]
+    tags = [site.tags(image) for image in publish.IMAGES]
     released = site.git("tag", "--list", "model-*")
     return champion(site), pinned(site), tags, site.calls("signed"), released, site.cluster.weights
 
@@ -200,19 +208,25 @@ def test_broken_tests_stop_the_chain_before_the_model_is_registered(site):
     site.merge("mended")
 
 
-def test_a_serving_image_that_does_not_answer_is_not_pushed(site):
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("serving/__main__.py", "podman did not start: broken"),
+        ("pipelines/submit.py", "-m pipelines.submit --help: broken"),
+    ],
+)
+def test_an_image_that_does_not_answer_or_start_is_not_pushed(site, file, words):
     before = state(site)
-    main = site.work / "serving/__main__.py"
-    text = main.read_text()
+    text = (site.work / file).read_text()
     broken = text.replace("import argparse\n", "import argparse\n\nraise SystemExit('broken')\n", 1)
     assert broken != text
-    site.change("broken-image", "Break the image", **{"serving/__main__.py": broken})
+    site.change("broken-image", "Break the image", **{file: broken})
     site.merge("broken-image")
     ended = site.runner.run("images", "workflow_dispatch", commit=site.main())
     assert ended == {"build": "failure", "pin": "skipped"}
-    assert "podman did not start: broken" in site.runner.failed["build"]
+    assert words in site.runner.failed["build"]
     assert state(site) == before
-    site.change("mended", "Mend the image", **{"serving/__main__.py": text})
+    site.change("mended", "Mend the image", **{file: text})
     site.merge("mended")
 
 

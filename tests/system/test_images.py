@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 import sentiment.model
 import sentiment.store
 from components import reviews
-from pipelines import servers
+from pipelines import publish, servers
 from tests.conftest import REPO, free_port
 
 # as little as a node may give; and the engine asks for a million files unless told otherwise
@@ -84,8 +84,8 @@ def test_the_serving_image_holds_nothing_that_serving_does_not_need(images):
     assert not inside(images["serve"], "ls -d /root/.cache /build 2>/dev/null || true").strip()
 
 
-def test_the_receiver_can_submit_what_drift_starts(images):
-    for module in ("receiver", "submit"):
+def test_the_receiver_can_start_what_drift_starts(images):
+    for module in publish.STARTS:
         assert "usage:" in inside(images["receiver"], f"python -m pipelines.{module} --help")
 
 
