@@ -99,7 +99,7 @@ checkov: .checkov/installed ## Check the AWS templates and the rendered manifest
 	.checkov/bin/checkov --skip-download --quiet --compact --framework cloudformation --directory manifests/aws
 	@command -v kubectl > /dev/null || { echo 'no kubectl is here: the manifests are not checked'; exit 0; }; \
 	folder=$$(mktemp -d) && trap "rm -r $$folder" EXIT && \
-	for each in overlays/{local,staging,production} monitoring/{operator,plain,receiver}; do \
+	for each in overlays/{local,staging,production} monitoring/{operator,plain,receiver,github}; do \
 	  kubectl kustomize manifests/$$each > $$folder/$$(basename $$each).yaml || exit; \
 	done && \
 	.checkov/bin/checkov --config-file manifests/.checkov.yaml --directory $$folder

@@ -207,7 +207,7 @@ def test_a_mistyped_field_of_the_operators_objects_is_found(kind, path, value, w
     assert words in manifests.schema_errors([thing])[0]
 
 
-@pytest.mark.parametrize("folder", ["plain", "operator"])
+@pytest.mark.parametrize("folder", ["plain", "operator", "github"])
 def test_manifests_fit_their_schemas_and_beside_the_rest_our_policies(folder):
     objects = rendered(folder)
     assert manifests.schema_errors(objects) == []
