@@ -7,6 +7,11 @@ REPOSITORIES = ("sentiment-train", "sentiment-serve", "sentiment-receiver")
 DATABASE = "sentiment-mlflow"
 LOGS = ("/aws/eks/sentiment/", "/aws/rds/instance/sentiment-mlflow/", "/sentiment/")
 OWNED = [{"Name": "tag:kubernetes.io/cluster/sentiment", "Values": ["owned"]}]
+# as the driver of volumes tags them, whether it knows the cluster's name or not
+DRIVERS = [
+    {"Name": "tag-key", "Values": ["CSIVolumeName"]},
+    {"Name": "tag:project", "Values": ["sentiment"]},
+]
 
 
 def _buckets(session: Any) -> list[str]:
@@ -59,6 +64,11 @@ def _databases(client: Any) -> list[dict[str, Any]]:
         return []
 
 
+def _volumes(ec2: Any) -> list[str]:
+    found = [ec2.describe_volumes(Filters=filters)["Volumes"] for filters in (OWNED, DRIVERS)]
+    return sorted({volume["VolumeId"] for volumes in found for volume in volumes})
+
+
 def delete_what_kubernetes_made(session: Any) -> None:
     """Delete what a cluster that is gone has left in the network, which could not go with it."""
     stack = session.client("cloudformation").describe_stacks(StackName="sentiment-network")
@@ -80,8 +90,8 @@ def delete_what_kubernetes_made(session: Any) -> None:
     for each in newer.describe_target_groups()["TargetGroups"]:
         if each.get("VpcId") == vpc:
             newer.delete_target_group(TargetGroupArn=each["TargetGroupArn"])
-    for each in ec2.describe_volumes(Filters=OWNED)["Volumes"]:
-        ec2.delete_volume(VolumeId=each["VolumeId"])
+    for volume in _volumes(ec2):
+        ec2.delete_volume(VolumeId=volume)
     here = [{"Name": "vpc-id", "Values": [vpc or "none"]}]
     idle = [*here, {"Name": "status", "Values": ["available"]}]
     for each in ec2.describe_network_interfaces(Filters=idle)["NetworkInterfaces"]:
@@ -105,7 +115,7 @@ def billed(session: Any) -> list[str]:
     return [
         *(f"bucket {name}" for name in _buckets(session)),
         *(f"repository {name}" for name in _repositories(session)),
-        *(f"volume {v['VolumeId']}" for v in ec2.describe_volumes(Filters=OWNED)["Volumes"]),
+        *(f"volume {volume}" for volume in _volumes(ec2)),
         *(f"database {each['DBInstanceIdentifier']}" for each in _databases(rds)),
         *(f"snapshot {each['DBSnapshotIdentifier']}" for each in snapshots),
     ]

@@ -126,9 +126,12 @@ def test_down_leaves_nothing(tmp_path):
         elb.create_load_balancer(LoadBalancerName="old", Listeners=[listener], Subnets=[subnet])
         elbv2.create_load_balancer(Name="new", Subnets=[subnet], Type="network")
         owned = [{"Key": "kubernetes.io/cluster/sentiment", "Value": "owned"}]
-        tags = [{"ResourceType": "volume", "Tags": owned}]
-        ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=tags)
-        ec2.create_volume(AvailabilityZone="us-east-1a", Size=1)  # somebody else's
+        project = {"Key": "project", "Value": "sentiment"}
+        driven = [{"Key": "CSIVolumeName", "Value": "pvc-1"}]
+        # the last two are somebody else's
+        for each in (owned, [project, *driven], driven, [project]):
+            tags = [{"ResourceType": "volume", "Tags": each}]
+            ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=tags)
         logs.create_log_group(logGroupName="/aws/eks/sentiment/late")
 
         assert "would go" in account.run("down", "--dry-run").stderr
@@ -139,7 +142,7 @@ def test_down_leaves_nothing(tmp_path):
         assert result.returncode == 0, result.stderr
         assert "nothing is left that is billed" in result.stderr
         assert not statuses(account)
-        assert len(ec2.describe_volumes()["Volumes"]) == 1
+        assert len(ec2.describe_volumes()["Volumes"]) == 2
         assert [each["IsDefault"] for each in ec2.describe_vpcs()["Vpcs"]] == [True]
         left = [
             s3.list_buckets()["Buckets"],
