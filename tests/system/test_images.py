@@ -9,7 +9,6 @@ import time
 import urllib.request
 from collections import Counter
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,10 +16,9 @@ from packaging.utils import canonicalize_name
 
 import sentiment.model
 import sentiment.store
-from components import registry, reviews
+from components import reviews
 from pipelines import servers
-from tests.conftest import REPO, free_port, tracking_server
-from tests.monitoring import record
+from tests.conftest import REPO, free_port
 
 # as little as a node may give; and the engine asks for a million files unless told otherwise
 LOCKS = {"train": "train", "serve": "serve", "receiver": "pipeline"}
@@ -89,33 +87,6 @@ def test_the_serving_image_holds_nothing_that_serving_does_not_need(images):
 def test_the_receiver_can_submit_what_drift_starts(images):
     for module in ("receiver", "submit"):
         assert "usage:" in inside(images["receiver"], f"python -m pipelines.{module} --help")
-
-
-def test_the_receivers_image_exports_what_mlflow_tells_it_and_ends_when_told(
-    images, tmp_path, monkeypatch
-):
-    port = free_port()
-    name, address = f"sentiment-test-{port}", f"http://127.0.0.1:{port}"
-    with tracking_server(tmp_path) as given:
-        for key, value in given.items():
-            monkeypatch.setenv(key, value)
-        with registry.connected() as client:
-            record(client)
-        command = ["podman", "run", "--name", name, *CONFINED, "--entrypoint", "python"]
-        command += [word for key in given for word in ("--env", key)]
-        command += [images["receiver"], "-m", "pipelines.exporter", "--port", str(port)]
-        try:
-            ready = partial(servers.answers, f"{address}/favicon.ico")
-            with servers.running(command, ready, tmp_path / "log"):
-                with urllib.request.urlopen(f"{address}/metrics", timeout=60) as response:
-                    text = response.read().decode()
-                podman("stop", "--time", 20, name)
-            code = podman("inspect", "--format", "{{.State.ExitCode}}", name)
-        finally:
-            subprocess.run(["podman", "rm", "--force", "--ignore", name], capture_output=True)
-    assert 'pipeline_source_up{source="mlflow"} 1.0' in text
-    assert "pipeline_version_count 2.0" in text
-    assert code.strip() == "0"  # the first process of a container must ask for its signals
 
 
 def test_bytecode_is_there_and_holds_for_any_time_stamp(images):
