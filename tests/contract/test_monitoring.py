@@ -203,7 +203,7 @@ def rendered(folder: str) -> list[manifests.Object]:
     ],
 )
 def test_a_mistyped_field_of_the_operators_objects_is_found(kind, path, value, words):
-    (thing,) = [each for each in rendered("operator") if each["kind"] == kind]
+    thing, *_ = [each for each in rendered("operator") if each["kind"] == kind]
     policies.change(thing, path, value)
     assert words in manifests.schema_errors([thing])[0]
 
