@@ -1,7 +1,7 @@
 """Keep the champion served and watched on this machine, with the rules of the cluster.
 
-Starts the predictor, Prometheus, Alertmanager, and the receiver that trains anew on drift; all is
-kept in --directory, and Ctrl-C stops all.
+Starts the predictor, Prometheus, Alertmanager, the receiver that trains anew on drift, and the
+exporter of what MLflow knows; all is kept in --directory, and Ctrl-C stops all.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from shutil import which
 
 from components import errors
 from components.errors import StageError
-from pipelines import laptop, servers
+from pipelines import arguments, laptop, servers
 from pipelines.laptop import Ports
 
 log = logging.getLogger("monitor")
@@ -42,12 +42,13 @@ def watching(
     cool_down: float = 86_400,
     silence: float = 300,
 ) -> Iterator[None]:
-    """Run receiver, Alertmanager and Prometheus on loopback while the block runs."""
+    """Run receiver, exporter, Alertmanager and Prometheus on loopback while the block runs."""
     programs = _check_programs()
     laptop.write(directory, ports, predictor, times)
     receiver = [sys.executable, "-m", "pipelines.receiver", "--port", str(ports.receiver)]
     receiver += ["--token-file", f"{directory}/token", "--state", f"{directory}/starts.json"]
     receiver += ["--cool-down", str(cool_down), "--silence", str(silence), "--", *retrain]
+    exporter = [sys.executable, "-m", "pipelines.exporter", "--port", str(ports.exporter)]
     alertmanager = [programs["alertmanager"], f"--config.file={directory}/alertmanager.yml"]
     alertmanager += [f"--storage.path={directory}/alertmanager", "--cluster.listen-address="]
     alertmanager += [f"--web.listen-address=127.0.0.1:{ports.alertmanager}"]
@@ -56,12 +57,12 @@ def watching(
     prometheus += [laptop.faster("--rules.alert.resend-delay=1m", times)]
     prometheus += [f"--web.listen-address=127.0.0.1:{ports.prometheus}"]
     with ExitStack() as stack:
-        for command, port, path in (
-            (receiver, ports.receiver, "heartbeat"),
-            (alertmanager, ports.alertmanager, "-/ready"),
-            (prometheus, ports.prometheus, "-/ready"),
+        for name, command, port, path in (
+            ("receiver", receiver, ports.receiver, "heartbeat"),
+            ("exporter", exporter, ports.exporter, "favicon.ico"),  # all else reads MLflow
+            ("alertmanager", alertmanager, ports.alertmanager, "-/ready"),
+            ("prometheus", prometheus, ports.prometheus, "-/ready"),
         ):
-            name = "receiver" if command is receiver else Path(command[0]).name
             ready = partial(servers.answers, f"http://127.0.0.1:{port}/{path}")
             stack.enter_context(servers.running(command, ready, directory / f"{name}.log"))
         yield
@@ -85,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     add("--model", default="models:/sentiment@champion", help="default: %(default)s")
     add("--directory", type=Path, default=Path("monitor"), help="default: %(default)s")
     for name, port in Ports()._asdict().items():
-        add(f"--{name}-port", type=int, default=port, help="default: %(default)s")
+        add(f"--{name}-port", type=arguments.port, default=port, help="default: %(default)s")
     return parser
 
 

@@ -5,6 +5,8 @@ Everything is read when Prometheus asks, so a restart forgets nothing.
 
 import argparse
 import logging
+import os
+import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,10 +18,13 @@ from prometheus_client.registry import Collector
 from components import errors
 from components.errors import StageError
 from pipelines import registry_metrics, run_metrics
+from pipelines.arguments import port
 
 log = logging.getLogger("exporter")
 
 PORT = 9096
+# Prometheus asks again in a minute, and waits for an answer for less than what MLflow would take
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 Read = Callable[[], Iterator[Metric]]
 
@@ -55,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--namespace", help="whose runs, where the server has several users")
     parser.add_argument("--token-file", type=Path, help="default: KFP_TOKEN or KFP_COOKIE")
     parser.add_argument("--address", default="127.0.0.1", help="default: %(default)s")
-    parser.add_argument("--port", type=int, default=PORT, help="default: %(default)s")
+    parser.add_argument("--port", type=port, default=PORT, help="default: %(default)s")
     return parser
 
 
@@ -71,8 +76,15 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def work() -> None:
-        _, thread = start_http_server(args.port, args.address)
+        for name, value in PATIENCE.items():
+            os.environ.setdefault(name, value)
+        try:
+            server, thread = start_http_server(args.port, args.address)
+        except OSError as error:
+            where = f"--address {args.address} --port {args.port}"
+            raise StageError(f"{where}: {error.strerror}") from error
         REGISTRY.register(PipelineMetrics(sources(args)))
+        signal.signal(signal.SIGTERM, lambda *_: server.shutdown())
         log.info("metrics on port %d", args.port)
         thread.join()
 

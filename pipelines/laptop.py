@@ -19,6 +19,7 @@ class Ports(NamedTuple):
     prometheus: int = 9090
     alertmanager: int = 9093
     receiver: int = 9095
+    exporter: int = 9096
 
 
 def faster(text: str, times: float) -> str:
@@ -60,6 +61,7 @@ def write(directory: Path, ports: Ports, predictor: str, times: float) -> None:
     for job, port, labels in (
         ("sentiment", ports.predictor, of_predictor),
         ("receiver", ports.receiver, {"namespace": "sentiment"}),
+        ("exporter", ports.exporter, {"namespace": "sentiment"}),
         ("alertmanager", ports.alertmanager, {}),
     ):
         found: list[dict[str, Any]] = [{"targets": [f"127.0.0.1:{port}"], "labels": labels}]

@@ -22,6 +22,7 @@ from prometheus_client import Gauge, generate_latest
 from components import errors
 from components.arguments import positive
 from components.errors import StageError
+from pipelines.arguments import port
 from pipelines.starts import Starts
 
 log = logging.getLogger("receiver")
@@ -101,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.receiver", description=__doc__)
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; default: %(default)s")
-    add("--port", type=int, default=9095, help="default: %(default)s")
+    add("--port", type=port, default=9095, help="default: %(default)s")
     add("--token-file", required=True, type=Path, help="file of the token that Alertmanager sends")
     add("--state", required=True, type=Path, help="JSON file that remembers the last start")
     add(
@@ -120,7 +121,11 @@ def main(argv: list[str] | None = None) -> int:
         if not token:
             raise StageError(f"--token-file {args.token_file}: it is empty")
         starts = Starts(args.command, args.state, args.cool_down)
-        server = Receiver((args.host, args.port), token, starts, args.silence)
+        try:
+            server = Receiver((args.host, args.port), token, starts, args.silence)
+        except OSError as error:
+            where = f"--host {args.host} --port {args.port}"
+            raise StageError(f"{where}: {error.strerror}") from error
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
         log.info("listening on %s:%d", args.host, args.port)
         try:

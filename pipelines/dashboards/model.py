@@ -8,6 +8,7 @@ from pipelines.dashboards.queries import increase, quantile, rate, select
 from pipelines.dashboards.style import Panel
 
 PREDICTIONS = "model_prediction_count_total"
+DAY = 86_400
 
 
 def panels() -> Mapping[str, Sequence[Panel]]:
@@ -22,6 +23,7 @@ def panels() -> Mapping[str, Sequence[Panel]]:
 
 def _served() -> Sequence[Panel]:
     of_version = f"({select('model_version_info')})"
+    registered = f"max by (predictor) ({select('model_created_timestamp_seconds')})"
     return [
         rows(
             "Versions",
@@ -31,6 +33,17 @@ def _served() -> Sequence[Panel]:
             ["predictor", "version", "digest"],
             "replicas",
             "short",
+            span=12,
+        ),
+        lines(
+            "Age of the model",
+            "Time since the model that a predictor serves was registered; 30 days, the line, is the"
+            " objective. A folder that did not come of MLflow has none.",
+            "s",
+            {"{{predictor}}": f"time() - {registered}"},
+            limits={30 * DAY: "red"},
+            alerts=["SentimentModelOld"],
+            span=12,
         ),
         lines(
             "Replicas by version",
@@ -39,6 +52,7 @@ def _served() -> Sequence[Panel]:
             {"{{version}}": f"count by (version) {of_version}"},
             alerts=["SentimentVersionSkew"],
             steps=True,
+            span=12,
         ),
         lines(
             "Models taken in while serving",
@@ -46,6 +60,7 @@ def _served() -> Sequence[Panel]:
             "short",
             {"{{outcome}}": increase("model_load_count_total", "outcome")},
             steps=True,
+            span=12,
         ),
     ]
 

@@ -55,6 +55,7 @@ def _now() -> Sequence[Panel]:
             f"avg({_ours('pipeline_source_up')})",
             {1: "green"},
             start="red",
+            alerts=["SentimentPipelinesUnseen"],
         ),
     ]
 

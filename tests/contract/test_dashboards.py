@@ -139,7 +139,6 @@ def test_the_same_thing_has_one_colour(name: str):
     assert all(len(found) == 1 for found in colours.values())
 
 
-@pytest.mark.skipif(not RUNBOOKS.exists(), reason="docs/runbooks are not written yet")
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_panels_runbook_is_there(name: str):
     links = [link["url"] for panel in panels(BOARDS[name]) for link in panel.get("links", [])]

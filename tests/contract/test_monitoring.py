@@ -6,13 +6,14 @@ import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 import yaml
 
 from components.errors import StageError
-from pipelines import laptop, prometheus_operator
+from pipelines import exporter, laptop, prometheus_operator
 from tests import manifests, policies
 from tests.conftest import REPO, free_port, running
 
@@ -202,7 +203,7 @@ def rendered(folder: str) -> list[manifests.Object]:
     ],
 )
 def test_a_mistyped_field_of_the_operators_objects_is_found(kind, path, value, words):
-    (thing,) = [each for each in rendered("operator") if each["kind"] == kind]
+    thing, *_ = [each for each in rendered("operator") if each["kind"] == kind]
     policies.change(thing, path, value)
     assert words in manifests.schema_errors([thing])[0]
 
@@ -213,6 +214,74 @@ def test_manifests_fit_their_schemas_and_beside_the_rest_our_policies(folder):
     assert manifests.schema_errors(objects) == []
     everything = manifests.render("local") + objects
     assert policies.broken(everything) == []
-    receiver = manifests.find(objects, "Deployment", "sentiment-receiver")
-    receiver["spec"]["template"]["spec"]["containers"][0]["image"] = "sentiment-receiver:latest"
-    assert len(policies.broken(everything)) == 1
+    for name in ("sentiment-receiver", "sentiment-exporter"):
+        deployment = manifests.find(objects, "Deployment", name)
+        deployment["spec"]["template"]["spec"]["containers"][0]["image"] = f"{name}:latest"
+    assert len(policies.broken(everything)) == 2
+
+
+@pytest.fixture
+def watched() -> list[manifests.Object]:
+    """What the plain manifests bring, beside the local overlay."""
+    return manifests.render("local") + manifests.kustomize(MONITORING / "plain")
+
+
+EXPORTER = ("Deployment", "sentiment-exporter")
+POD = "spec/template/spec"
+
+
+@pytest.mark.parametrize(
+    ("what", "path", "value", "words"),
+    [
+        (EXPORTER, f"{POD}/securityContext/runAsNonRoot", False, "exporter, exporter: runAsNonR"),
+        (EXPORTER, f"{POD}/containers/0/securityContext", {}, "readOnlyRootFilesystem"),
+        (EXPORTER, f"{POD}/containers/0/livenessProbe", ..., "no livenessProbe"),
+        (EXPORTER, f"{POD}/containers/0/resources/limits", ..., "no memory in limits"),
+        (EXPORTER, f"{POD}/containers/0/env/2/value", "x", "PASSWORD has a literal value"),
+        (EXPORTER, f"{POD}/serviceAccountName", "default", "is not defined here"),
+        (EXPORTER, f"{POD}/automountServiceAccountToken", True, "it has a token"),
+        (("Role", "sentiment-exporter"), "rules/0/verbs/0", "*", "Role sentiment-exporter: *"),
+        (("Service", "sentiment-exporter"), "spec/selector", {"app": "x"}, "selects no pod"),
+    ],
+)
+def test_what_breaks_a_policy_is_found(watched, what, path, value, words):
+    policies.change(manifests.find(watched, *what), path, value)
+    assert words in "\n".join(policies.broken(watched))
+
+
+def test_the_exporter_is_asked_where_it_listens_and_may_ask_what_it_must(watched):
+    pod = manifests.find(watched, *EXPORTER)["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    assert container["command"] == ["python", "-m", "pipelines.exporter"]
+    args = exporter.parser().parse_args(container["args"])
+    (port,) = manifests.find(watched, "Service", "sentiment-exporter")["spec"]["ports"]
+    policy = manifests.find(watched, "NetworkPolicy", "sentiment-exporter")["spec"]
+    assert args.address == "0.0.0.0"  # noqa: S104 - of its own pod
+    assert container["ports"] == [{"name": port["targetPort"], "containerPort": args.port}]
+    assert [each["ports"] for each in policy["ingress"]] == [[{"port": args.port}]]
+    config = yaml.safe_load((CONFIG / "prometheus.yml").read_text())
+    (job,) = [j for j in config["scrape_configs"] if j["job_name"] == "sentiment-exporter"]
+    target = f"sentiment-exporter.sentiment.svc:{port['port']}"
+    labels = {"namespace": "sentiment"}
+    assert job["static_configs"] == [{"targets": [target], "labels": labels}]
+    assert f"sentiment-exporter.sentiment.svc:{args.port}" == target
+
+    asked = [each["ports"] for each in policy["egress"]]
+    assert asked == [[{"port": 5000}], [{"port": urlsplit(args.host).port}]]
+    let_in = manifests.find(watched, "NetworkPolicy", "mlflow")["spec"]["ingress"][0]["from"]
+    wanted = [each["podSelector"].get("matchLabels", {"": ""}).items() for each in let_in]
+    assert any(each <= pod["metadata"]["labels"].items() for each in wanted)
+
+
+def test_the_operator_finds_both_by_their_services():
+    objects = [*yaml.safe_load_all((MONITORING / "operator/podmonitor.yaml").read_text())]
+    monitors = [each for each in objects if each["kind"] == "ServiceMonitor"]
+    assert len(monitors) == 2
+    services = manifests.kustomize(MONITORING / "receiver")
+    for monitor in monitors:
+        name = monitor["metadata"]["name"]
+        service = manifests.find(services, "Service", name)
+        assert monitor["spec"]["selector"]["matchLabels"] == service["metadata"]["labels"]
+        (endpoint,) = monitor["spec"]["endpoints"]
+        assert endpoint["port"] == service["spec"]["ports"][0]["name"]
+        assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": name}]

@@ -15,6 +15,7 @@ import requests
 from pipelines import servers
 from pipelines.alerting import watching
 from pipelines.laptop import Ports
+from pipelines.prometheus import Prometheus
 from tests.conftest import REPO, assert_one_line
 
 PROGRAMS = ("prometheus", "prometheus-alertmanager")
@@ -30,9 +31,9 @@ def until(done, seconds: float = 30) -> None:
 @pytest.mark.skipif(
     not all(map(shutil.which, PROGRAMS)), reason=f"needs {' and '.join(PROGRAMS)}: make packages"
 )
-def test_the_heart_beats_until_prometheus_loses_alertmanager(
-    tmp_path,
-):
+def test_the_heart_beats_until_prometheus_loses_alertmanager(tmp_path, monkeypatch):
+    # nobody's, so that the exporter makes no registry here
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{servers.free_ports(1)[0]}")
     ports = Ports(*servers.free_ports(len(Ports._fields)))
     heart = f"http://127.0.0.1:{ports.receiver}/heartbeat"
 
@@ -47,10 +48,16 @@ def test_the_heart_beats_until_prometheus_loses_alertmanager(
         wanted = {"filter": 'alertname="SentimentPredictorDown"'}
         return bool(requests.get(address, wanted, timeout=5).json())
 
+    def exported() -> bool:
+        told = Prometheus(f"http://127.0.0.1:{ports.prometheus}")
+        labels = 'job="sentiment-exporter", namespace="sentiment", source="mlflow"'
+        return 0 in told.ask(f"pipeline_source_up{{{labels}}}").values()
+
     with watching(tmp_path, ports, ["true"], times=60, silence=4):
         until(down)
         time.sleep(6)  # longer than the start of the receiver counts for
         assert beats()
+        until(exported)
         (tmp_path / "alertmanager.json").write_text("[]")
         until(lambda: not beats())
 

@@ -1,6 +1,8 @@
 """The exporter: a real registry on SQLite, and a stand-in for Kubeflow's API server."""
 
 import re
+import socket
+import subprocess
 import sys
 import urllib.request
 
@@ -9,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from components import registry
 from pipelines import exporter
-from tests.conftest import REPO, free_port, running
+from tests.conftest import REPO, assert_one_line, free_port, running
 from tests.monitoring import kubeflow, record
 
 
@@ -91,3 +93,28 @@ def test_the_command_serves_them(recorded, tmp_path):
         text = response.read().decode()
     assert re.search(r"^pipeline_version_count 2\.0$", text, re.MULTILINE)
     assert list(text_string_to_metric_families(text))
+
+
+def started(module: str, *flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"pipelines.{module}", *flags]
+    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("module", ["exporter", "receiver"])
+def test_a_port_that_is_taken_is_named(tmp_path, module):
+    (tmp_path / "token").write_text("a token")
+    files = ["--token-file", f"{tmp_path}/token"]
+    more = [*files, "--state", f"{tmp_path}/state.json", "--", "true"]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = started(module, "--port", port, *(more if module == "receiver" else []))
+    assert_one_line(result, f"--port {port}: Address already in use")
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "0", "http"])
+def test_what_is_no_port_is_refused(capsys, port):
+    with pytest.raises(SystemExit, match="2"):
+        exporter.parser().parse_args([f"--port={port}"])
+    assert "argument --port: " in capsys.readouterr().err

@@ -1,9 +1,9 @@
 """Every query of the dashboards, asked of a real Prometheus.
 
-It scrapes two real predictors under load, a stable one and a canary, and a real exporter of a real
-registry; Kubeflow's API server, which the exporter reads too, is a stand-in. What cAdvisor and
-kube-state-metrics tell is not to be had without a cluster, and the receiver of alerts does not run
-here: those queries are held to PromQL's grammar only.
+It scrapes two real predictors under load, a stable one and a canary, a real exporter of a real
+registry, and a real receiver of alerts; Kubeflow's API server, which the exporter reads too, is a
+stand-in. What cAdvisor and kube-state-metrics tell is not to be had without a cluster: those
+queries are held to PromQL's grammar only.
 """
 
 import json
@@ -13,20 +13,22 @@ import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 
 from components import registry, reviews
 from pipelines.dashboards import picture
 from pipelines.dashboards.__main__ import OUTPUT
+from serving import source
 from tests.conftest import REPO, free_port, running
+from tests.integration.test_receiver import Receiver, receiver
 from tests.monitoring import Prometheus, kubeflow, prometheus, record, selected
 from tests.serving import EXPLAIN, INFER, JSON, PREDICT, Server, serving
 
 NOT_HERE = {
     "CPU throttled": "cAdvisor",
     "Restarts": "kube-state-metrics",
-    "Retrainings that drift started": "receiver",
 }
 NAMESPACE, STABLE, CANARY = "sentiment", "v1", "v2"
 CHOSEN = {"namespace": NAMESPACE, "predictor": ".*"}
@@ -62,6 +64,7 @@ def scraped(trained, trained_worse, tmp_path_factory):
         ),
         served(trained, directory / "stable", "1") as stable,
         served(trained_worse, directory / "canary", "2") as canary,
+        receiver(directory, "true") as told,
     ):
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         with registry.connected() as client:
@@ -72,25 +75,31 @@ def scraped(trained, trained_worse, tmp_path_factory):
                 for name, server in ((STABLE, stable), (CANARY, canary))
             ],
             "sentiment-exporter": [(f"127.0.0.1:{port}", {"namespace": NAMESPACE})],
+            "sentiment-receiver": [(target(told), {"namespace": NAMESPACE})],
         }
         with prometheus(jobs, directory / "prometheus") as asked:
             asked.wait_for('count(up{job="sentiment"} == 1) == 2')
             for done in [threads.submit(load, server, texts) for server in (stable, canary)]:
                 done.result()
+            told.tell("drift")
+            asked.wait_for('retraining_run_count_total{outcome="succeeded"} == 1')
             asked.wait_for("pipeline_source_up")
             yield asked
 
 
 def served(model, directory, version: str):
-    """Serve a model with the reference that drift is measured against, and capture."""
+    """Serve a model, just registered, with the reference that drift is measured against."""
     folder = directory / "model"
     shutil.copytree(model.model, folder)
     shutil.copy(model.findings, folder / "findings.json")
+    signature = {key: json.dumps(value) for key, value in source._SIGNATURE.items()}
+    packed = {"signature": signature, "utc_time_created": f"{datetime.now(UTC):%F %T.%f}"}
+    (folder / "MLmodel").write_text(json.dumps(packed))
     flags = ["--model_version", version, "--capture", str(directory / "captured")]
     return serving(folder, directory / "server", *flags)
 
 
-def target(server: Server) -> str:
+def target(server: Server | Receiver) -> str:
     return server.address.removeprefix("http://")
 
 

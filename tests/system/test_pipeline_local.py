@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -31,9 +32,11 @@ from components import (
     trial,
 )
 from components.files import write_json
+from pipelines import servers
 from pipelines.tasks import PARAMETERS
-from tests.conftest import REPO
+from tests.conftest import REPO, free_port
 from tests.system.conftest import environment
+from tests.system.test_images import CONFINED, podman
 
 
 def command(image: str, directory: Path, *arguments: str) -> list[str]:
@@ -114,6 +117,31 @@ def whole(images, tmp_path_factory) -> Path:
     assert "promotion  promoted" in result.stdout
     assert not leftovers(directory)
     return directory
+
+
+def test_the_receivers_image_exports_what_became_of_it_and_ends_when_told(whole, images, tmp_path):
+    port = free_port()
+    name, address = f"sentiment-test-{port}", f"http://127.0.0.1:{port}"
+    command = ["podman", "run", "--name", name, *CONFINED, "--env", "MLFLOW_TRACKING_URI"]
+    command += ["--entrypoint", "python", images["receiver"], "-m", "pipelines.exporter"]
+    command += ["--port", str(port)]
+    ready = partial(servers.answers, f"{address}/favicon.ico")
+    try:
+        with (
+            servers.mlflow(whole, {}) as tracking,
+            servers.running(command, ready, tmp_path / "log", tracking),
+        ):
+            with urllib.request.urlopen(f"{address}/metrics", timeout=60) as response:
+                lines = response.read().decode().splitlines()
+            podman("stop", "--time", 20, name)
+        code = podman("inspect", "--format", "{{.State.ExitCode}}", name)
+    finally:
+        subprocess.run(["podman", "rm", "--force", "--ignore", name], capture_output=True)
+    assert 'pipeline_source_up{source="mlflow"} 1.0' in lines
+    assert "pipeline_version_count 1.0" in lines
+    assert 'pipeline_decision_count_total{outcome="promoted"} 1.0' in lines
+    # the first process of a container is ended by no signal that it does not ask for
+    assert code.strip() == "0"
 
 
 def test_function_dvc_and_containers_give_the_same(whole, demo, tmp_path):
