@@ -68,7 +68,7 @@ class Calls(grpc.aio.ServerInterceptor):
 
         async def answer(message: bytes, context: grpc.aio.ServicerContext) -> Any:
             self.taken += 1
-            code = grpc.StatusCode.CANCELLED  # unless it comes to an answer
+            code, reason = grpc.StatusCode.CANCELLED, ""  # unless it comes to an answer
             try:
                 result = await run(handler, message, context)
                 await self.answers.wait()
@@ -77,13 +77,13 @@ class Calls(grpc.aio.ServerInterceptor):
                 kind, reason = errors.refusal(error)
                 await self.answers.wait()
                 code = kind.code
-                await context.abort(code, reason)
             except Exception:  # a fault of ours: logged here, and told to nobody
                 logger.exception("%s", details.method)
-                code = grpc.StatusCode.INTERNAL
-                await context.abort(code, errors.INTERNAL)
+                code, reason = grpc.StatusCode.INTERNAL, errors.INTERNAL
             finally:
                 metrics.answered("gRPC", details.method, _STATUS[code], began)
+            if code is not grpc.StatusCode.OK:
+                await context.abort(code, reason)
             return result
 
         return grpc.unary_unary_rpc_method_handler(
