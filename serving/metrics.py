@@ -2,6 +2,7 @@
 
 import time
 from contextvars import ContextVar
+from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +22,7 @@ _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OTHER = "other"
 LEFT = 499  # nginx's status, and gRPC's, for a client that left before its answer
 _reviews: ContextVar[str] = ContextVar("reviews")
+_requests, _latency = cache(REQUESTS.labels), cache(LATENCY.labels)  # each time anew is slower
 
 
 def begin() -> float:
@@ -35,9 +37,9 @@ def holds(reviews: int) -> None:
 
 
 def answered(method: str, endpoint: str, status: int, began: float) -> None:
-    REQUESTS.labels(method, endpoint, status).inc()
+    _requests(method, endpoint, status).inc()
     if endpoint != _OTHER:  # who was refused at the door may have been kept there
-        LATENCY.labels(endpoint, _reviews.get()).observe(time.perf_counter() - began)
+        _latency(endpoint, _reviews.get()).observe(time.perf_counter() - began)
 
 
 class RequestMetrics:

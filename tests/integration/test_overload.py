@@ -35,16 +35,9 @@ def stalled(server, count: int, size: int):
         for _ in range(count):
             connection = stack.enter_context(server.connect())
             connection.sendall(head(PREDICT, size) + b" " * (size // 2))
-        wait_for_in_flight(server, count)
+        server.wait_for_in_flight(count)
         yield
-    wait_for_in_flight(server, 0)
-
-
-def wait_for_in_flight(server, count: int) -> None:
-    deadline = time.monotonic() + 30
-    while server.samples()[("app_requests_in_flight",)] != count:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    server.wait_for_in_flight(0)
 
 
 def large(size: int = 100_000) -> bytes:
@@ -99,7 +92,7 @@ def test_calls_over_grpc_are_in_flight_and_those_given_up_are_told_apart(server)
             assert not all(each.done() for each in asked)
         for each in asked:
             each.cancel()
-        wait_for_in_flight(server, 0)
+        server.wait_for_in_flight(0)
         answered = sum(not each.cancelled() for each in asked)
     gained = server.gained(before)
     assert gained["app_request_count_total", MODEL_INFER, "gRPC", "499"] >= 1
@@ -160,7 +153,7 @@ def test_a_crowd_gets_right_answers_or_is_turned_away(server, imdb, offline):
             over.set()
         assert set(probes.result()) == {200}
     assert set(statuses) == {200, 503}
-    wait_for_in_flight(server, 0)
+    server.wait_for_in_flight(0)
     assert [row["probability"] for row in server.predict(TEXTS)] == offline
 
 
