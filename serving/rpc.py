@@ -19,7 +19,7 @@ from serving import errors, metrics, tensors
 from serving.load import Load
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
-_STATUS = {  # of HTTP, as google.rpc's code.proto has them for the codes that are sent here
+STATUSES = {  # of HTTP, as google.rpc's code.proto has them for the codes that are sent here
     grpc.StatusCode.OK: 200,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.PERMISSION_DENIED: 403,
@@ -81,7 +81,7 @@ class Calls(grpc.aio.ServerInterceptor):
                 logger.exception("%s", details.method)
                 code, reason = grpc.StatusCode.INTERNAL, errors.INTERNAL
             finally:
-                metrics.answered("gRPC", details.method, _STATUS[code], began)
+                metrics.answered("gRPC", details.method, STATUSES[code], began)
             if code is not grpc.StatusCode.OK:
                 await context.abort(code, reason)
             return result
