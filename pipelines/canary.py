@@ -5,14 +5,17 @@ hour or bad callers, speaks against neither.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import product
 
-from scipy.stats import binomtest, fisher_exact
+from scipy.stats import fisher_exact
+
+from pipelines.latency import Buckets, compared, slower
 
 LOOKS = 10  # at a step, the last of which decides
 QUANTILES = (0.5, 0.99)
-_TESTS = 2 + len(QUANTILES)
 
 
 class Outcome(Enum):
@@ -42,14 +45,14 @@ class Limits:
 class Seen:
     """What a predictor did meanwhile.
 
-    ``errors`` are answers of status 5xx, ``refusals`` of 4xx; ``latency`` has for each upper bound
-    in seconds, the last of which is infinite, the requests that took no longer.
+    ``errors`` are answers of status 5xx, ``refusals`` of 4xx; ``latency`` is by the number of
+    reviews in a request, as the metric has it.
     """
 
     requests: int = 0
     errors: int = 0
     refusals: int = 0
-    latency: tuple[tuple[float, int], ...] = ()
+    latency: Mapping[str, Buckets] = field(default_factory=dict)
     restarts: int = 0
     silent: bool = False
 
@@ -71,7 +74,9 @@ def judge(stable: Seen, canary: Seen, limits: Limits, last: bool) -> Verdict:
         return Verdict(Outcome.WORSE, "the canary does not answer Prometheus")
     if canary.restarts:
         return Verdict(Outcome.WORSE, f"the canary was restarted, {canary.restarts} times")
-    level = limits.alpha / _TESTS / (2 if last else 2 * LOOKS)
+    latencies = compared(stable.latency, canary.latency, limits.requests)
+    tests = 2 + len(latencies) * len(QUANTILES)
+    level = limits.alpha / tests / (2 if last else 2 * LOOKS)
     figures = {"requests": float(canary.requests), "stable_requests": float(stable.requests)}
     said: list[str] = []
     worse: list[str] = []
@@ -81,14 +86,14 @@ def judge(stable: Seen, canary: Seen, limits: Limits, last: bool) -> Verdict:
         text = f"{ours} {kind} of {canary.requests} against {theirs} of {stable.requests}"
         figures |= {kind: float(ours), f"stable_{kind}": float(theirs), f"{kind}_p": p}
         (worse if p < level else said).append(f"{text}, p {p:.2g}")
-    for quantile in QUANTILES:
-        p, bound = slower(stable, canary, quantile, limits)
+    for (which, (theirs, ours)), quantile in product(latencies.items(), QUANTILES):
+        p, bound = slower(theirs, ours, quantile, limits.margin)
         name = f"p{quantile * 100:.0f}"
-        figures[f"{name}_p"] = p
+        figures[f"{name}_{which.replace(' ', '_')}_p"] = p
         if p < level:
-            worse.append(f"{name} of the latency above {bound:g} s, p {p:.2g}")
+            worse.append(f"{name} of the latency above {bound:g} s for {which}, p {p:.2g}")
         elif not math.isinf(bound):
-            said.append(f"{name} not above {bound:g} s")
+            said.append(f"{name} not above {bound:g} s for {which}")
     if worse:
         return Verdict(Outcome.WORSE, "; ".join(worse), figures)
     fewest = min(canary.requests, stable.requests)
@@ -103,20 +108,3 @@ def more_often(ours: int, of: int, theirs: int, of_theirs: int) -> float:
     """Return the p-value of Fisher's exact test that something befalls us no more than them."""
     table = [[ours, of - ours], [theirs, of_theirs - theirs]]
     return float(fisher_exact(table, alternative="greater").pvalue)
-
-
-def slower(stable: Seen, canary: Seen, quantile: float, limits: Limits) -> tuple[float, float]:
-    """Return the p-value that the canary's quantile is within the margin, and the bound it is.
-
-    The bound is that of a bucket, as more is not known: the least that leaves the margin above the
-    bucket in which the stable predictor has its quantile.
-    """
-    total = stable.latency[-1][1] if stable.latency else 0
-    if total < limits.requests or not canary.latency:
-        return 1.0, math.inf
-    reached = next(bound for bound, count in stable.latency if count >= quantile * total)
-    allowed, within = next(each for each in canary.latency if each[0] >= limits.margin * reached)
-    of = canary.latency[-1][1]
-    if of == 0 or math.isinf(allowed):
-        return 1.0, math.inf
-    return float(binomtest(of - within, of, 1 - quantile, "greater").pvalue), allowed

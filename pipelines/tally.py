@@ -16,7 +16,7 @@ from pipelines.canary import LOOKS, Limits, Outcome, Seen, Verdict, judge
 from pipelines.prometheus import Labels, Prometheus
 from pipelines.state import NAMESPACE, State
 
-_ENDPOINTS = ".+:predict|.+:explain|.+/infer"
+_ENDPOINTS = ".+:predict|.+:explain|.+/infer|.+/ModelInfer"
 _LOST = "5m"  # how long a pod that has gone is remembered
 _SILENT = 60.0  # seconds without an answer
 
@@ -39,10 +39,11 @@ class Tally:
 
     def look(self) -> dict[str, Seen]:
         """Return what each predictor did since the first look."""
-        # who is refused at the door has no endpoint but a method; probes and scrapes are GET
-        posted = f'{self._matching},method="POST"'
-        self._count("requests", f"last_over_time(app_request_count_total{{{posted}}}[{_LOST}])")
-        timed = f'{self._matching},endpoint=~"{_ENDPOINTS}"'
+        # who is refused at the door has no endpoint but a method; a page that is not there is GET
+        asked = f'{self._matching},endpoint=~"{_ENDPOINTS}|other",method=~"POST|gRPC"'
+        self._count("requests", f"last_over_time(app_request_count_total{{{asked}}}[{_LOST}])")
+        # refusals are quick, and say nothing of the model
+        timed = f'{self._matching},endpoint=~"{_ENDPOINTS}",reviews!="none"'
         self._count(
             "latency", f"last_over_time(app_request_latency_seconds_bucket{{{timed}}}[{_LOST}])"
         )
@@ -80,19 +81,20 @@ class Tally:
 
     def _seen(self, predictor: str, silent: bool) -> Seen:
         by_status: dict[str, int] = defaultdict(int)
-        by_bound: dict[float, int] = defaultdict(int)
+        by_bound: dict[str, dict[float, int]] = defaultdict(lambda: defaultdict(int))
         for (what, each), grown in self._grown.items():
             labels: dict[str, Any] = dict(each)
             if labels["predictor"] != predictor:
                 continue
             if what == "latency":
-                by_bound[float(labels["le"])] += round(grown)
+                # a version from before there was this label has none
+                by_bound[labels.get("reviews", "")][float(labels["le"])] += round(grown)
             elif "status" not in labels:
                 raise StageError(f"app_request_count_total of {predictor} has no label status")
             else:
                 by_status[labels["status"][0]] += round(grown)
-        latency = tuple(sorted(by_bound.items()))
-        if latency and not math.isinf(latency[-1][0]):
+        latency = {size: tuple(sorted(counts.items())) for size, counts in by_bound.items()}
+        if any(not math.isinf(buckets[-1][0]) for buckets in latency.values()):
             raise StageError(f"app_request_latency_seconds of {predictor} has no bucket +Inf")
         return Seen(
             requests=sum(by_status.values()),

@@ -8,7 +8,7 @@ from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import ModelNotFound
 
 from sentiment.model import LABELS
-from serving import explanations, source
+from serving import explanations, metrics, source
 from serving.capture import Capture
 from serving.load import Load
 from serving.source import LoadedModel
@@ -74,6 +74,7 @@ class SentimentPredictor(Model):
             texts = payload.inputs[0].data
         else:
             texts = payload["instances"]
+        metrics.holds(len(texts))
         probabilities = await self._score(served, texts)
         labels = [LABELS[probability > 0.5] for probability in probabilities]
         if self._capture is not None:
@@ -98,6 +99,7 @@ class SentimentPredictor(Model):
             InvalidInput: the request is not of the form that the protocol asks for; 400.
         """
         served, asked = self.served, explanations.options(payload)
+        metrics.holds(len(payload["instances"]))
         explained = []
         for text in payload["instances"]:
             work = partial(explanations.explain, served.explainer, text, asked)

@@ -15,10 +15,21 @@ from kserve.protocol.grpc.server import GRPCServer
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.utils.utils import to_headers
 
-from serving import errors, tensors
+from serving import errors, metrics, tensors
 from serving.load import Load
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
+STATUSES = {  # of HTTP, as google.rpc's code.proto has them for the codes that are sent here
+    grpc.StatusCode.OK: 200,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.CANCELLED: metrics.LEFT,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+}
 _PATIENCE = 2.0  # seconds, at the end, until nobody may call
 _QUIET = 0.2  # seconds without a call that mean nobody does
 
@@ -37,7 +48,7 @@ class Servicer(InferenceServicer):
 
 
 class Calls(grpc.aio.ServerInterceptor):
-    """Lets so many inferences in at a time, and gives a caller's mistake its status.
+    """Lets so many inferences in at a time, gives a caller's mistake its status, and counts.
 
     Messages come as bytes: gRPC itself says UNKNOWN to those that it cannot parse.
     """
@@ -49,6 +60,7 @@ class Calls(grpc.aio.ServerInterceptor):
         self.answers.set()
 
     async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
+        began = metrics.begin()
         handler = await continuation(details)
         if handler is None:
             return None
@@ -56,16 +68,22 @@ class Calls(grpc.aio.ServerInterceptor):
 
         async def answer(message: bytes, context: grpc.aio.ServicerContext) -> Any:
             self.taken += 1
+            code, reason = grpc.StatusCode.CANCELLED, ""  # unless it comes to an answer
             try:
                 result = await run(handler, message, context)
+                await self.answers.wait()
+                code = grpc.StatusCode.OK
             except tuple(errors.KINDS) as error:
                 kind, reason = errors.refusal(error)
                 await self.answers.wait()
-                await context.abort(kind.code, reason)
+                code = kind.code
             except Exception:  # a fault of ours: logged here, and told to nobody
                 logger.exception("%s", details.method)
-                await context.abort(grpc.StatusCode.INTERNAL, errors.INTERNAL)
-            await self.answers.wait()
+                code, reason = grpc.StatusCode.INTERNAL, errors.INTERNAL
+            finally:
+                metrics.answered("gRPC", details.method, STATUSES[code], began)
+            if code is not grpc.StatusCode.OK:
+                await context.abort(code, reason)
             return result
 
         return grpc.unary_unary_rpc_method_handler(

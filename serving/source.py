@@ -68,7 +68,7 @@ def state(uri: str) -> str:
     try:
         found = (Path(uri) / MODEL_FILE).stat()
     except OSError as error:
-        raise SourceError(f"{uri}: {error.filename or ''} {error.strerror or error}") from error
+        raise SourceError(f"{error.filename or uri}: {error.strerror or error}") from error
     return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
 
 
@@ -87,7 +87,7 @@ def _from_folder(
         model = sentiment.store.load(folder)
         scorer = Scorer(model)
     except OSError as error:
-        raise SourceError(f"{folder}: {error.filename or ''} {error.strerror or error}") from error
+        raise SourceError(f"{error.filename or folder}: {error.strerror or error}") from error
     except (ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError) as error:
         raise SourceError(f"{folder}: {error}") from error
     if not np.isfinite(scorer.score(_WARM_UP).log_odds).all():

@@ -3,6 +3,7 @@
 import json
 import socket
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import REPO, free_port, running
 
+MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 PREDICT = "/v1/models/sentiment:predict"
 EXPLAIN = "/v1/models/sentiment:explain"
 INFER = "/v2/models/sentiment/infer"
@@ -61,6 +63,17 @@ class Server:
             for family in families
             for sample in family.samples
         }
+
+    def gained(self, before: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
+        """Return what has grown since ``before``, which is earlier samples, and by how much."""
+        grown = {key: value - before.get(key, 0) for key, value in self.samples().items()}
+        return {key: value for key, value in grown.items() if value}
+
+    def wait_for_in_flight(self, count: int) -> None:
+        deadline = time.monotonic() + 30
+        while self.samples()[("app_requests_in_flight",)] != count:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
     def refused(self, reason: str) -> float:
         return self.samples()[("app_request_rejected_count_total", reason)]

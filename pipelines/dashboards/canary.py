@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pipelines.dashboards.panels import lines
-from pipelines.dashboards.queries import ASKED, LATENCY, PREDICTED, errors, mean, quantile, rate
+from pipelines.dashboards.queries import ASKED, LATENCY, SINGLE, errors, mean, quantile, rate
 from pipelines.dashboards.style import Panel
 
 
@@ -28,9 +28,10 @@ def panels() -> Sequence[Panel]:
         ),
         lines(
             "Latency, p99",
-            "99 of 100 predictions of each predictor take no longer.",
+            "99 of 100 predictions of each predictor for a single review take no longer. A"
+            " deployment compares batches, too.",
             "s",
-            {"{{predictor}}": quantile(0.99, LATENCY, "predictor", where=PREDICTED)},
+            {"{{predictor}}": quantile(0.99, LATENCY, "predictor", where=SINGLE)},
             limits={0.1: "red"},
             alerts=["SentimentLatencyHigh"],
             span=6,

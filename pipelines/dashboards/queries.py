@@ -3,8 +3,13 @@
 LATENCY = "app_request_latency_seconds"
 OURS = 'job="sentiment", namespace="$namespace", predictor=~"$predictor"'
 # what callers ask for; what was refused at the door has the endpoint "other"
-ASKED = 'endpoint=~".*:predict|.*:explain|.*/infer|other"'
-PREDICTED = 'endpoint=~".*:predict|.*/infer"'
+ASKED = 'endpoint=~".*:predict|.*:explain|.*/infer|.*/ModelInfer|other"'
+# of one review and of more; refusals, which are quick, are neither
+SINGLE, BATCHES = (
+    f'endpoint=~".*:predict|.*/infer|.*/ModelInfer", reviews="{reviews}"'
+    for reviews in ("1", "more")
+)
+PREDICTED = 'endpoint=~".*:predict|.*/infer|.*/ModelInfer", reviews!="none"'
 
 
 def select(metric: str, where: str = "") -> str:

@@ -6,8 +6,10 @@ from pipelines.dashboards import saturation
 from pipelines.dashboards.panels import heat, lines, number
 from pipelines.dashboards.queries import (
     ASKED,
+    BATCHES,
     LATENCY,
     PREDICTED,
+    SINGLE,
     errors,
     increase,
     quantile,
@@ -53,10 +55,10 @@ def _now() -> Sequence[Panel]:
         ),
         number(
             "Latency, p99",
-            "99 of 100 predictions over HTTP take no longer. The objective is 100 ms for a single"
-            " review; batches are among these.",
+            "99 of 100 predictions for a single review take no longer. The objective is 100 ms;"
+            " batches have none.",
             "s",
-            quantile(0.99, LATENCY, where=PREDICTED),
+            quantile(0.99, LATENCY, where=SINGLE),
             {0.1: "yellow", 1: "red"},
             alerts=[SLOW],
         ),
@@ -86,7 +88,8 @@ def _traffic() -> Sequence[Panel]:
         ),
         lines(
             "Answers by status",
-            "HTTP status of the answers; 499 is a caller that left before its answer.",
+            "HTTP status of the answers, for gRPC the one that its code stands for; 499 is a caller"
+            " that left before its answer.",
             "reqps",
             {"{{status}}": rate(COUNT, "status", where=ASKED)},
             span=12,
@@ -104,7 +107,7 @@ def _traffic() -> Sequence[Panel]:
         ),
         lines(
             "Refused requests by reason",
-            "Over HTTP and gRPC. What each reason means is in docs/serving.md; overloaded and"
+            "What each reason means is in docs/serving.md; overloaded and"
             " not_ready are ours, the others are the callers'.",
             "reqps",
             {"{{reason}}": rate("app_request_rejected_count_total", "reason")},
@@ -117,25 +120,37 @@ def _traffic() -> Sequence[Panel]:
 def _latency() -> Sequence[Panel]:
     return [
         lines(
-            "Latency of predictions",
-            "From the head of the request to the end of the answer, over HTTP. The line is the"
-            " objective for p99 of single reviews, 100 ms.",
+            "Latency of single reviews",
+            "From the head of the request to the end of the answer. The line is the objective for"
+            " p99, 100 ms.",
             "s",
-            {f"p{q}": quantile(q / 100, LATENCY, where=PREDICTED) for q in (50, 90, 99)},
+            {f"p{q}": quantile(q / 100, LATENCY, where=SINGLE) for q in (50, 90, 99)},
             limits={0.1: "red"},
             alerts=[SLOW],
+            span=6,
+        ),
+        lines(
+            "Latency of batches",
+            "Of requests with more than one review. They have no objective, as the time goes with"
+            " what is asked for; the alert is for more than a second.",
+            "s",
+            {f"p{q}": quantile(q / 100, LATENCY, where=BATCHES) for q in (50, 90, 99)},
+            alerts=[SLOW],
+            span=6,
         ),
         heat(
             "Latency of predictions, distribution",
-            "How many predictions took how long: each row is a bucket of the histogram, up to the"
-            " time at its edge.",
+            "How many requests, of one review or more, took how long: each row is a bucket of the"
+            " histogram, up to the time at its edge.",
             "s",
             increase(f"{LATENCY}_bucket", "le", where=PREDICTED),
+            span=6,
         ),
         lines(
             "Latency by endpoint, p99",
-            "99 of 100 requests to the endpoint take no longer.",
+            "99 of 100 requests to the endpoint take no longer, refused ones among them.",
             "s",
             {"{{endpoint}}": quantile(0.99, LATENCY, "endpoint", where=ASKED)},
+            span=6,
         ),
     ]

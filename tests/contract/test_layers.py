@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from serving import errors
+from serving import errors, rpc
 from serving.limits import Limits
 from tests.conftest import REPO
 from tests.contract.test_pipelines import STAGES as OF_TRAINING
@@ -120,6 +120,7 @@ def test_the_limits_are_documented_as_they_are():
         line = next(line for line in docs.splitlines() if f"`{kind.label}`" in line)
         assert str(int(kind.status)) in line
         assert kind.label == "compressed" or kind.code.name in line
+        assert kind.code in rpc.STATUSES
 
 
 def documented_commands() -> list[str]:

@@ -22,11 +22,14 @@ RULES = REPO / "manifests/monitoring/config/rules.yml"
 CASES = REPO / "tests/rules"
 GROUPS = yaml.safe_load(RULES.read_text())["groups"]
 NAMES = sorted({rule["alert"] for group in GROUPS for rule in group["rules"] if "alert" in rule})
-# a number or a duration that is no part of a name, and the one bucket that is a threshold
+# a number or a duration that is no part of a name, the one bucket that is a threshold, and what
+# takes in a protocol or a size of requests
 THRESHOLD = re.compile(
     r"""(?<![\w:."])(?<!vector\()\d+(?:\.\d+)?(?![\w."])  # not in a name or a matcher
     | (?<![\w:.])\d+[smhdw]\b
-    | le="0\.1" """,
+    | le="0\.1"
+    | reviews="\w+"
+    | \|\.\*/ModelInfer """,
     re.VERBOSE,
 )
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -62,7 +65,11 @@ def passes(name: str, groups: list[dict], directory: Path) -> bool:
 
 
 def others(text: str) -> list[str]:
-    """Return what might stand instead of a number, a duration or a bucket: less of it, and more."""
+    """Return what might stand instead: less of it, and more."""
+    if text.startswith("reviews="):
+        return ['reviews="1"' if "more" in text else 'reviews="more"', 'reviews=~".+"']
+    if text.startswith("|"):
+        return [""]
     if text.startswith("le="):
         return ['le="0.25"']
     if text[-1] in SECONDS:

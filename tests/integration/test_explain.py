@@ -120,11 +120,11 @@ def test_an_event_is_answered_by_an_event(server):
 def test_an_explanation_is_no_prediction_in_the_metrics(server):
     before = server.samples()
     explain(server, TEXTS)
-    after = server.samples()
-    gained = {key: after[key] - before.get(key, 0) for key in after}
+    gained = server.gained(before)
     route = "/v1/models/{model_name}:explain"
     assert gained["app_request_count_total", route, "POST", "200"] == 1
-    assert not any(gained[key] for key in gained if key[0] == "model_prediction_count_total")
+    assert gained["app_request_latency_seconds_count", route, "more"] == 1
+    assert not any(key[0] == "model_prediction_count_total" for key in gained)
 
 
 def test_the_readmes_questions_are_answered(server):

@@ -14,7 +14,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from serving.limits import Limits
-from tests.serving import INFER, JSON, PREDICT, TEXTS, answer, head, serving
+from tests.serving import INFER, JSON, MODEL_INFER, PREDICT, TEXTS, answer, head, serving
 
 PROBES = ["/v2/health/live", "/v2/health/ready", "/v1/models/sentiment", "/v2/models/sentiment"]
 SMALL = json.dumps({"instances": ["good"]}).encode()
@@ -35,26 +35,22 @@ def stalled(server, count: int, size: int):
         for _ in range(count):
             connection = stack.enter_context(server.connect())
             connection.sendall(head(PREDICT, size) + b" " * (size // 2))
-        wait_for_in_flight(server, count)
+        server.wait_for_in_flight(count)
         yield
-    wait_for_in_flight(server, 0)
-
-
-def wait_for_in_flight(server, count: int) -> None:
-    deadline = time.monotonic() + 30
-    while server.samples()[("app_requests_in_flight",)] != count:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    server.wait_for_in_flight(0)
 
 
 def large(size: int = 100_000) -> bytes:
     return SMALL + b" " * (size - len(SMALL))
 
 
-def infer(server, texts: list[str], padding: int = 0) -> grpc.StatusCode:
+def tensor(texts: list[str]) -> dict:
     contents = {"bytes_contents": [text.encode() for text in texts]}
-    tensor = {"name": "text", "shape": [len(texts)], "datatype": "BYTES", "contents": contents}
-    request = pb.ModelInferRequest(model_name="sentiment", inputs=[tensor], id="x" * padding)
+    return {"name": "text", "shape": [len(texts)], "datatype": "BYTES", "contents": contents}
+
+
+def infer(server, texts: list[str], padding: int = 0) -> grpc.StatusCode:
+    request = pb.ModelInferRequest(model_name="sentiment", inputs=[tensor(texts)], id="x" * padding)
     with grpc.insecure_channel(server.grpc, [("grpc.enable_retries", 0)]) as channel:
         try:
             GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60)
@@ -64,7 +60,7 @@ def infer(server, texts: list[str], padding: int = 0) -> grpc.StatusCode:
 
 
 def test_whom_there_is_no_place_for_is_told_when_to_come_back(narrow):
-    before = narrow.refused("overloaded")
+    before = narrow.samples()
     with stalled(narrow, 1, 100_000):
         for path, body in ((PREDICT, SMALL), (INFER, SMALL), (PREDICT, large())):
             status, said, headers = narrow.ask(path, body, JSON)
@@ -77,9 +73,31 @@ def test_whom_there_is_no_place_for_is_told_when_to_come_back(narrow):
             stub = GRPCInferenceServiceStub(channel)
             assert stub.ServerLive(pb.ServerLiveRequest(), timeout=60).live
             assert stub.ModelReady(pb.ModelReadyRequest(name="sentiment"), timeout=60).ready
-    assert narrow.refused("overloaded") == before + 4
+    gained = narrow.gained(before)
+    assert gained["app_request_rejected_count_total", "overloaded"] == 4
+    assert gained["app_request_count_total", MODEL_INFER, "gRPC", "503"] == 1
+    assert gained["app_request_latency_seconds_count", MODEL_INFER, "none"] == 1
     assert narrow.predict(["good"])
     assert infer(narrow, ["good"]) == grpc.StatusCode.OK
+
+
+def test_calls_over_grpc_are_in_flight_and_those_given_up_are_told_apart(server):
+    # beside work for a second or so, which no look at the metrics has to wait for
+    request = pb.ModelInferRequest(model_name="sentiment", inputs=[tensor(["good " * 12_000])])
+    before, calls = server.samples(), 100
+    with grpc.insecure_channel(server.grpc) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        asked = [stub.ModelInfer.future(request, timeout=60) for _ in range(calls)]
+        while not 2 <= server.samples()[("app_requests_in_flight",)] <= calls:
+            assert not all(each.done() for each in asked)
+        for each in asked:
+            each.cancel()
+        server.wait_for_in_flight(0)
+        answered = sum(not each.cancelled() for each in asked)
+    gained = server.gained(before)
+    assert gained["app_request_count_total", MODEL_INFER, "gRPC", "499"] >= 1
+    assert gained.get(("app_request_count_total", MODEL_INFER, "gRPC", "200"), 0) >= answered
+    assert server.predict(["good"])
 
 
 def test_a_connection_outlives_a_refusal(narrow):
@@ -135,7 +153,7 @@ def test_a_crowd_gets_right_answers_or_is_turned_away(server, imdb, offline):
             over.set()
         assert set(probes.result()) == {200}
     assert set(statuses) == {200, 503}
-    wait_for_in_flight(server, 0)
+    server.wait_for_in_flight(0)
     assert [row["probability"] for row in server.predict(TEXTS)] == offline
 
 

@@ -14,7 +14,7 @@ from kserve.protocol.infer_type import RequestedOutput
 
 import sentiment.model
 import sentiment.store
-from tests.serving import INFER, JSON, PREDICT, TEXTS
+from tests.serving import EXPLAIN, INFER, JSON, MODEL_INFER, PREDICT, TEXTS
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,34 @@ def test_the_grpc_client_speaks_v2(server, batch, expected, raw):
     response = over_grpc(server, InferRequest("sentiment", [data], request_id="abc"))
     assert outputs(response) == {"label": labels(expected), "probability": expected}
     assert (response.id, response.model_version) == ("abc", "7")
+
+
+ROUTES = {
+    "v1": ("/v1/models/{model_name}:predict", "POST"),
+    "explain": ("/v1/models/{model_name}:explain", "POST"),
+    "v2": ("/v2/models/{model_name}/infer", "POST"),
+    "grpc": (MODEL_INFER, "gRPC"),
+}
+
+
+@pytest.mark.parametrize("protocol", ROUTES)
+def test_a_request_is_counted_and_timed_by_its_number_of_reviews(server, protocol):
+    endpoint, method = ROUTES[protocol]
+    for texts, reviews in ((TEXTS[:1], "1"), (TEXTS[:2], "more"), (TEXTS, "more")):
+        before = server.samples()
+        if protocol == "grpc":
+            over_grpc(server, InferRequest("sentiment", [tensor(texts, True)]))
+        else:
+            data = {"name": "text", "shape": [len(texts)], "datatype": "BYTES", "data": texts}
+            body = {"inputs": [data]} if protocol == "v2" else {"instances": texts}
+            path = {"v1": PREDICT, "explain": EXPLAIN, "v2": INFER}[protocol]
+            assert server.ask(path, json.dumps(body).encode(), JSON)[0] == 200
+        gained = server.gained(before)
+        assert gained["app_request_count_total", endpoint, method, "200"] == 1
+        timed = {key: gained[key] for key in gained if endpoint in key and "_seconds_" in key[0]}
+        assert timed.pop(("app_request_latency_seconds_count", endpoint, reviews)) == 1
+        assert 0 < timed.pop(("app_request_latency_seconds_sum", endpoint, reviews)) < 60
+        assert {key[-1] for key in timed} == {reviews}
 
 
 def test_the_clients_find_the_server_live_and_the_model_ready(server):

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
-from tests.serving import INFER, JSON, PREDICT, answer, head
+from tests.serving import INFER, JSON, MODEL_INFER, PREDICT, answer, head
 
 TENSOR = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["good"]}
 OUTSIDE_V1 = [
@@ -301,7 +301,7 @@ def test_a_sender_that_leaves_harms_nobody(server):
         with server.connect() as connection:
             connection.sendall(head(PREDICT, 1_000_000) + sent)
     assert server.predict(["good"])
-    assert server.samples()[("app_requests_in_flight",)] == 0
+    server.wait_for_in_flight(0)
 
 
 def test_refusals_are_counted_by_reason(server):
@@ -349,6 +349,7 @@ def inputs(**changes) -> list[dict]:
 
 BARE = [{"name": "text", "shape": [1], "datatype": "BYTES"}]
 INVALID, EXHAUSTED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED
+STATUSES = {INVALID: "400", grpc.StatusCode.NOT_FOUND: "404", EXHAUSTED: "429"}
 
 
 @pytest.mark.parametrize(
@@ -393,9 +394,17 @@ INVALID, EXHAUSTED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_
     ],
 )
 def test_grpc_gives_the_status_that_fits(server, sent, code, word):
+    before = server.samples()
     found, details = call(server, sent)
     assert found == code, details
     assert word in details
+    gained = server.gained(before)
+    counted = {key[1:]: gained[key] for key in gained if key[0] == "app_request_count_total"}
+    # gRPC itself refuses a message that is too large
+    status = None if word == "larger than max" else STATUSES[code]
+    assert counted.get((MODEL_INFER, "gRPC", status)) == (status and 1)
+    assert {key[1] for key in counted} == ({"GET", "gRPC"} if status else {"GET"})
+    assert gained.get(("app_request_latency_seconds_count", MODEL_INFER, "none")) == (status and 1)
 
 
 def test_other_methods_of_grpc_give_the_status_that_fits(server):

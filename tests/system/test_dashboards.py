@@ -110,6 +110,7 @@ def load(server: Server, texts: list[str]) -> None:
     deadline = time.monotonic() + LOAD_SECONDS
     for text in texts * 100:
         server.predict([text])
+        server.predict([text, text])
         tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": [text]}
         for path, body in ((EXPLAIN, {"instances": [text]}), (INFER, {"inputs": [tensor]})):
             status, answer, _ = server.ask(path, json.dumps(body).encode(), JSON)

@@ -9,16 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.canary import LOOKS, Limits, Outcome, Seen, judge, more_often
+from pipelines.latency import Buckets
 
 LIMITS = Limits()
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, math.inf)
 
 
 def seen(requests: int, errors: int = 0, refusals: int = 0, slow: int = 0, **other) -> Seen:
-    """Answers within 2.5 ms but for ``slow``, which took up to 25 ms."""
+    """Answers to single reviews within 2.5 ms but for ``slow``, which took up to 25 ms."""
+    return Seen(requests, errors, refusals, {"1": buckets(requests, slow)}, **other)
+
+
+def buckets(requests: int, slow: int = 0) -> Buckets:
     quick = requests - slow
     latency = tuple((bound, requests if bound >= 0.025 else quick) for bound in BOUNDS[1:])
-    return Seen(requests, errors, refusals, ((0.001, 0), *latency), **other)
+    return ((0.001, 0), *latency)
+
+
+def mixed(**latency: tuple[int, int]) -> Seen:
+    """Answers, and how many of them were slow, to ``single`` reviews and to ``batches``."""
+    sizes = {"single": "1", "batches": "more", "unlabelled": ""}
+    requests = sum(answered for answered, _ in latency.values())
+    return Seen(requests, latency={sizes[each]: buckets(*latency[each]) for each in latency})
 
 
 @pytest.mark.parametrize(
@@ -29,8 +41,8 @@ def seen(requests: int, errors: int = 0, refusals: int = 0, slow: int = 0, **oth
         (seen(500, errors=6), Outcome.WORSE, "6 errors of 500"),
         (seen(500, refusals=12), Outcome.HOLDS, "12 refusals"),
         (seen(500, refusals=25), Outcome.WORSE, "25 refusals of 500 against 45 of 4500"),
-        (seen(500, slow=9), Outcome.HOLDS, "p99 not above 0.005 s"),
-        (seen(500, slow=20), Outcome.WORSE, "p99 of the latency above 0.005 s"),
+        (seen(500, slow=9), Outcome.HOLDS, "p99 not above 0.005 s for single reviews"),
+        (seen(500, slow=20), Outcome.WORSE, "p99 of the latency above 0.005 s for single reviews"),
         (seen(500, slow=290), Outcome.WORSE, "p50 of the latency above 0.005 s"),
         (seen(499), Outcome.UNKNOWN, "the canary had 499 requests, fewer than 500"),
         (seen(0), Outcome.UNKNOWN, "the canary had 0 requests"),
@@ -42,6 +54,57 @@ def seen(requests: int, errors: int = 0, refusals: int = 0, slow: int = 0, **oth
 )
 def test_the_last_look(canary: Seen, outcome: Outcome, word: str):
     verdict = judge(seen(4500, errors=4, refusals=45), canary, LIMITS, last=True)
+    assert (verdict.outcome, word in verdict.why) == (outcome, True), verdict
+
+
+@pytest.mark.parametrize(
+    ("stable", "canary", "outcome", "word"),
+    [
+        # by one review and by more apart, so that neither hides behind the other
+        (
+            mixed(single=(4500, 0), batches=(4500, 4500)),
+            mixed(single=(500, 250), batches=(500, 500)),
+            *(Outcome.WORSE, "p99 of the latency above 0.005 s for single reviews"),
+        ),
+        (
+            mixed(single=(45_000, 0), batches=(900, 0)),
+            mixed(single=(5000, 0), batches=(100, 40)),
+            *(Outcome.WORSE, "p99 of the latency above 0.005 s for batches"),
+        ),
+        # more batches than the other are no slowness
+        (
+            mixed(single=(4500, 0), batches=(500, 500)),
+            mixed(single=(100, 0), batches=(400, 400)),
+            *(Outcome.HOLDS, "p99 not above 0.005 s for single reviews"),
+        ),
+        # nothing but batches
+        (
+            mixed(batches=(4500, 0)),
+            mixed(batches=(500, 20)),
+            *(Outcome.WORSE, "p99 of the latency above 0.005 s for batches"),
+        ),
+        # too few of each, a mix that is not the same, or a version that does not tell them apart
+        (
+            mixed(single=(400, 0), batches=(400, 0)),
+            mixed(single=(300, 10), batches=(300, 10)),
+            *(Outcome.WORSE, "p99 of the latency above 0.005 s for all requests"),
+        ),
+        (
+            mixed(single=(4500, 0)),
+            mixed(batches=(500, 500)),
+            *(Outcome.WORSE, "p99 of the latency above 0.005 s for all requests"),
+        ),
+        (
+            mixed(unlabelled=(4500, 0)),
+            mixed(single=(400, 0), batches=(100, 100)),
+            *(Outcome.WORSE, "p99 of the latency above 0.005 s for all requests"),
+        ),
+    ],
+)
+def test_single_reviews_and_batches_are_compared_apart(
+    stable: Seen, canary: Seen, outcome: Outcome, word: str
+):
+    verdict = judge(stable, canary, LIMITS, last=True)
     assert (verdict.outcome, word in verdict.why) == (outcome, True), verdict
 
 
