@@ -9,27 +9,18 @@ import ast
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 import yaml
 
 from components.files import replacing
+from pipelines.arcs import Row, draw
 
 OUTPUT = Path("docs/pictures")
 WORKFLOWS = Path(".github/workflows")
 PACKAGES = ("sentiment", "components", "serving", "pipelines")
 INPUT = re.compile(r"\$\{\{ inputs\.(\w+) \}\}")
-ROW, LEFT, NAME, WIDTH = 40, 210, 130, 960  # pixels
-
-
-@dataclass(frozen=True)
-class Row:
-    name: str
-    note: str
-    needs: tuple[str, ...] = ()
 
 
 def stages() -> list[Row]:
@@ -64,7 +55,7 @@ def packages() -> list[Row]:
     """Return the packages, each with the others that it imports, and what else it knows."""
     rows = []
     for package in PACKAGES:
-        found = set().union(*map(_imports, Path(package).rglob("*.py"))) - {package}
+        found = set().union(*map(imports, Path(package).rglob("*.py"))) - {package}
         others = sorted(found - set(PACKAGES) - sys.stdlib_module_names, key=str.lower)
         needs = tuple(each for each in PACKAGES if each in found)
         rows.append(Row(package, ", ".join(others), needs))
@@ -112,7 +103,8 @@ def _summary(module: Path) -> str:
     return text.split("\n\n")[0].replace("\n", " ").rstrip(".")
 
 
-def _imports(module: Path) -> set[str]:
+def imports(module: Path) -> set[str]:
+    """Return the packages of which a module imports something, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):
@@ -120,43 +112,6 @@ def _imports(module: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             found.add((node.module or "").split(".")[0])
     return found
-
-
-def draw(title: str, rows: list[Row]) -> str:
-    """Return an SVG image: a line for each row, and an arc from each row that it needs."""
-    at = {row.name: number for number, row in enumerate(rows)}
-    middle = {name: ROW * number + ROW // 2 + 10 for name, number in at.items()}
-    parts = []
-    for row in rows:
-        y = middle[row.name]
-        for need in row.needs:
-            parts.append(_arc(middle[need], y, at[row.name] - at[need]))
-        parts.append(
-            f'<rect x="{LEFT}" y="{y - 13}" width="{NAME}" height="26" rx="4" fill="#e8eef7"'
-            ' stroke="#3b5b92"/>'
-            f'<text x="{LEFT + NAME // 2}" y="{y + 4}" text-anchor="middle">'
-            f"{escape(row.name)}</text>"
-            f'<text x="{LEFT + NAME + 14}" y="{y + 4}" fill="#333">{escape(row.note)}</text>'
-        )
-    height = ROW * len(rows) + 20
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"'
-        f' width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="12">\n'
-        f"<title>{escape(title)}</title>\n"
-        '<marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7"'
-        ' orient="auto"><path d="M0 0 8 4 0 8z" fill="#3b5b92"/></marker>\n'
-        '<rect width="100%" height="100%" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n"
-    )
-
-
-def _arc(start: int, end: int, rows: int) -> str:
-    if rows == 1:
-        x = LEFT + NAME // 2
-        path = f"M{x} {start + 13}V{end - 13}"
-    else:
-        reach = LEFT - min(190, 14 + 13 * rows) - 4
-        path = f"M{LEFT} {start + 5}C{reach} {start + 5} {reach} {end - 5} {LEFT} {end - 5}"
-    return f'<path d="{path}" fill="none" stroke="#3b5b92" marker-end="url(#tip)"/>'
 
 
 def pictures() -> dict[str, str]:
