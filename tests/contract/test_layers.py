@@ -20,7 +20,7 @@ from tests.contract.test_pipelines import STAGES as OF_TRAINING
 from tests.manifests import kubectl
 
 STAGES = [*OF_TRAINING, "monitor"]
-VERBS = {"create": 3, "rollout": 2}  # words of kubectl that its help depends on, else the first
+VERBS = {"create": 3, "rollout": 2, "set": 2}  # words of kubectl that its help depends on, else the first
 KNOWN = {
     *("amtool", "cd", "cp", "curl", "docker", "dvc", "echo", "export", "git", "helm", "kind"),
     *("mlflow", "pytest"),
