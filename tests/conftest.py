@@ -36,6 +36,16 @@ REPO = Path(__file__).parent.parent
 CANDIDATES = ("idf_power=1", "default")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each process of xdist whole files, and one all that build images, the longest, first."""
+    building = {item.path for item in items if "images" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: (item.path not in building, "system" not in item.path.parts))
+    for item in items:
+        group = "images" if item.path in building else f"{item.path.parent.name}.{item.path.stem}"
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 def free_port() -> int:
     """Return a port that nothing listens on, below 50000: some servers want it plus 10000 too."""
     while True:

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from kserve import models as kserve_models
 
+from tests import definitions
 from tests.conftest import REPO
 
 OVERLAYS = ("local", "staging", "production")
@@ -29,64 +30,6 @@ _KSERVE = {
 _SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 # what the client calls otherwise than its own definitions do
 _SYNONYMS = {"K8sIoApiAppsV1DeploymentStrategy": "V1DeploymentStrategy"}
-_GATEWAY = {"group": str, "kind": str, "name": str}
-# Kinds of which no class comes with a package: all the fields that we use. Those of cert-manager,
-# External Secrets and the Gateway API passed the validators made of their own definitions.
-_OTHERS: dict[tuple[str, str], Any] = {
-    ("gateway.networking.k8s.io/v1", "Gateway"): {
-        "gatewayClassName": str,
-        "infrastructure": {"parametersRef": _GATEWAY},
-        "listeners": [
-            {
-                **{"name": str, "protocol": str, "port": int},
-                "tls": {"mode": str, "certificateRefs": [{"kind": str, "name": str}]},
-                "allowedRoutes": {"namespaces": {"from": str}},
-            }
-        ],
-    },
-    ("gateway.envoyproxy.io/v1alpha1", "EnvoyProxy"): {
-        "provider": {
-            "type": str,
-            "kubernetes": {
-                "envoyDeployment": {"replicas": int},
-                "envoyService": {"type": str, "annotations": dict},
-            },
-        }
-    },
-    ("gateway.envoyproxy.io/v1alpha1", "SecurityPolicy"): {
-        "targetRefs": [_GATEWAY],
-        "jwt": {
-            "providers": [
-                {"name": str, "issuer": str, "audiences": [str], "remoteJWKS": {"uri": str}}
-            ]
-        },
-    },
-    ("cert-manager.io/v1", "Certificate"): {
-        "secretName": str,
-        "dnsNames": [str],
-        "privateKey": {"algorithm": str, "size": int, "rotationPolicy": str},
-        "issuerRef": _GATEWAY,
-    },
-    ("external-secrets.io/v1", "SecretStore"): {
-        "provider": {
-            "aws": {
-                "service": str,
-                "region": str,
-                "auth": {"jwt": {"serviceAccountRef": {"name": str}}},
-            }
-        }
-    },
-    ("external-secrets.io/v1", "ExternalSecret"): {
-        "refreshInterval": str,
-        "secretStoreRef": {"kind": str, "name": str},
-        "target": {
-            "name": str,
-            "creationPolicy": str,
-            "template": {"engineVersion": str, "data": dict},
-        },
-        "dataFrom": [{"extract": {"key": str}}],
-    },
-}
 
 
 def kubectl(*arguments: str) -> str:
@@ -121,16 +64,17 @@ def name(thing: Object) -> str:
     return f"{thing['kind']} {thing['metadata']['name']}"
 
 
-def schema_errors(thing: Object) -> list[str]:
-    """Say what the schema of the object's kind refuses."""
-    key = (thing["apiVersion"], thing["kind"])
-    if key in _KSERVE:
-        found = _by_class(thing, _KSERVE[key], "")
-    elif key in _OTHERS:
-        found = _by_form(thing["spec"], _OTHERS[key], ".spec")
-    else:
-        found = _by_schema(thing)
-    return [f"{name(thing)}: {error}" for error in found]
+def schema_errors(objects: list[Object]) -> list[str]:
+    """Say what the schemas of the objects' kinds refuse."""
+    custom = [thing for thing in objects if definitions.defined(thing)]
+    found = [*zip(custom, definitions.errors(custom), strict=True)]
+    for thing in objects:
+        key = (thing["apiVersion"], thing["kind"])
+        if key in _KSERVE:
+            found.append((thing, [*_by_class(thing, _KSERVE[key], "")]))
+        elif thing not in custom:
+            found.append((thing, [*_by_schema(thing)]))
+    return [f"{name(thing)}: {error}" for thing, errors in found for error in errors]
 
 
 def _by_schema(thing: Object) -> Iterator[str]:
@@ -176,20 +120,3 @@ def _by_class(value: Any, wanted: str, where: str) -> Iterator[str]:
                 yield f"{where}.{key}: {wanted} has no such field"
             else:
                 yield from _by_class(item, fields[key], f"{where}.{key}")
-
-
-def _by_form(value: Any, form: Any, where: str) -> Iterator[str]:
-    if isinstance(form, type):
-        if not isinstance(value, form):
-            yield f"{where}: {value!r} is no {form.__name__}"
-    elif not isinstance(value, type(form)):
-        yield f"{where}: {value!r} is no {type(form).__name__}"
-    elif isinstance(form, list):
-        for index, item in enumerate(value):
-            yield from _by_form(item, form[0], f"{where}.{index}")
-    else:
-        for key, item in value.items():
-            if key not in form:
-                yield f"{where}.{key}: no such field"
-            else:
-                yield from _by_form(item, form[key], f"{where}.{key}")
