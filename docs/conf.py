@@ -60,10 +60,12 @@ def _tree(index: str) -> str:
     trees = []
     for row in re.findall(r"^\| (.*\]\(.*) \|$", index, re.MULTILINE):
         caption = row.partition(" | ")[0].capitalize()
-        pages = [link["path"] for link in LINK.finditer(row)]
-        if any(page.endswith("runbooks") for page in re.findall(r"\]\((.*?)\)", row)):
-            pages.append("runbooks/*")
-        trees.append("\n".join([":hidden:", ":glob:", f":caption: {caption}", "", *pages]))
+        entries = [
+            f"{title} <{page}>" for title, page in re.findall(r"\[(.*?)\]\((.*?\.md)\)", row)
+        ]
+        if row.endswith("/docs/runbooks)"):
+            entries.append("runbooks/*")
+        trees.append("\n".join([":hidden:", ":glob:", f":caption: {caption}", "", *entries]))
     return "".join(f"\n```{{toctree}}\n{tree}\n```\n" for tree in trees)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 ROW, LEFT, NAME, WIDTH = 40, 210, 130, 960  # pixels
-COLUMNS = 92  # of a note's line
+COLUMNS = 97  # of a note's line
 
 
 @dataclass(frozen=True)
