@@ -20,7 +20,8 @@ from tests.contract.test_pipelines import STAGES as OF_TRAINING
 from tests.manifests import kubectl
 
 STAGES = [*OF_TRAINING, "monitor"]
-VERBS = {"create": 3, "rollout": 2, "set": 2}  # words of kubectl that its help depends on, else the first
+# words of kubectl that its help depends on, else the first
+VERBS = {"create": 3, "rollout": 2, "set": 2}
 KNOWN = {
     *("amtool", "cd", "cp", "curl", "docker", "dvc", "echo", "export", "git", "helm", "kind"),
     *("mlflow", "pytest"),
