@@ -26,7 +26,7 @@ AS_ROBOT := GIT_AUTHOR_NAME='github-actions[bot]' GIT_AUTHOR_EMAIL='$(ROBOT)' \
   GIT_COMMITTER_NAME='github-actions[bot]' GIT_COMMITTER_EMAIL='$(ROBOT)'
 
 .DEFAULT_GOAL := help
-.PHONY: help install definitions demo train serve monitor drift-demo mlflow images base pipeline-local aws-up aws-down test manifests lint lint-workflows checkov format compile dashboards lock packages clean retrain report check-lock record release publish comment recheck login push-images scan sign verify pin-images kubeconfig deploy rollback
+.PHONY: help install definitions demo train serve monitor drift-demo mlflow images base pipeline-local aws-up aws-down test manifests site pictures lint lint-workflows checkov format compile dashboards lock packages clean retrain report check-lock record release publish comment recheck login push-images scan sign verify pin-images kubeconfig deploy rollback
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -88,6 +88,12 @@ test: lint checkov definitions ## Check style and types, then run all tests, wit
 manifests: .venv/installed definitions ## Render every overlay of manifests/ and check all that comes of it
 	pytest --quiet tests/contract/test_manifests.py
 
+site: .site/installed ## Make the site of docs/ in site/; a broken link, or a page that index.md leaves out, is an error
+	.site/bin/sphinx-build --quiet --fail-on-warning --fresh-env --doctree-dir .site/doctrees docs site
+
+pictures: .venv/installed ## Draw the pictures of docs/architecture.md from the code
+	python -m pipelines.pictures
+
 lint: .venv/installed lint-workflows ## Check style, types, Dockerfiles, CloudFormation and workflows
 	ruff check .
 	ruff format --check .
@@ -131,8 +137,10 @@ lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with ha
 	    --constraints requirements/dev.txt \
 	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet || exit; \
 	done
-	uv pip compile requirements/checkov.in --output-file requirements/checkov.txt \
-	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet
+	for apart in checkov site; do \
+	  uv pip compile requirements/$$apart.in --output-file requirements/$$apart.txt \
+	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet || exit; \
+	done
 	grep -oE '^(joblib|numpy|scikit-learn|scipy|skops)==[^ ]+' requirements/serve.txt > benchmarks/serving/requirements/model.in
 	for peer in bentoml litserve mlserver; do \
 	  uv pip compile benchmarks/serving/requirements/$$peer.in \
@@ -285,4 +293,10 @@ clean: ## Remove what the stages made; the registry and the virtual environment 
 .checkov/installed: requirements/checkov.txt .venv/installed
 	uv venv --quiet --clear --python $(PYTHON) .checkov
 	uv pip install --quiet --python .checkov/bin/python --no-deps --require-hashes -r $<
+	@touch $@
+
+# apart too: Sphinx wants versions of its own, and the site nothing of ours
+.site/installed: requirements/site.txt .venv/installed
+	uv venv --quiet --clear --python $(PYTHON) .site
+	uv pip install --quiet --python .site/bin/python --no-deps --require-hashes -r $<
 	@touch $@

@@ -1,6 +1,5 @@
 """Imports point one way, and the docs and targets are true."""
 
-import ast
 import configparser
 import functools
 import itertools
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from pipelines.pictures import imports
 from serving import errors, rpc
 from serving.limits import Limits
 from tests.conftest import REPO
@@ -20,7 +20,12 @@ from tests.contract.test_pipelines import STAGES as OF_TRAINING
 from tests.manifests import kubectl
 
 STAGES = [*OF_TRAINING, "monitor"]
-VERBS = {"create": 3, "rollout": 2}  # words of kubectl that its help depends on, else the first
+# words of kubectl that its help depends on, else the first
+VERBS = {"create": 3, "rollout": 2, "set": 2}
+KNOWN = {
+    *("amtool", "cd", "cp", "curl", "docker", "dvc", "echo", "export", "git", "helm", "kind"),
+    *("mlflow", "pytest"),
+}
 ALLOWED = {
     "sentiment": {"sentiment"},
     "components": {"sentiment", "components"},
@@ -29,20 +34,10 @@ ALLOWED = {
 }
 
 
-def imports_of(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found.add((node.module or "").split(".")[0])
-    return found
-
-
 @pytest.mark.parametrize("package", ALLOWED)
 def test_imports_point_one_way(package: str):
     for path in (REPO / package).rglob("*.py"):
-        assert (imports_of(path) & set(ALLOWED)) <= ALLOWED[package], path
+        assert (imports(path) & set(ALLOWED)) <= ALLOWED[package], path
 
 
 def modules_after(statement: str) -> set[str]:
@@ -123,13 +118,24 @@ def test_the_limits_are_documented_as_they_are():
         assert kind.code in rpc.STATUSES
 
 
+def pages() -> list[Path]:
+    return [REPO / "README.md", *sorted(REPO.glob("docs/**/*.md")), REPO / "benchmarks/README.md"]
+
+
+def blocks(page: str) -> list[str]:
+    """Return the blocks of commands of a page, a command that goes on in the next line as one."""
+    found = re.findall(r"^ *```sh\n(.*?)^ *```$", page, re.MULTILINE | re.DOTALL)
+    return [block.replace("\\\n", " ") for block in found]
+
+
+def commands(block: str) -> list[str]:
+    lines = (re.split(r"(?:^|\s)#", line)[0].strip() for line in block.splitlines())
+    return [*filter(None, lines)]
+
+
 def documented_commands() -> list[str]:
-    blocks = []
-    for path in [REPO / "README.md", *REPO.glob("docs/**/*.md"), REPO / "benchmarks/README.md"]:
-        blocks += re.findall(r"^```sh\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
-    joined = "".join(blocks).replace("\\\n", " ")
-    lines = (line.partition(" #")[0].strip() for line in joined.splitlines() if line.strip())
-    return [*dict.fromkeys(lines)]
+    every = (block for page in pages() for block in blocks(page.read_text()))
+    return [*dict.fromkeys(command for block in every for command in commands(block))]
 
 
 @functools.cache
@@ -160,4 +166,4 @@ def test_every_documented_command_exists(command: str):
         made = words[1].removesuffix("/bin/activate")
         assert f"-m venv {made}\n" in (REPO / "Makefile").read_text()
     else:
-        assert words[0] in {"amtool", "cp", "git", "cd", "curl", "dvc", "export", "mlflow"}, command
+        assert words[0] in KNOWN, command

@@ -23,8 +23,8 @@ def jobs() -> list[tuple[str, str, dict]]:
     return found
 
 
-def test_there_are_five():
-    assert set(WORKFLOWS) == {"ci", "deploy", "images", "retrain", "rollback"}
+def test_there_are_six():
+    assert set(WORKFLOWS) == {"ci", "deploy", "docs", "images", "retrain", "rollback"}
 
 
 @pytest.mark.parametrize(("workflow", "name", "job"), jobs())
