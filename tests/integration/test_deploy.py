@@ -134,7 +134,10 @@ def test_what_does_not_fit_is_refused_with_its_name(deploy, versions, tmp_path, 
     dry = ("--overlay", production, "--dry-run")
     assert_one_line(deploy("--alias", "nobody", *dry), "--alias nobody", "no such alias")
     assert_one_line(deploy("--version", 9, *dry), "--version 9", "no such version")
-    words = ("manifests/overlays/nowhere/kustomization.yaml", "manifests/overlays are base, production")
+    words = (
+        "manifests/overlays/nowhere/kustomization.yaml",
+        "manifests/overlays are base, production",
+    )
     assert_one_line(deploy("--overlay", "nowhere"), *words)
 
     digest = versions.get_model_version("sentiment", "1").tags["model_digest"]
