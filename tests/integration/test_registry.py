@@ -105,8 +105,9 @@ def test_a_challenger_that_loses_a_capability_is_refused(stage, tmp_path, client
         reviews.write(biased.train / shard.name, table)
     fit(biased, CANDIDATES, 2, 2)
     assert register(stage, biased).returncode == 0
-    # as if accuracy did not matter, which alone may not refuse it
-    careless = ["--registered", "r.json", "--test", trained.test, "--margin", "1", "--alpha", "0"]
+    # its accuracy alone may not refuse it
+    careless = ["--registered", "r.json", "--test", trained.test]
+    careless += ["--margin", "1", "--alpha", "0.02"]
     assert stage("gate", *careless, "--verdict", "v.json").returncode == 0
     verdict = json.loads((tmp_path / "v.json").read_text())
     assert (verdict["passed"], verdict["outcome"]) == (False, "refused")
