@@ -246,8 +246,8 @@ kubeconfig: ## Let kubectl reach the cluster on EKS
 
 deploy: .venv/installed ## Bring the champion to OVERLAY (production) by a canary of CANARY percent (10); where that fails, back in the registry too
 	python -m pipelines.deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY" || { \
-	  stable=$$(python -m pipelines.deploy --history | sed -n "1s/.*: $$OVERLAY rolled_back \([0-9]*\) -> .*/\1/p"); \
-	  test -z "$$stable" || python -m components.promote --rollback --to "$$stable" \
+	  test $$? -eq 3 && python -m components.promote --rollback \
+	    --to "$$(sed -n 's/^ *version: v//p' "manifests/overlays/$$OVERLAY/model.yaml")" \
 	    --why "the canary in $$OVERLAY failed: see python -m pipelines.deploy --history"; exit 1; }
 
 rollback: .venv/installed ## Bring version TO back to OVERLAY (production), and then in the registry, with the reason WHY

@@ -26,7 +26,10 @@ def format_of(source: str) -> str:
     suffixes = [suffix.lower() for suffix in Path(urlsplit(source).path).suffixes]
     ending = suffixes[-1] if suffixes else ""
     if ending not in ENDINGS:
-        raise StageError(f"{source}: cannot tell the format from {ending!r}; say --format")
+        raise StageError(
+            f"{source}: cannot tell the format from {ending!r}; it is told from"
+            f" {', '.join(ENDINGS)}, or say --format ({', '.join(FORMATS)})"
+        )
     return ENDINGS[ending]
 
 

@@ -5,6 +5,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def gate(name: str, version: str, test: Iterable[pd.DataFrame], limits: Limits) 
         if champion is None:
             verdict = significance.first(labels, right[0], limits)
         else:
-            behaves, behaved = map(behaviour.run, models)
+            behaves, behaved = map(_behave, models)
             verdict = significance.paired(right[1], right[0], limits)
             verdict &= significance.capabilities(behaved, behaves, limits)
         outcome = "passed" if verdict.passed else "refused"
@@ -84,6 +85,18 @@ def _score(
             found.append((p > 0.5) == (labels[-1] == 1))
         log.info("%d reviews scored", sum(map(len, labels)))
     return np.concatenate(labels), [np.concatenate(found) for found in right]
+
+
+def _behave(model: Pipeline) -> dict[str, list[bool]]:
+    """Return for each capability which of its cases pass, in the order of the suite."""
+    suite = list(behaviour.cases())
+    texts = chain.from_iterable(case.texts for case in suite)
+    p = iter(sentiment.model.probabilities(model, texts).tolist())
+    outcomes: dict[str, list[bool]] = {}
+    for case in suite:
+        passed = case.passes(*islice(p, len(case.texts)))
+        outcomes.setdefault(case.capability, []).append(passed)
+    return outcomes
 
 
 def parser() -> argparse.ArgumentParser:

@@ -48,26 +48,45 @@ def _carry_out(verdict: dict[str, Any]) -> dict[str, str]:
 
 
 def rollback(name: str, to: str | None, why: str) -> dict[str, str]:
-    """Move the champion to version ``to``, or to the one that the present champion replaced."""
+    """Move the champion to version ``to``, or to the champion before the present one."""
     with registry.connected() as client:
         champion = registry.alias_version(client, name, registry.CHAMPION)
         if champion is None:
             raise StageError(f"{name} has no champion to roll back")
         before = str(champion.version)
         if to is None:
-            made = (
-                move["from"]
-                for move in registry.moves(client, name)
-                if move["outcome"] == "promoted" and move["to"] == before
-            )
-            to = next(made, registry.NONE)
-            if to == registry.NONE:
+            to = former(registry.moves(client, name), before)
+            if to is None:
                 raise StageError(f"{name} version {before} replaced no other; say --to VERSION")
         client.get_model_version(name, to)
         if to == before:
             return {"outcome": "unchanged", "from": before, "to": to, "why": "champion already"}
         registry.decide(client, name, registry.Decision("rolled_back", before, to, why))
     return {"outcome": "rolled_back", "from": before, "to": to, "why": why}
+
+
+def former(moves: list[dict[str, str]], champion: str) -> str | None:
+    """Return the champion before the present one, by the moves, the newest of which is first.
+
+    Going back undoes moves, so that it can be done again and never swings between two versions.
+    A version that was brought in otherwise, by --to or by hand, came after what was champion then.
+    """
+    line: list[str] = []
+
+    def reach(version: str) -> None:
+        if version in line:
+            del line[len(line) - line[::-1].index(version) :]
+        elif version != registry.NONE:
+            line.append(version)
+
+    for move in reversed(moves):
+        reach(move["from"])
+        if move["outcome"] == "promoted":
+            line.append(move["to"])
+        else:
+            reach(move["to"])
+    reach(champion)
+    return line[-2] if len(line) > 1 else None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--rollback", action="store_true", help="move the champion back instead")
     parser.add_argument("--to", metavar="VERSION", help="where to, with --rollback")
     parser.add_argument("--why", help="the reason to record, with --rollback")
-    parser.add_argument("--history", action="store_true", help="print the moves of the champion")
+    parser.add_argument("--history", action="store_true", help="print what was decided so far")
     parser.add_argument(
         "--name",
         default="sentiment",
@@ -91,13 +110,16 @@ def main(argv: list[str] | None = None) -> int:
     if args.rollback and not args.why:
         parser().error("--rollback needs --why")
     if not (args.rollback or args.history or (args.verdict and args.promotion)):
-        parser().error("--verdict and --promotion are needed")
+        parser().error("--verdict and --promotion are needed, or --rollback, or --history")
 
     def work() -> None:
         if args.history:
             with registry.connected() as client:
-                for move in registry.moves(client, args.name):
-                    print("{at} {by}: {outcome} {from} -> {to}: {why}".format(**move))
+                told = registry.decisions(client, args.name)
+            for each in told:
+                print("{at} {by}: {outcome} {from} -> {to}: {why}".format(**each))
+            if not told:
+                log.info("nothing was decided yet")
             return
         if args.rollback:
             result = rollback(args.name, args.to, args.why)

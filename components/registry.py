@@ -80,7 +80,7 @@ def decide(client: mlflow.MlflowClient, name: str, decision: Decision) -> str:
 
     The record is a run of the experiment ``NAME-promotions``, opened before the alias moves and
     closed after. Killed between the two, it stays open, and its ``to`` says whether the move was
-    made: :func:`moves` counts it then.
+    made: :func:`decisions` counts it then.
     """
     tags = {
         "mlflow.runName": f"{decision.outcome} {decision.before} -> {decision.after}",
@@ -100,13 +100,11 @@ def decide(client: mlflow.MlflowClient, name: str, decision: Decision) -> str:
     return run.info.run_id
 
 
-def moves(client: mlflow.MlflowClient, name: str) -> list[dict[str, str]]:
-    """Return the moves of the champion, the newest first: outcome, from, to, why, by and at."""
+def decisions(client: mlflow.MlflowClient, name: str) -> list[dict[str, str]]:
+    """Return the record, the newest first: outcome, from, to, why, by and at of each decision."""
     champion = alias_version(client, name, CHAMPION)
     runs = client.search_runs(
-        [experiment_id(client, f"{name}-promotions")],
-        filter_string="tags.outcome != 'refused'",
-        order_by=["attributes.start_time DESC"],
+        [experiment_id(client, f"{name}-promotions")], order_by=["attributes.start_time DESC"]
     )
     return [
         {key: run.data.tags[key] for key in ("outcome", "from", "to", "why")}
@@ -118,6 +116,11 @@ def moves(client: mlflow.MlflowClient, name: str) -> list[dict[str, str]]:
         if run.info.status == "FINISHED"
         or (champion is not None and run.data.tags["to"] == str(champion.version))
     ]
+
+
+def moves(client: mlflow.MlflowClient, name: str) -> list[dict[str, str]]:
+    """Return the decisions that moved the champion, the newest first."""
+    return [each for each in decisions(client, name) if each["outcome"] != "refused"]
 
 
 def create_database(uri: str) -> None:

@@ -17,6 +17,8 @@ from pipelines.state import NAME, NAMESPACE, Model
 
 MANAGER = "sentiment-deploy"  # of the fields that we set
 BRIEFLY = "--request-timeout=30s"
+# of a pod, by which kubectl reaches its own cluster without a context
+_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")
 
 
@@ -33,6 +35,17 @@ class Cluster:
             if document["kind"] == "InferenceService" and document["metadata"]["name"] == NAME:
                 return dict(document)
         raise StageError(f"{overlay}: there is no InferenceService {NAME} in it")
+
+    def chosen(self) -> None:
+        """See that there is a cluster to ask.
+
+        Without a context kubectl asks localhost:8080, and there may be a predictor.
+
+        Raises:
+            StageError: kubectl has no context, and none was given.
+        """
+        if self.context is None and not _TOKEN.exists():
+            self.kubectl("config", "current-context")
 
     def service(self) -> dict[str, Any] | None:
         """Return the InferenceService as the cluster has it, if it has one."""

@@ -21,7 +21,7 @@ from pipelines.prometheus import Prometheus
 from pipelines.state import State, state_of
 from pipelines.tally import watch
 
-OVERLAYS = Path("manifests/overlays")
+WENT_BACK = 3  # the exit code where the stable version is served again
 
 log = logging.getLogger("deploy")
 
@@ -34,7 +34,12 @@ def percent(text: str) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipelines.deploy", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.deploy",
+        description=__doc__,
+        epilog=f"Exits with {WENT_BACK} where the new version was not fit to be served and the"
+        " stable one is again, with 1 where anything else went wrong.",
+    )
     add = parser.add_argument
     add("--name", default="sentiment", help="the registered model; default: %(default)s")
     which = parser.add_mutually_exclusive_group()
@@ -42,9 +47,14 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--version", metavar="N", help="this version instead, such as an earlier one"
     )
-    add("--overlay", help=f"a folder of {OVERLAYS}, or the path of one")
+    add("--overlay", help=f"a folder of {overlay.FOLDER}, or the path of one")
     add("--context", help="of kubectl; default: the current one")
-    add("--canary", type=percent, metavar="PERCENT", help="watch it with this share at first")
+    add(
+        "--canary",
+        type=percent,
+        metavar="PERCENT",
+        help="watch it with this share at first, where another version is served",
+    )
     add("--prometheus", default=os.environ.get("PROMETHEUS_URL"), help="default: PROMETHEUS_URL")
     add("--dry-run", action="store_true", help="say what would be done, and do nothing")
     add("--history", action="store_true", help="print the deployments so far instead")
@@ -64,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
 def present(cluster: Cluster, folder: Path, dry_run: bool) -> State | None:
     """Return what the cluster serves; for a dry run without one, what the overlay says it does."""
     try:
+        cluster.chosen()
         service = cluster.service()
     except StageError as error:
         if not dry_run:
@@ -77,27 +88,26 @@ def present(cluster: Cluster, folder: Path, dry_run: bool) -> State | None:
     return now
 
 
-def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> None:
-    folder = Path(args.overlay) if os.sep in args.overlay else OVERLAYS / args.overlay
-    if not (folder / "kustomization.yaml").exists():
-        raise StageError(f"--overlay {args.overlay}: there is no {folder}/kustomization.yaml")
+def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
+    folder, cluster = overlay.folder(args.overlay), Cluster(args.context)
+    if not args.dry_run:
+        cluster.chosen()  # before a model is downloaded for nothing
     version = release.find(client, args.name, args.alias, args.version)
     model = release.model(client, version, local=folder.name == "local")
     log.info("%s version %s is at %s", args.name, model.version, model.uri)
-    cluster = Cluster(args.context)
     if args.dry_run:
         now = present(cluster, folder, args.dry_run)
         states = rollout.plan(now, model, args.canary)
-        rollout.announce(now, states, args.step_seconds)
+        rollout.announce(now, states, args.canary, args.step_seconds)
         rollout.show(cluster, folder, states)
-        return
+        return 0
     prometheus = Prometheus(args.prometheus)
     if args.canary:
         prometheus.ask("vector(1)")  # nothing is begun that could not be judged
     with lease.held(cluster) as check:
         now = present(cluster, folder, args.dry_run)
         states = rollout.plan(now, model, args.canary)
-        rollout.announce(now, states, args.step_seconds)
+        rollout.announce(now, states, args.canary, args.step_seconds)
         record = deployments.resumed(client, args.name, folder.name, model.version)
         if record is None and now != states[-1]:
             record = deployments.opened(client, args.name, folder.name, now, model.version)
@@ -111,9 +121,13 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> None:
         outcome, why = rollout.go(cluster, folder, states, judge, check, args.ready_seconds)
         if record is not None:
             deployments.close(client, record, outcome, why)
-    if outcome != "deployed":
-        raise StageError(f"{outcome.replace('_', ' ')}, version {model.version}: {why}")
+    if outcome == "rolled_back":
+        log.error("rolled back, version %s: %s", model.version, why)
+        return WENT_BACK
+    if outcome == "failed":
+        raise StageError(f"failed, version {model.version}: {why}")
     log.info("version %s is served: %s", model.version, why)
+    return 0
 
 
 def limits(args: argparse.Namespace) -> Limits:
@@ -128,13 +142,16 @@ def main(argv: list[str] | None = None) -> int:
     if args.canary and not (args.prometheus or args.dry_run):
         parser().error("--canary needs --prometheus, or PROMETHEUS_URL")
 
-    def work() -> None:
+    def work() -> int:
         with registry.connected() as client:
-            if args.history:
-                for each in deployments.history(client, args.name):
-                    print("{at} {by}: {overlay} {outcome} {from} -> {to}: {why}".format(**each))
-            else:
-                deploy(client, args)
+            if not args.history:
+                return deploy(client, args)
+            told = deployments.history(client, args.name)
+            for each in told:
+                print("{at} {by}: {overlay} {outcome} {from} -> {to}: {why}".format(**each))
+            if not told:
+                log.info("no deployments yet")
+            return 0
 
     return errors.run("deploy", work)
 

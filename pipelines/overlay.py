@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,21 @@ from components.errors import StageError
 from components.files import replacing
 from pipelines.state import CONTAINER, NAME, NAMESPACE, Model, State, container_of, state_of
 
+FOLDER = Path("manifests/overlays")
 FILE = "model.yaml"
 _HEAD = "# Written by python -m pipelines.deploy.\n"
+
+
+def folder(given: str) -> Path:
+    """Return the folder of an overlay that is given by its name, or by its path."""
+    path = Path(given) if os.sep in given else FOLDER / given
+    if not (path / "kustomization.yaml").exists():
+        known = sorted(each.parent.name for each in FOLDER.glob("*/kustomization.yaml"))
+        raise StageError(
+            f"--overlay {given}: there is no {path}/kustomization.yaml;"
+            f" the overlays of {FOLDER} are {', '.join(known) or 'none'}"
+        )
+    return path
 
 
 def text(wanted: State, rendered: dict[str, Any]) -> str:

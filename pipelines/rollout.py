@@ -36,8 +36,11 @@ def plan(now: State | None, model: Model, first: int | None) -> list[State]:
     return [*(State(now.stable, model, share) for share in onward), State(model)]
 
 
-def announce(now: State | None, states: list[State], seconds: float) -> None:
+def announce(now: State | None, states: list[State], first: int | None, seconds: float) -> None:
     log.info("served now: %s", now or "nothing")
+    if first and not any(state.percent for state in states):
+        version = states[-1].stable.version
+        log.info("no canary of %d%%: no version but %s is there to compare with", first, version)
     for number, state in enumerate(states, 1):
         watched = f", watched for {seconds:g} s or longer" if state.percent else ""
         log.info("step %d of %d: %s%s", number, len(states), state, watched)

@@ -7,74 +7,19 @@ A version is uploaded only when the server has none of the same content. Credent
 import argparse
 import logging
 import os
-import tempfile
 import warnings
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 
-import kfp
-import kfp_server_api
-
 from components import errors
 from components.arguments import positive
 from components.errors import StageError
-from pipelines import ir, runs
+from pipelines import ir, runs, versions
 from pipelines.connection import answered, connect, one_line
+from pipelines.schedule import schedule
 
 log = logging.getLogger("submit")
-
-
-def find(
-    client: kfp.Client, documents: ir.Documents, namespace: str | None
-) -> tuple[str | None, kfp_server_api.V2beta1PipelineVersion | None]:
-    """Return the id of the pipeline on the server, and its version of this content, if any."""
-    name = ir.name(documents)
-    found = client.list_pipelines(filter=runs.named(name), namespace=namespace).pipelines
-    if not found:
-        return None, None
-    pipeline_id = found[0].pipeline_id
-    wanted = runs.named(ir.version(documents))
-    versions = client.list_pipeline_versions(pipeline_id, filter=wanted).pipeline_versions
-    return pipeline_id, versions[0] if versions else None
-
-
-def upload(
-    client: kfp.Client, documents: ir.Documents, namespace: str | None
-) -> kfp_server_api.V2beta1PipelineVersion:
-    """Return the server's version of this content, new only if there was none."""
-    try:
-        return _upload(client, documents, namespace)
-    except kfp_server_api.ApiException as error:
-        if error.status != 409:
-            raise
-        log.info("another submission makes the same; looking again")
-        return _upload(client, documents, namespace)
-
-
-def _upload(
-    client: kfp.Client, documents: ir.Documents, namespace: str | None
-) -> kfp_server_api.V2beta1PipelineVersion:
-    pipeline_id, version = find(client, documents, namespace)
-    if version is not None:
-        log.info("version %s is there already", version.display_name)
-        return version
-    if pipeline_id is None:
-        info = documents[0]["pipelineInfo"]
-        pipeline = kfp_server_api.V2beta1Pipeline(
-            display_name=info["name"], description=info.get("description"), namespace=namespace
-        )
-        made = client.pipelines.pipeline_service_create_pipeline(pipeline=pipeline)
-        pipeline_id = answered(made.pipeline_id)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "pipeline.yaml"
-        path.write_text(ir.dump(documents))
-        version = client.upload_pipeline_version(
-            str(path), ir.version(documents), pipeline_id=pipeline_id
-        )
-    answered(version.pipeline_version_id)
-    log.info("uploaded version %s", ir.version(documents))
-    return version
 
 
 def cron(text: str) -> str:
@@ -123,17 +68,17 @@ def submit(args: argparse.Namespace) -> None:
     client = connect(args.host, args.namespace, args.token_file)
     namespace = args.namespace or client.get_user_namespace() or None  # in a pod, its own
     if args.dry_run:
-        _, version = find(client, documents, namespace)
+        _, version = versions.find(client, documents, namespace)
         then = f"schedule ({args.recurring})" if args.recurring else "run"
         log.info("would %s%s %s", "" if version else "upload and ", then, ir.version(documents))
         log.info("image %s, parameters %s", ", ".join(ir.images(documents)), values or "as default")
         return
-    version = upload(client, documents, namespace)
+    version = versions.upload(client, documents, namespace)
     experiment = client.create_experiment(args.experiment, namespace=namespace)
     experiment_id = answered(experiment.experiment_id)
     if args.recurring:
         name = args.run_name or ir.name(documents)
-        made = runs.schedule(
+        made = schedule(
             client, name, args.recurring, experiment_id, version, values, args.service_account
         )
         log.info("recurring run %s, %s: %s", name, args.recurring, made)

@@ -52,6 +52,9 @@ def main(arguments: list[str]) -> int:
     verb, rest = words[0], words[1:]
     if verb == "kustomize":
         os.execv(os.environ["REAL"], [os.environ["REAL"], *arguments])  # noqa: S606
+    if (verb, *rest) == ("config", "current-context"):
+        print("stand-in")
+        return 0
     if verb in ("create", "replace", "apply"):
         return put(verb, json.load(sys.stdin))
     kind = rest[0].partition(".")[0].partition("/")[0]

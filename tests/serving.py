@@ -1,12 +1,13 @@
 """The real predictor process, asked over HTTP and gRPC as its callers do."""
 
 import json
+import shutil
 import socket
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ EXPLAIN = "/v1/models/sentiment:explain"
 INFER = "/v2/models/sentiment/infer"
 JSON = {"content-type": "application/json"}
 TEXTS = ["A wonderful film, well acted.", "Dull, bad and far too long.", "", "<br />Ünï 😀"]
+
+
+WATCHED = ("--watch_seconds", "0.05")
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,27 @@ def serving(
     with running(command, f"{address}/v1/models/sentiment", directory, **environment) as log:
         yield Server(address, f"127.0.0.1:{grpc}", log)
     assert "Traceback" not in log.read_text()
+
+
+def place(model: Path, folder: Path) -> None:
+    """Put a model where another is, in one step, as a mount of a cluster changes."""
+    staged = folder.with_name(f"{folder.name}-{time.monotonic_ns()}")
+    shutil.copytree(model, staged)
+    link = folder.with_name("link")
+    link.symlink_to(staged)
+    link.replace(folder)
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def version(server: Server) -> str:
+    answers = server.ask(PREDICT, json.dumps({"instances": TEXTS[:1]}).encode(), JSON)
+    return answers[2]["x-model-version"]
 
 
 def head(path: str, size: int | str, method: str = "POST", *lines: str) -> bytes:

@@ -23,6 +23,7 @@ const count = element("count");
 const status = element("batch-status");
 let table; // the file
 let predictions; // so far, in the order of the rows
+let versions; // of the model that made them, each with the number of rows before it
 let cancel = null; // while it runs
 
 file.addEventListener("change", open);
@@ -73,6 +74,7 @@ function likely({ header, rows }) {
 function begin() {
   stop();
   predictions = [];
+  versions = [];
   const first = table.rows[0][column.value];
   sample.textContent = `The first one: ${first.length > 200 ? `${first.slice(0, 200)}…` : first}`;
   problem.textContent = status.textContent = "";
@@ -113,6 +115,8 @@ async function weigh() {
       batch = next(reviews, predictions.length);
       const answer = await ask("predict", batch, undefined, mine.signal);
       mine.signal.throwIfAborted();
+      const { version } = answer;
+      if (versions.at(-1)?.version !== version) versions.push({ version, at: predictions.length });
       predictions.push(...answer.predictions);
       advance();
     }
@@ -160,7 +164,15 @@ function finish() {
   download.download = file.files[0].name.replace(/(\.\w+)?$/, "-sentiment$1");
   const positive = predictions.filter(({ label }) => label === "positive").length;
   const negative = predictions.length - positive;
-  status.textContent = `Done: ${positive} positive, ${negative} negative.`;
+  status.textContent = `Done: ${positive} positive, ${negative} negative.${changed()}`;
   download.hidden = false;
   if (document.activeElement === run) download.focus();
+}
+
+// One file by two versions is no harm, but nobody should have to guess it
+function changed() {
+  if (versions.length < 2) return "";
+  const names = [...new Set(versions.map(({ version }) => version))];
+  const from = versions[1].at + 1;
+  return ` The model changed at review ${from}: versions ${names.join(" and ")} answered.`;
 }

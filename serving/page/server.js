@@ -12,7 +12,7 @@ export async function ask(verb, instances, parameters, signal) {
   });
   const version = response.headers.get("x-model-version");
   document.getElementById("model").textContent = `Model ${model}, version ${version}.`;
-  return response.json();
+  return { version, ...(await response.json()) };
 }
 
 async function served() {

@@ -58,11 +58,11 @@ def deploy(place, tmp_path):
     for arguments in (["set-context", "none", "--cluster", "none"], ["use-context", "none"]):
         subprocess.run(["kubectl", "--kubeconfig", config, "config", *arguments], check=True)
 
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "pipelines.deploy", *map(str, arguments)],
             cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": str(REPO), "KUBECONFIG": config} | place,
+            env=os.environ | {"PYTHONPATH": str(REPO), "KUBECONFIG": config} | place | environment,
             capture_output=True,
             text=True,
             timeout=120,
@@ -75,9 +75,10 @@ def test_a_dry_run_prints_the_exact_change_and_makes_none(deploy, versions, tmp_
     production = overlay_in(tmp_path / "overlays", "production")
     uris = {n: versions.get_model_version_download_uri("sentiment", str(n)) for n in (1, 2)}
     assert uris[2].startswith("s3://mlflow/")
-    first = deploy("--version", 1, "--overlay", production, "--dry-run")
+    first = deploy("--version", 1, "--overlay", production, "--canary", 10, "--dry-run")
     assert first.returncode == 0, first.stderr
     assert "served now: nothing\n" in first.stderr
+    assert "no canary of 10%: no version but 1 is there to compare with\n" in first.stderr
     added = [line[1:] for line in first.stdout.splitlines()[3:]]
     assert {f"        value: {uris[1]}", "    name: v1", "      version: v1"} <= set(added)
     assert not (production / "model.yaml").exists()
@@ -87,9 +88,11 @@ def test_a_dry_run_prints_the_exact_change_and_makes_none(deploy, versions, tmp_
     again = deploy("--version", 1, "--overlay", production, "--dry-run")
     assert (again.returncode, again.stdout) == (0, "")
     assert "served now: version 1 for all\n" in again.stderr
+    assert "no canary" not in again.stderr
 
     canary = deploy("--overlay", production, "--canary", "10", "--dry-run")
     assert canary.returncode == 0, canary.stderr
+    assert "no canary" not in canary.stderr
     assert "the cluster is taken to be as the overlay says (kubectl get: " in canary.stderr
     steps = re.findall(r"step \d of 5: (version 1.*)", canary.stderr)
     assert len(steps) == 4
@@ -113,16 +116,29 @@ def test_without_a_cluster_nothing_is_changed(deploy, versions, tmp_path):
         deploy("--overlay", production, "--canary", 10, "--prometheus", "http://127.0.0.1:9"),
         "Prometheus at http://127.0.0.1:9: ",
     )
+    # without a context kubectl would ask localhost:8080, which may be a predictor
+    none = {"KUBECONFIG": f"{tmp_path}/none"}
+    assert_one_line(deploy("--overlay", production, **none), "kubectl config: ", "current-context")
+    dry = deploy("--overlay", production, "--dry-run", **none)
+    assert dry.returncode == 0
+    assert "the overlay says (kubectl config: error: current-context is not set)" in dry.stderr
     assert not (production / "model.yaml").exists()
     assert len(versions.search_experiments()) == before
+    history = deploy("--history")
+    assert (history.returncode, history.stdout) == (0, "")
+    assert history.stderr.endswith("deploy: no deployments yet\n")
 
 
 def test_what_does_not_fit_is_refused_with_its_name(deploy, versions, tmp_path, place):
-    production = overlay_in(tmp_path / "overlays", "production")
+    production = overlay_in(tmp_path / "manifests" / "overlays", "production")
     dry = ("--overlay", production, "--dry-run")
     assert_one_line(deploy("--alias", "nobody", *dry), "--alias nobody", "no such alias")
     assert_one_line(deploy("--version", 9, *dry), "--version 9", "no such version")
-    assert_one_line(deploy("--overlay", "nowhere"), "manifests/overlays/nowhere/kustomization.yaml")
+    words = (
+        "manifests/overlays/nowhere/kustomization.yaml",
+        "manifests/overlays are base, production",
+    )
+    assert_one_line(deploy("--overlay", "nowhere"), *words)
 
     digest = versions.get_model_version("sentiment", "1").tags["model_digest"]
     try:

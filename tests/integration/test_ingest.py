@@ -137,7 +137,10 @@ BAD = {
     "number.jsonl": (b'{"text": 5, "label": 1}\n', ["number.jsonl", "review 1", "not a string"]),
     "half.jsonl": (b'{"text": "\\ud800", "label": 1}\n', ["half.jsonl", "Unicode"]),
     "not.parquet": (b"PAR1 this is none", ["not.parquet", "Parquet"]),
-    "what.xyz": (b"text,label\nx,1\n", ["what.xyz", "--format"]),
+    "what.xls": (
+        b"text,label\nx,1\n",
+        ["what.xls", "'.xls'", ".jsonl, ", ".pq, ", "--format (csv,"],
+    ),
 }
 
 

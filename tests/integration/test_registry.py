@@ -1,6 +1,7 @@
 """register and promote, against SQLite and a real MLflow server with passwords."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 import sentiment.store
 from components import registry, reviews
+from components.promote import former
 from tests.conftest import (
     CANDIDATES,
     Trained,
@@ -80,10 +82,10 @@ def test_the_life_of_a_champion(stage, tmp_path, client, trained, trained_worse)
         ("rolled_back", "1", "2", "a test")
     ]
     assert moves[0]["by"]
-    assert stage("promote", "--rollback", "--to", "1", "--why", "back").returncode == 0
+    assert stage("promote", "--rollback", "--why", "back").returncode == 0
     history = stage("promote", "--history").stdout.splitlines()
     assert [line.split(": ")[1] for line in history] == [
-        *("rolled_back 2 -> 1", "rolled_back 1 -> 2", "promoted none -> 1")
+        *("rolled_back 2 -> 1", "rolled_back 1 -> 2", "refused 1 -> 2", "promoted none -> 1")
     ]
     assert_one_line(stage("promote", "--rollback", "--why", "none before"), "replaced no other")
     assert_one_line(stage("promote", "--rollback", "--to", "9", "--why", "x"), "9")
@@ -103,8 +105,9 @@ def test_a_challenger_that_loses_a_capability_is_refused(stage, tmp_path, client
         reviews.write(biased.train / shard.name, table)
     fit(biased, CANDIDATES, 2, 2)
     assert register(stage, biased).returncode == 0
-    # as if accuracy did not matter, which alone may not refuse it
-    careless = ["--registered", "r.json", "--test", trained.test, "--margin", "1", "--alpha", "0"]
+    # its accuracy alone may not refuse it
+    careless = ["--registered", "r.json", "--test", trained.test]
+    careless += ["--margin", "1", "--alpha", "0.02"]
     assert stage("gate", *careless, "--verdict", "v.json").returncode == 0
     verdict = json.loads((tmp_path / "v.json").read_text())
     assert (verdict["passed"], verdict["outcome"]) == (False, "refused")
@@ -178,6 +181,30 @@ def test_rollback_goes_to_what_the_champion_replaced(
         result = stage("promote", "--rollback", "--why", "slow")
     assert registry.alias_version(client, "sentiment", "champion").version in (1, "1")
     assert_one_line(result, "version 1 replaced no other")
+
+
+@pytest.mark.parametrize(
+    ("record", "champion", "expected"),
+    [
+        ("", "1", None),
+        ("none>1 1>2 2>3", "3", "2"),
+        ("none>1 1>2 2>3 3<2", "2", "1"),
+        ("none>1 1>2 2>3 3<1", "1", None),  # all that came after is undone
+        ("none>1 1>2 2<9", "9", "2"),  # what was never promoted
+        ("none>1 1>2 2<1 1<2", "2", "1"),  # forth again
+        ("none>1 1>2 2<1 1>3", "3", "1"),
+        ("none>1 1>2 2>1", "1", "2"),  # promoted once more
+        ("none>1 1>2", "7", "2"),  # moved by hand
+        ("none>1 7>8", "8", "7"),
+    ],
+)
+def test_the_champion_before(record, champion, expected):
+    moves = [
+        {"outcome": "promoted" if ">" in move else "rolled_back", "from": before, "to": after}
+        for move in record.split()
+        for before, after in [re.split("[<>]", move)]
+    ]
+    assert former(moves[::-1], champion) == expected
 
 
 def test_a_version_says_what_it_is_made_of(stage, client, trained, tmp_path):
@@ -255,10 +282,11 @@ def test_promote_without_a_registered_model(stage, trained, tmp_path):
     (tmp_path / "r.json").write_text('{"name": "sentiment", "version": "7"}')
     assert_one_line(promote(stage, trained), "sentiment")
     assert_one_line(stage("promote", "--rollback", "--why", "x"), "no champion")
+    assert stage("promote", "--history").stderr.endswith("promote: nothing was decided yet\n")
 
 
 def test_usage_errors_name_the_flag(stage):
-    for arguments, word in ((["--rollback"], "--why"), ([], "--verdict")):
+    for arguments, word in ((["--rollback"], "--why"), ([], "or --rollback, or --history")):
         result = stage("promote", *arguments)
         assert result.returncode == 2
         assert word in result.stderr

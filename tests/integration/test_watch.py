@@ -3,7 +3,6 @@
 import json
 import shutil
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,33 +16,22 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 
 import sentiment.model
 import sentiment.store
-from tests.serving import INFER, JSON, PREDICT, TEXTS, Server, serving
+from tests.serving import (
+    INFER,
+    JSON,
+    PREDICT,
+    TEXTS,
+    WATCHED,
+    Server,
+    place,
+    serving,
+    until,
+    version,
+)
 
 SWAPS = 200
-WATCHED = ("--watch_seconds", "0.05")
 Answer = tuple[str, set[float]]  # version, and the probabilities
 BATCH = [TEXTS[0]] * 40  # one answer for each, unless two versions had a part in it
-
-
-def place(model: Path, folder: Path) -> None:
-    """Put a model where another is, in one step, as a mount of a cluster changes."""
-    staged = folder.with_name(f"{folder.name}-{time.monotonic_ns()}")
-    shutil.copytree(model, staged)
-    link = folder.with_name("link")
-    link.symlink_to(staged)
-    link.replace(folder)
-
-
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
-
-
-def version(server: Server) -> str:
-    answers = server.ask(PREDICT, json.dumps({"instances": TEXTS[:1]}).encode(), JSON)
-    return answers[2]["x-model-version"]
 
 
 def v1(server: Server) -> Answer:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import urllib.error
 import urllib.request
@@ -15,11 +16,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from components import reviews
 from serving.limits import Limits
-from tests.serving import EXPLAIN, JSON, Server, serving
+from tests.serving import EXPLAIN, JSON, WATCHED, Server, place, serving, until, version
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-sync"]
@@ -37,7 +38,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: make p
 
 @pytest.fixture(scope="module")
 def server(trained, tmp_path_factory) -> Iterator[Server]:
-    with serving(trained.model, tmp_path_factory.mktemp("page")) as server:
+    directory = tmp_path_factory.mktemp("page")
+    place(trained.model, directory / "model")
+    with serving(directory / "model", directory, *WATCHED) as server:
         yield server
 
 
@@ -285,6 +288,48 @@ def test_progress_cancel_and_going_on(page, server, tmp_path):
     assert {32, 64, 96, 128, 160, 192, 200} <= set(seen)
     expected = with_answers(server, rows, 0)
     assert read(downloaded(page, tmp_path), ",")[1:] == expected
+
+
+@pytest.fixture
+def replaced(server, trained, trained_worse) -> Iterator[Callable[[], None]]:
+    """Put another model in the place of the served one; the first is back after the test."""
+    folder = server.log.parent / "model"
+    first = version(server)
+
+    def replace() -> None:
+        place(trained_worse.model, folder)
+        until(lambda: version(server) != first)
+
+    yield replace
+    place(trained.model, folder)
+    until(lambda: version(server) == first)
+
+
+def test_a_model_that_changes_in_the_middle_is_told(page, server, replaced, tmp_path):
+    rows = [[f"film {i} was {'good' if i % 3 else 'dull'}"] for i in range(100)]
+    before, first, asked = with_answers(server, rows, 0), version(server), []
+
+    def pass_on(route: Route) -> None:
+        asked.append(route)
+        if len(asked) == 3:
+            replaced()
+        route.continue_()
+
+    page.route("**:predict", pass_on)
+    upload(page, [["text"], *rows], "swapped.csv")
+    page.get_by_role("button", name="Weigh 100 reviews").click()
+    status = page.get_by_role("status").last
+    expect(status).to_contain_text("Done: ")
+    expect(status).to_contain_text(
+        f"The model changed at review 65: versions {first} and {version(server)} answered."
+    )
+    after = with_answers(server, rows, 0)
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    assert read(downloaded(page, tmp_path), ",")[1:] == [*before[:64], *after[64:]]
+    # done once more, by one version alone
+    page.get_by_label("Column with the reviews").dispatch_event("change")
+    page.get_by_role("button", name="Weigh 100 reviews").click()
+    expect(status).to_have_text(re.compile("^Done: .* negative\\.$"))
 
 
 def test_another_column_can_be_chosen(page, server, tmp_path):

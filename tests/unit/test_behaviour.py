@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import sentiment.store
+from components import gate
 from components.significance import Limits, capabilities
 from sentiment import behaviour
 
@@ -54,20 +55,72 @@ def test_a_model_fails_what_it_cannot_do_and_shows_where():
     assert negation["failures"][0][0][0] == "The film is good."
 
 
-def test_a_lost_capability_is_named():
-    def results(**passed: int) -> list[dict[str, object]]:
-        return [{"capability": name, "cases": 40, "passed": n} for name, n in passed.items()]
+def pair(cases: int, lost: int, gained: int = 0) -> tuple[list[bool], list[bool]]:
+    """Return which cases pass before and after; where none is lost or gained, all pass."""
+    same = [True] * (cases - lost - gained)
+    return (
+        [True] * lost + [False] * gained + same,
+        [False] * lost + [True] * gained + same,
+    )
 
-    before = results(negation=30, casing=40)
-    assert capabilities(before, results(negation=26, casing=40), Limits()).passed
-    verdict = capabilities(before, results(negation=25, casing=35), Limits())
+
+def test_a_lost_capability_is_named():
+    before, after = {}, {}
+    before["negation"], after["negation"] = pair(40, 9, 2)
+    before["casing"], after["casing"] = pair(40, 5)
+    before["typos"], after["typos"] = pair(40, 4)
+    verdict = capabilities(before, after, Limits())
     assert not verdict.passed
     assert verdict.why == (
-        "loses negation 62% of cases against 75%, casing 88% of cases against 100%"
+        "loses negation 78% of cases against 95% (p 0.033),"
+        " casing 88% of cases against 100% (p 0.031)"
     )
-    assert verdict.figures == {"negation_passed": 0.625, "casing_passed": 0.875}
-    assert capabilities(before, results(negation=0), Limits(capability_margin=1)).passed
-    assert capabilities([], results(negation=0), Limits()).passed
+    assert verdict.figures == {
+        "negation_passed": 0.775,
+        "casing_passed": 0.875,
+        "typos_passed": 0.9,
+    }
+    assert capabilities(before, after, Limits(capability_margin=1)).passed
+    assert capabilities(after, before, Limits()).passed
+    assert capabilities(before, before, Limits()).why == "loses no capability"
+
+
+# as the docstring of capabilities has it
+@pytest.mark.parametrize(
+    ("cases", "gained", "lost"),
+    [
+        (4, 0, 2),
+        (6, 0, 2),
+        (12, 0, 4),
+        (24, 0, 5),
+        (36, 0, 5),
+        (48, 0, 5),
+        (48, 1, 7),
+        (48, 2, 9),
+        (48, 3, 10),
+        (24, 2, 9),
+        (100, 0, 11),  # within the margin nothing is lost, however sure
+    ],
+)
+def test_from_how_many_cases_on_a_loss_is_refused(cases, gained, lost):
+    for number in range(cases - gained + 1):
+        before, after = pair(cases, number, gained)
+        assert capabilities({"x": before}, {"x": after}, Limits()).passed is (number < lost)
+
+
+def test_what_chance_explains_is_refused_where_it_is_gross():
+    before, after = pair(48, 30, 15)
+    assert capabilities({"x": before}, {"x": after}, Limits(alpha=0)).passed is False
+    before, after = pair(48, 29, 15)
+    assert capabilities({"x": before}, {"x": after}, Limits(alpha=0)).passed
+
+
+def test_the_gate_sees_the_cases_that_the_card_counts(trained):
+    outcomes = gate._behave(sentiment.store.load(trained.model))
+    told = json.loads(trained.findings.read_text())["behaviour"]
+    assert {name: (len(each), sum(each)) for name, each in outcomes.items()} == {
+        each["capability"]: (each["cases"], each["passed"]) for each in told
+    }
 
 
 @pytest.mark.parametrize("capability", ["negation", "typos", "very long"])
