@@ -21,6 +21,8 @@ from components.files import replacing
 LOCAL_URI = "sqlite:///mlflow.db"
 CHAMPION, CHALLENGER = "champion", "challenger"
 NONE = "none"  # stands for no version in a record
+DENIED = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED")  # MLflow's for 401, 403
+CREDENTIALS = "it refuses MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
 
 @contextmanager
@@ -140,10 +142,14 @@ def user() -> str:
 
 
 def _without_password(message: str) -> str:
-    """Return ``message`` with user and password left out of its addresses."""
-    return re.sub(r"//[^/@\s]*@", "//", message)
+    """Return ``message`` with user and password left out of its addresses.
+
+    A password may hold a slash or another @, so all before the last one goes.
+    """
+    return re.sub(r"//\S*@", "//", message)
 
 
 def _cause(error: Exception) -> str:
     """Return the first line of what went wrong; SQLAlchemy keeps the driver's own word in orig."""
-    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    line = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    return f"{CREDENTIALS}: {line}" if getattr(error, "error_code", None) in DENIED else line
