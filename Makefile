@@ -26,14 +26,12 @@ AS_ROBOT := GIT_AUTHOR_NAME='github-actions[bot]' GIT_AUTHOR_EMAIL='$(ROBOT)' \
   GIT_COMMITTER_NAME='github-actions[bot]' GIT_COMMITTER_EMAIL='$(ROBOT)'
 
 # .env (from .env.example), for what talks to the servers that it names, and for nothing else: tests
-# must not find them. What the environment or the command line says already, wins. The grammar is so
-# narrow because make, shells, kubectl and gh each quote in their own way.
-HASH := \#
-ENV_LINE := ($(HASH).*|[A-Z][A-Z0-9_]*=[A-Za-z0-9_./:@%+,=-]*)?
-ifneq ($(and $(wildcard .env),$(filter train serve monitor retrain pull release push-images deploy rollback,$(MAKECMDGOALS))),)
-  WRONG := $(shell grep -vnxE '$(ENV_LINE)' .env | sed -E 's/^([0-9]+):( *(export )?([A-Z][A-Z0-9_]*) *=)?.*/line \1 \4/')
+# and demo must not find them. What the environment or the command line says already, wins.
+OF_SERVERS := train serve monitor retrain pull release push-images deploy rollback
+ifneq ($(and $(wildcard .env),$(filter $(OF_SERVERS),$(MAKECMDGOALS))),)
+  WRONG := $(shell awk -f tools/env.awk .env)
   ifneq ($(WRONG),)
-    $(error .env: $(WRONG): a line is NAME=VALUE, of letters, digits and _./:@%+,=- alone, with no quotes or spaces)
+    $(error .env: $(WRONG): not NAME=VALUE once, of letters, digits and _./:@%+,=- alone, without quotes, the last no hyphen)
   endif
   $(foreach each,$(shell sed -n 's/^\([A-Z][A-Z0-9_]*\)=/\1?=/p' .env),$(eval export $(each)))
 endif
