@@ -199,13 +199,13 @@ def git(directory: Path, *arguments: str) -> str:
     return result.stdout.strip()
 
 
-def repository(directory: Path, source: str = "s3://inputs/reviews.parquet") -> Path:
-    """Return a bare repository with this code, which learns little, from reviews at ``source``."""
+def repository(directory: Path) -> Path:
+    """Return a bare repository with this code, which learns little, from reviews on S3."""
     origin, work = directory / "origin.git", directory / "work"
     git(directory, "clone", "--quiet", str(REPO), str(work))
     git(work, "checkout", "--quiet", "-B", "main")
     params = yaml.safe_load((work / "params.yaml").read_text())
-    params["ingest"]["source"] = source
+    params["ingest"]["source"] = "s3://inputs/reviews.parquet"
     params["count"]["max_n"] = 1
     params["trial"]["max_iterations"] = 4
     params["trial"]["rungs"]["1"] |= {"given": {"candidates": ["default"]}, "keep": 1}

@@ -15,7 +15,7 @@ import yaml
 from tests.conftest import REPO
 from tests.manifests import kubectl
 
-SECRET = "aZ09_./:@%+,=-x"  # noqa: S105 - all that a value may hold
+SECRET = "aZ09_./:@%+,=-x"
 GOOD = f"""# not this one's $x, nor its "quote
 MLFLOW_TRACKING_URI=https://user:p@ss@dagshub.com/OWNER/NAME.mlflow
 MLFLOW_TRACKING_PASSWORD={SECRET}
@@ -151,7 +151,7 @@ def test_boto_asks_dagshub_for_the_bucket_in_the_path():
         endpoint_url="https://dagshub.com/OWNER/NAME.s3",
         region_name="us-east-1",
         aws_access_key_id="token",
-        aws_secret_access_key="token",  # noqa: S106 - stands for one
+        aws_secret_access_key="token",
     )
     url = client.generate_presigned_url("get_object", {"Bucket": "dvc", "Key": "files/md5/00/1"})
     assert url.startswith("https://dagshub.com/OWNER/NAME.s3/dvc/files/md5/00/1?")

@@ -283,14 +283,15 @@ def test_a_server_with_passwords(stage, tmp_path, server, trained):
 def test_a_wrong_password_is_one_line_without_the_password(stage, server, trained):
     wrong = server | {"MLFLOW_TRACKING_PASSWORD": "wrong-horse-1"}
     result = register(stage, trained, **wrong)
-    assert_one_line(result, server["MLFLOW_TRACKING_URI"])
+    assert_one_line(result, server["MLFLOW_TRACKING_URI"], "refuses", "MLFLOW_TRACKING_PASSWORD")
     assert "wrong-horse-1" not in result.stderr
 
 
-def test_a_stopped_server_is_one_line(stage, trained, tmp_path):
-    address = f"http://someone:hidden@127.0.0.1:{free_port()}"
+@pytest.mark.parametrize("password", ["hid@hidden", "hid/hidden"])
+def test_a_stopped_server_is_one_line(stage, trained, tmp_path, password: str):
+    address = f"http://someone:{password}@127.0.0.1:{free_port()}"
     environment = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
     result = register(stage, trained, **environment)
     assert_one_line(result, "MLflow at http://127.0.0.1:")
-    assert "hidden" not in result.stderr
+    assert "hid" not in result.stderr
     assert not (tmp_path / "r.json").exists()
