@@ -36,6 +36,8 @@ def connected() -> Iterator[mlflow.MlflowClient]:
     # the default of 7 with exponential pauses says nothing for four minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # it would print the address of each run with the password that is in the server's
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     try:
         create_database(uri)
         mlflow.set_tracking_uri(uri)

@@ -271,7 +271,11 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_a_server_with_passwords(stage, tmp_path, server, trained):
-    assert register(stage, trained, **server).returncode == 0
+    password = server["MLFLOW_TRACKING_PASSWORD"]
+    address = server["MLFLOW_TRACKING_URI"].replace("//", f"//admin:{password}@")
+    result = register(stage, trained, MLFLOW_TRACKING_URI=address)
+    assert result.returncode == 0, result.stderr
+    assert password not in result.stdout + result.stderr
     result = promote(stage, trained, **server)
     assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "p.json").read_text())["outcome"] == "promoted"
