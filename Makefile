@@ -25,8 +25,19 @@ ROBOT := 41898282+github-actions[bot]@users.noreply.github.com
 AS_ROBOT := GIT_AUTHOR_NAME='github-actions[bot]' GIT_AUTHOR_EMAIL='$(ROBOT)' \
   GIT_COMMITTER_NAME='github-actions[bot]' GIT_COMMITTER_EMAIL='$(ROBOT)'
 
+# .env (from .env.example), for what talks to the servers that it names, and for nothing else: tests
+# and demo must not find them. What the environment or the command line says already, wins.
+OF_SERVERS := train serve monitor retrain pull release push-images deploy rollback
+ifneq ($(and $(wildcard .env),$(filter $(OF_SERVERS),$(MAKECMDGOALS))),)
+  WRONG := $(shell awk -f tools/env.awk .env)
+  ifneq ($(WRONG),)
+    $(error .env: $(WRONG): not NAME=VALUE once, of letters, digits and _./:@%+,=- alone, without quotes, the last no hyphen)
+  endif
+  $(foreach each,$(shell sed -n 's/^\([A-Z][A-Z0-9_]*\)=/\1?=/p' .env),$(eval export $(each)))
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help install definitions demo train serve monitor drift-demo mlflow images base pipeline-local aws-up aws-down test manifests site pictures lint lint-workflows checkov format compile dashboards lock packages clean retrain report check-lock record release publish comment recheck login push-images scan sign verify pin-images kubeconfig deploy rollback
+.PHONY: help install definitions demo train serve monitor drift-demo mlflow images base pipeline-local aws-up aws-down test manifests site pictures lint lint-workflows checkov format compile dashboards lock packages clean retrain pull report check-lock record release publish comment recheck login push-images scan sign verify pin-images kubeconfig deploy rollback
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -156,13 +167,21 @@ define data_remote
   && dvc remote modify --local storage verify true; } # others write there too
 @test -z "$$DVC_ENDPOINT_URL" || dvc remote modify --local storage endpointurl "$$DVC_ENDPOINT_URL"
 endef
+define at_remote
+@$(AT_REMOTE) dvc $(1) || { echo 'dvc $(1): see DVC_REMOTE$(if $(DVC_REMOTE),, (not set)) and \
+$(if $(DVC_TOKEN),DVC_TOKEN,AWS_ACCESS_KEY_ID$(if $(AWS_ACCESS_KEY_ID),, (not set)) or DVC_TOKEN (not set)), in .env or the environment' >&2; exit 1; }
+endef
 
 retrain: .venv/installed ## Bring the data, run the stages up to evaluate that are out of date, keep what they made (DVC_REMOTE=s3://...)
 	$(data_remote)
-	@$(AT_REMOTE) dvc pull --allow-missing
+	$(call at_remote,pull --allow-missing)
 	@test -z "$$FRESH" || dvc repro --force --single-item ingest
 	dvc repro evaluate
-	@$(AT_REMOTE) dvc push
+	$(call at_remote,push)
+
+pull: .venv/installed ## Bring the data and the model of dvc.lock from DVC_REMOTE
+	$(data_remote)
+	$(call at_remote,pull)
 
 report: .venv/installed ## Say what has changed in metrics, parameters and plots since BASE_REF (origin/main)
 	@mkdir -p reports
@@ -187,7 +206,7 @@ record: ## Commit FILES (dvc.lock), if they changed, and push them to BRANCH; sa
 release: .venv/installed ## Register the model of dvc.lock, judge it, promote it if it passes, and write its notes
 	python -m pipelines.lock
 	$(data_remote)
-	@$(AT_REMOTE) dvc pull
+	$(call at_remote,pull)
 	dvc repro --force --single-item register gate promote
 	@! grep '"outcome": "refused"' reports/promotion.json || { grep '"why"' reports/promotion.json; exit 1; } >&2
 	python -m components.notes --output reports/notes.md

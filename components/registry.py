@@ -21,6 +21,8 @@ from components.files import replacing
 LOCAL_URI = "sqlite:///mlflow.db"
 CHAMPION, CHALLENGER = "champion", "challenger"
 NONE = "none"  # stands for no version in a record
+DENIED = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED")  # MLflow's for 401, 403
+CREDENTIALS = "it refuses MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
 
 @contextmanager
@@ -34,6 +36,8 @@ def connected() -> Iterator[mlflow.MlflowClient]:
     # the default of 7 with exponential pauses says nothing for four minutes
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # it would print the address of each run with the password that is in the server's
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
     try:
         create_database(uri)
         mlflow.set_tracking_uri(uri)
@@ -143,10 +147,14 @@ def user() -> str:
 
 
 def _without_password(message: str) -> str:
-    """Return ``message`` with user and password left out of its addresses."""
-    return re.sub(r"//[^/@\s]*@", "//", message)
+    """Return ``message`` with user and password left out of its addresses.
+
+    A password may hold a slash or another @, so all before the last one goes.
+    """
+    return re.sub(r"//\S*@", "//", message)
 
 
 def _cause(error: Exception) -> str:
     """Return the first line of what went wrong; SQLAlchemy keeps the driver's own word in orig."""
-    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    line = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+    return f"{CREDENTIALS}: {line}" if getattr(error, "error_code", None) in DENIED else line

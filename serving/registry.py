@@ -9,7 +9,9 @@ from typing import Any
 
 _REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
-_PASSWORD = re.compile(r"//[^/@\s]*@")  # and the user before it, in an address
+# and the user before it, in an address; it may hold a slash or another @
+_PASSWORD = re.compile(r"//\S*@")
+_DENIED = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED")  # MLflow's for 401, 403
 
 
 class SourceError(Exception):
@@ -56,4 +58,6 @@ def _connected(uri: str) -> Iterator[Any]:
         yield mlflow
     except Exception as error:  # whatever MLflow, its HTTP client or its database come up with
         cause = str(error).strip().partition("\n")[0]
+        if getattr(error, "error_code", None) in _DENIED:
+            cause = f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD are refused: {cause}"
         raise SourceError(f"{uri}: {_PASSWORD.sub('//', cause)}") from error

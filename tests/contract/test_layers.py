@@ -24,7 +24,7 @@ STAGES = [*OF_TRAINING, "monitor"]
 VERBS = {"create": 3, "rollout": 2, "set": 2}
 KNOWN = {
     *("amtool", "cd", "cp", "curl", "docker", "dvc", "echo", "export", "git", "helm", "kind"),
-    *("mlflow", "pytest"),
+    *("grep", "mlflow", "pytest", "set"),
 }
 ALLOWED = {
     "sentiment": {"sentiment"},

@@ -299,7 +299,11 @@ def server(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_a_server_with_passwords(stage, tmp_path, server, trained):
-    assert register(stage, trained, **server).returncode == 0
+    password = server["MLFLOW_TRACKING_PASSWORD"]
+    address = server["MLFLOW_TRACKING_URI"].replace("//", f"//admin:{password}@")
+    result = register(stage, trained, MLFLOW_TRACKING_URI=address)
+    assert result.returncode == 0, result.stderr
+    assert password not in result.stdout + result.stderr
     result = promote(stage, trained, **server)
     assert result.returncode == 0, result.stderr
     assert json.loads((tmp_path / "p.json").read_text())["outcome"] == "promoted"
@@ -311,14 +315,15 @@ def test_a_server_with_passwords(stage, tmp_path, server, trained):
 def test_a_wrong_password_is_one_line_without_the_password(stage, server, trained):
     wrong = server | {"MLFLOW_TRACKING_PASSWORD": "wrong-horse-1"}
     result = register(stage, trained, **wrong)
-    assert_one_line(result, server["MLFLOW_TRACKING_URI"])
+    assert_one_line(result, server["MLFLOW_TRACKING_URI"], "refuses", "MLFLOW_TRACKING_PASSWORD")
     assert "wrong-horse-1" not in result.stderr
 
 
-def test_a_stopped_server_is_one_line(stage, trained, tmp_path):
-    address = f"http://someone:hidden@127.0.0.1:{free_port()}"
+@pytest.mark.parametrize("password", ["hid@hidden", "hid/hidden"])
+def test_a_stopped_server_is_one_line(stage, trained, tmp_path, password: str):
+    address = f"http://someone:{password}@127.0.0.1:{free_port()}"
     environment = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
     result = register(stage, trained, **environment)
     assert_one_line(result, "MLflow at http://127.0.0.1:")
-    assert "hidden" not in result.stderr
+    assert "hid" not in result.stderr
     assert not (tmp_path / "r.json").exists()

@@ -71,7 +71,7 @@ def dvc(directory, *arguments: str, **environment: str) -> subprocess.CompletedP
 
 
 def test_a_dvc_remote_on_s3_brings_data_back(s3, tmp_path):
-    """The README's commands: add the remote, push; then pull into a tree that has lost all."""
+    """Add the remote, push; then pull into a tree that has lost all."""
     project = tmp_path / "project"
     (project / "data").mkdir(parents=True)
     for name in (".dvc/config", ".dvcignore"):
