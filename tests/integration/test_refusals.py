@@ -51,7 +51,7 @@ NO_JSON_OBJECT = [
     (b"7", "JSON number"),
     (b'"text"', "JSON string"),
     (b"[]", "JSON array"),
-    (gzip.compress(b'{"instances": ["good"]}'), "not JSON"),
+    (gzip.compress(b'{"instances": ["good"]}', mtime=0), "not JSON"),
 ]
 
 
