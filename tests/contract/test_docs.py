@@ -21,7 +21,7 @@ CODE = ("components", "pipelines", "sentiment", "serving")
 # and test_runbooks
 OUTWARD = {"amtool", "kubectl"}
 ABOVE = {"make site", "python -m pipelines.pictures"}  # in this file
-PLAIN = {".", "cd", "cp", "export", "pytest"}
+PLAIN = {".", "cd", "cp", "export", "pytest", "set"}
 
 
 def build(source: Path, site: Path) -> subprocess.CompletedProcess[str]:
