@@ -52,7 +52,7 @@ train: .venv/installed ## Run the stages that are out of date (dvc repro)
 
 serve: export MODEL_URI ?= models:/sentiment@champion
 serve: .venv/installed ## Keep the champion served, on HTTP_PORT (8080) and GRPC_PORT (8081)
-	python -m serving --http_port $(HTTP_PORT) --grpc_port $(GRPC_PORT)
+	python -m serving --http_port $(HTTP_PORT) --grpc_port $(GRPC_PORT) --watch_seconds 10
 
 monitor: .venv/installed ## Serve the champion and watch it, with Prometheus and Alertmanager
 	python -m pipelines.alerting --predictor-port $(HTTP_PORT) --grpc-port $(GRPC_PORT)

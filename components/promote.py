@@ -96,7 +96,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--rollback", action="store_true", help="move the champion back instead")
     parser.add_argument("--to", metavar="VERSION", help="where to, with --rollback")
     parser.add_argument("--why", help="the reason to record, with --rollback")
-    parser.add_argument("--history", action="store_true", help="print what was decided so far")
+    parser.add_argument(
+        "--history", action="store_true", help="print what was decided so far, the newest first"
+    )
     parser.add_argument(
         "--name",
         default="sentiment",
@@ -117,7 +119,9 @@ def main(argv: list[str] | None = None) -> int:
             with registry.connected() as client:
                 told = registry.decisions(client, args.name)
             for each in told:
-                print("{at} {by}: {outcome} {from} -> {to}: {why}".format(**each))
+                refused = each["outcome"] == "refused"
+                versions = each["to"] if refused else "{from} -> {to}".format(**each)
+                print("{at} {by}: {outcome}".format(**each), f"{versions}: {each['why']}")
             if not told:
                 log.info("nothing was decided yet")
             return
@@ -126,7 +130,8 @@ def main(argv: list[str] | None = None) -> int:
         else:
             result = promote(read_json(args.verdict))
             write_json(args.promotion, result)
-        log.info("%(outcome)s, version %(from)s -> %(to)s: %(why)s", result)
+        moved = ", version {from} -> {to}" if result["from"] != result["to"] else ""
+        log.info("%s%s: %s", result["outcome"], moved.format(**result), result["why"])
 
     return errors.run("promote", work)
 

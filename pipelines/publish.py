@@ -39,8 +39,10 @@ def publish(engine: Engine, version: str, commit: str, name: str) -> dict[str, s
 
     Raises:
         StageError: the serving image does not answer as the champion does, or the receiver's does
-            not start, and nothing was pushed; or an image is of another commit.
+            not start, and nothing was pushed; or an image is of another commit, or of none.
     """
+    if commit.endswith("-dirty"):
+        raise StageError("the tree has changes that are in no commit; commit them, and make images")
     there = {image: engine.pulled(image, commit) for image in IMAGES}
     local = {image: f"localhost/{image}:{version}" for image in IMAGES}
     for image in (image for image in IMAGES if there[image] is None):

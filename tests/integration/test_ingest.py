@@ -3,13 +3,19 @@
 import functools
 import http.server
 import json
+import os
+import shutil
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from components import reviews
-from tests.conftest import assert_one_line
+from tests.conftest import REPO, assert_one_line
 
 TEXTS = ['He said: "fine",\nthen left.', "NA", "Ünïcödé 😀", "plain"]
 ROWS = pd.DataFrame({"text": TEXTS, "label": ["positive", "neg", "1", 0]})
@@ -232,3 +238,29 @@ def test_a_review_of_ten_megabytes(stage, tmp_path, imdb):
     said = run_all(stage)
     assert set(said) == {"validate"}
     assert "too_long 0.10%" in said["validate"]
+
+
+def test_dvc_reads_the_source_again_when_params_name_it_again(tmp_path):
+    """Its cache of runs would answer for a file that is another now, or gone."""
+    whole = yaml.safe_load((REPO / "dvc.yaml").read_text())
+    (tmp_path / "dvc.yaml").write_text(
+        yaml.safe_dump({"stages": {"ingest": whole["stages"]["ingest"]}})
+    )
+    shutil.copytree(REPO / "components", tmp_path / "components")
+
+    def repro(source: str) -> int:
+        given = {"source": source, "text_column": "text", "label_column": "label"}
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump({"ingest": given}))
+        return dvc("repro")
+
+    def dvc(*arguments: str) -> int:
+        command = [sys.executable, "-m", "dvc", *arguments, "--quiet"]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = os.environ | {"PYTHONPATH": str(REPO), "PATH": path}
+        return subprocess.run(command, cwd=tmp_path, env=environment, timeout=120).returncode
+
+    for name in ("one.csv", "two.csv"):
+        write(ROWS, tmp_path / name)
+    assert [dvc("init", "--no-scm"), repro("one.csv"), repro("two.csv")] == [0, 0, 0]
+    (tmp_path / "one.csv").unlink()
+    assert repro("one.csv") == 255

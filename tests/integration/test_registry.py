@@ -85,7 +85,7 @@ def test_the_life_of_a_champion(stage, tmp_path, client, trained, trained_worse)
     assert stage("promote", "--rollback", "--why", "back").returncode == 0
     history = stage("promote", "--history").stdout.splitlines()
     assert [line.split(": ")[1] for line in history] == [
-        *("rolled_back 2 -> 1", "rolled_back 1 -> 2", "refused 1 -> 2", "promoted none -> 1")
+        *("rolled_back 2 -> 1", "rolled_back 1 -> 2", "refused 2", "promoted none -> 1")
     ]
     assert_one_line(stage("promote", "--rollback", "--why", "none before"), "replaced no other")
     assert_one_line(stage("promote", "--rollback", "--to", "9", "--why", "x"), "9")
