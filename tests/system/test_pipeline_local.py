@@ -232,7 +232,7 @@ def test_a_stage_that_fails_stops_the_run_and_is_named(images, small, tmp_path):
     assert not leftovers(directory)
 
 
-@pytest.mark.parametrize("moment", ["train", "register", "promote"])
+@pytest.mark.parametrize("moment", ["register", "promote"])
 def test_killed_and_started_again_ends_in_the_same_champion(images, small, tmp_path, moment):
     directory = tmp_path / "state"
     process = subprocess.Popen(
