@@ -21,6 +21,7 @@ from components.files import replacing
 LOCAL_URI = "sqlite:///mlflow.db"
 CHAMPION, CHALLENGER = "champion", "challenger"
 NONE = "none"  # stands for no version in a record
+MOST = 50_000  # runs that MLflow gives at once; it keeps back all after 1000 unless told
 DENIED = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED")  # MLflow's for 401, 403
 CREDENTIALS = "it refuses MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 
@@ -108,7 +109,9 @@ def decisions(client: mlflow.MlflowClient, name: str) -> list[dict[str, str]]:
     """Return the record, the newest first: outcome, from, to, why, by and at of each decision."""
     champion = alias_version(client, name, CHAMPION)
     runs = client.search_runs(
-        [experiment_id(client, f"{name}-promotions")], order_by=["attributes.start_time DESC"]
+        [experiment_id(client, f"{name}-promotions")],
+        max_results=MOST,
+        order_by=["attributes.start_time DESC"],
     )
     return [
         {key: run.data.tags[key] for key in ("outcome", "from", "to", "why")}

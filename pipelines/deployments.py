@@ -59,7 +59,8 @@ def close(client: mlflow.MlflowClient, record: str, outcome: str, why: str) -> N
 
 def history(client: mlflow.MlflowClient, name: str) -> list[dict[str, str]]:
     """Return the deployments, the newest first."""
-    return [_told(run) for run in client.search_runs([_experiment(client, name)])]
+    runs = client.search_runs([_experiment(client, name)], max_results=registry.MOST)
+    return [_told(run) for run in runs]
 
 
 def _experiment(client: mlflow.MlflowClient, name: str) -> str:

@@ -10,14 +10,13 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from components import registry
 
 NEWEST = 50  # moves, a time series each
-MOST = 10_000  # versions or records
 DECISIONS = ("promoted", "refused", "rolled_back")
 
 
 def read(name: str) -> Iterator[Metric]:
     """Read versions, aliases, and decisions and deployments of a model from MLflow."""
     with registry.connected() as client:
-        versions = client.search_model_versions(f"name = '{name}'", max_results=MOST)
+        versions = client.search_model_versions(f"name = '{name}'", max_results=registry.MOST)
         yield GaugeMetricFamily("pipeline_version_count", "Versions registered", len(versions))
         yield from _of_aliases(client, name)
         decisions = _runs(client, f"{name}-promotions")
@@ -56,7 +55,7 @@ def _runs(client: mlflow.MlflowClient, experiment: str) -> list[Run]:
     return client.search_runs(
         [found.experiment_id],
         "attributes.status != 'RUNNING'",
-        max_results=MOST,
+        max_results=registry.MOST,
         order_by=["attributes.start_time DESC"],
     )
 

@@ -183,6 +183,17 @@ def test_rollback_goes_to_what_the_champion_replaced(
     assert_one_line(result, "version 1 replaced no other")
 
 
+def test_a_thousand_refusals_hide_no_move(client):
+    client.create_registered_model("sentiment")
+    client.create_model_version("sentiment", "models")
+    run_id = registry.decide(client, "sentiment", registry.Decision("promoted", "none", "1", ""))
+    record = client.get_run(run_id)
+    tags = record.data.tags | {"outcome": "refused"}
+    for _ in range(1000):  # what MLflow gives, unless told
+        client.create_run(record.info.experiment_id, tags=tags)
+    assert [each["to"] for each in registry.moves(client, "sentiment")] == ["1"]
+
+
 @pytest.mark.parametrize(
     ("record", "champion", "expected"),
     [
