@@ -4,9 +4,11 @@ import argparse
 import logging
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import sentiment
 from components import candidates, errors, matrices
 from components.arguments import count, share
 from components.candidates import Candidate
@@ -19,6 +21,7 @@ from sentiment.training import Weighting
 log = logging.getLogger("trial")
 
 MAX_ITERATIONS = 8
+CODE = ("exact", "regression", "rows", "training", "weighting")  # of sentiment, as in dvc.yaml
 
 
 def trial(
@@ -31,8 +34,8 @@ def trial(
     """Write what is found of each candidate to a file in ``output``, and return it.
 
     ``budget`` is the share of the training shards that is learned from, the first ones of them.
-    A file that is there already, of the same reviews, is not made again: a search that was
-    stopped goes on where it was. One of a candidate that is not given now goes.
+    A file that is there already, of the same reviews and the same code, is not made again: a
+    search that was stopped goes on where it was. One of a candidate that is not given now goes.
     """
     wanted = {f"{candidates.name(candidate)}.json" for candidate in given}
     for path in output.glob("*.json"):  # of an earlier search, perhaps on other reviews
@@ -46,6 +49,7 @@ def trial(
             "candidate": candidate,
             "budget": budget,
             "max_iterations": max_iterations,
+            "code_digest": _code_digest(),
             "data_digest": matrix.facts["data_digest"],
             "min_df": matrix.facts["min_df"],
         }
@@ -80,6 +84,13 @@ def weighting(matrix: Matrix, candidate: Candidate) -> Weighting:
     given = {name: candidate[name] for name in ("alpha", "ratio_power", "idf_power")}
     allowed = ngrams.lengths(matrix.keys) <= candidate["max_n"]
     return Weighting(min_df=matrix.facts["min_df"], allowed=allowed, **given)
+
+
+def _code_digest() -> str:
+    """Return the SHA-256 of the code that a result comes of."""
+    folder = Path(str(sentiment.__file__)).parent
+    paths = [Path(__file__), *(folder / f"{name}.py" for name in CODE)]
+    return sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def parser() -> argparse.ArgumentParser:

@@ -13,6 +13,8 @@ from sentiment.exact import sigmoid
 from sentiment.regression import Linear, path, platt
 from sentiment.rows import Shard, over
 
+_DIGITS = 12  # of a log loss; NumPy's logarithm depends on the processor in the last of sixteen
+
 
 class Weighting(NamedTuple):
     """How columns are weighed, see :func:`sentiment.weighting.scale`.
@@ -56,7 +58,7 @@ def attempt(
         scores = np.concatenate(list(over(lambda shard, at=linear: at.score(shard()[0]), valid)))
         slope, offset = platt(scores, labels)
         p = sigmoid(slope * scores + offset)
-        losses.append(float(log_loss(labels, p, labels=[0, 1])))
+        losses.append(round(float(log_loss(labels, p, labels=[0, 1])), _DIGITS))
         if best is None or losses[-1] < best.log_loss:
             accuracy = float(((p > 0.5) == labels).mean())
             best = Trial(len(losses), slope, offset, losses[-1], accuracy, losses)

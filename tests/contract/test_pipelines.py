@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components import trial
 from components.errors import StageError
 from pipelines import compile, ir, tasks
 from tests.conftest import REPO
@@ -155,6 +156,12 @@ def test_the_search_is_the_same_in_both():
     for before, rung in (("1", "2"), ("2", "3")):
         assert f"--selected models/selection/{before}.json" in " ".join(dvc_command("trial", rung))
         assert RUNGS[rung]["after"] == f"models/selection/{before}.json"
+
+
+def test_what_a_trial_is_known_by_is_what_dvc_runs_it_anew_for():
+    stages = yaml.safe_load((REPO / "dvc.yaml").read_text())["stages"]
+    code = {each for each in stages["trial"]["do"]["deps"] if each.endswith(".py")}
+    assert code == {"components/trial.py", *(f"sentiment/{name}.py" for name in trial.CODE)}
 
 
 @pytest.mark.parametrize("stage", [*STAGES, "monitor"])

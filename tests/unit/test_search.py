@@ -49,6 +49,18 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(trained, tmp_path, caplo
     assert trial.trial(matrix, given[:1], tmp_path, budget=0.5) != first
 
 
+def test_a_search_by_other_code_begins_anew(trained, tmp_path, caplog, monkeypatch):
+    matrix = matrices.load(trained.matrix)
+    given = [candidates.candidate("max_n=1")]
+    (before,) = trial.trial(matrix, given, tmp_path)
+    monkeypatch.setattr(trial, "CODE", trial.CODE[1:])
+    caplog.set_level("INFO")
+    (after,) = trial.trial(matrix, given, tmp_path)
+    assert "done before" not in caplog.text
+    assert before.pop("code_digest") != after.pop("code_digest")
+    assert before == after
+
+
 def test_the_best_are_kept_and_all_are_told(trained):
     selection = select.select([trained.trials], keep=1)
     losses = [each["valid"]["log_loss"] for each in selection["trials"]]
