@@ -23,8 +23,8 @@ STAGES = [*OF_TRAINING, "monitor"]
 # words of kubectl that its help depends on, else the first
 VERBS = {"create": 3, "rollout": 2, "set": 2}
 KNOWN = {
-    *("amtool", "cd", "cp", "curl", "docker", "dvc", "echo", "export", "git", "helm", "kind"),
-    *("grep", "mlflow", "pytest", "set"),
+    *("amtool", "aws", "cd", "cp", "curl", "docker", "dvc", "echo", "export", "git", "grep"),
+    *("helm", "kind", "mlflow", "pytest", "read", "set"),
 }
 ALLOWED = {
     "sentiment": {"sentiment"},
