@@ -1,5 +1,6 @@
 """What tests share: real reviews, the stages run on them, and real servers on loopback."""
 
+import http
 import os
 import socket
 import subprocess
@@ -31,6 +32,7 @@ from components import (
 )
 from components.files import read_json, write_json
 from components.models import TRIALS_FILE
+from tests import forked
 
 REPO = Path(__file__).parent.parent
 CANDIDATES = ("idf_power=1", "default")
@@ -60,14 +62,16 @@ def free_port() -> int:
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:
-    """Wait until ``url`` answers anything at all."""
+    """Wait until ``url`` answers anything at all but that it is not ready."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and server.poll() is None:
         try:
             urllib.request.urlopen(url, timeout=5).close()
             return
-        except urllib.error.HTTPError:
-            return
+        except urllib.error.HTTPError as error:
+            if error.code != http.HTTPStatus.SERVICE_UNAVAILABLE:
+                return
+            time.sleep(0.1)
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     raise AssertionError(f"{url} did not answer:\n{log.read_text()[-3000:]}")
@@ -132,14 +136,8 @@ def stage(tmp_path: Path) -> Stage:
     def run(
         name: str, *arguments: object, cwd: Path = tmp_path, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", f"components.{name}", *map(str, arguments)],
-            cwd=cwd,
-            env=os.environ | {"PYTHONPATH": str(REPO)} | environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        given = os.environ | {"PYTHONPATH": str(REPO)} | environment
+        return forked.run(f"components.{name}", [*map(str, arguments)], cwd, given, timeout=600)
 
     return run
 
