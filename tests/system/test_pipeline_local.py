@@ -232,24 +232,26 @@ def test_a_stage_that_fails_stops_the_run_and_is_named(images, small, tmp_path):
     assert not leftovers(directory)
 
 
-@pytest.mark.parametrize("moment", ["register", "promote"])
-def test_killed_and_started_again_ends_in_the_same_champion(images, small, tmp_path, moment):
+def test_killed_twice_and_started_again_ends_in_the_same_champion(images, small, tmp_path):
     directory = tmp_path / "state"
-    process = subprocess.Popen(
-        command(images["train"], directory, *of_small(small)),
-        cwd=REPO,
-        env=environment(tmp_path / "home"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "Executing task" in line and f"'{moment}'" in re.sub(r"\x1b\[\d+m", "", line):
-            break
-    time.sleep(2.5)  # into the task's work
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    for moment in ("register", "promote"):
+        process = subprocess.Popen(
+            command(images["train"], directory, *of_small(small)),
+            cwd=REPO,
+            env=environment(tmp_path / "home"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Executing task" in line and f"'{moment}'" in re.sub(r"\x1b\[\d+m", "", line):
+                break
+        else:
+            pytest.fail(f"{moment} was never reached")
+        time.sleep(2.5)  # into the task's work
+        process.send_signal(signal.SIGKILL)
+        process.wait()
     result = run_local(images["train"], directory, *of_small(small))
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     found = registered(directory)
