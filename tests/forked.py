@@ -4,6 +4,7 @@ It is forked of a process that has imported everything and run nothing. The comm
 are run by tests/system.
 """
 
+import functools
 import importlib
 import multiprocessing
 import os
@@ -28,13 +29,18 @@ _CONTEXT.set_forkserver_preload(
 )
 
 
+@functools.cache  # as every change of folder is one for all threads
+def _start() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(REPO)  # where it looks for the modules
+        forkserver.ensure_running()
+
+
 def run(
     module: str, arguments: list[str], cwd: Path, environment: dict[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
     """Do as subprocess.run does with ``python -m module``, its output captured as text."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(REPO)  # where a server that is not there yet looks for the modules
-        forkserver.ensure_running()
+    _start()
     with tempfile.TemporaryDirectory() as directory:
         outputs = [Path(directory) / name for name in ("stdout", "stderr")]
         given = (module, arguments, cwd, environment, outputs)
@@ -43,6 +49,7 @@ def run(
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
+            process.join()
             raise subprocess.TimeoutExpired([module, *arguments], timeout)
         texts = [path.read_text() for path in outputs]
     return subprocess.CompletedProcess([module, *arguments], process.exitcode, *texts)
