@@ -45,7 +45,7 @@ help: ## List the targets
 install: .venv/installed ## Install the locked packages into .venv
 
 demo: .venv/installed ## Reviews in, champion out, two predictions over HTTP: the whole system once
-	python -m pipelines.demo
+	python -m tools.demo
 
 train: .venv/installed ## Run the stages that are out of date (dvc repro)
 	dvc repro
@@ -55,10 +55,10 @@ serve: .venv/installed ## Keep the champion served, on HTTP_PORT (8080) and GRPC
 	python -m serving --http_port $(HTTP_PORT) --grpc_port $(GRPC_PORT) --watch_seconds 10
 
 monitor: .venv/installed ## Serve the champion and watch it, with Prometheus and Alertmanager
-	python -m pipelines.alerting --predictor-port $(HTTP_PORT) --grpc-port $(GRPC_PORT)
+	python -m monitoring.local --predictor-port $(HTTP_PORT) --grpc-port $(GRPC_PORT)
 
 drift-demo: .venv/installed ## Show the loop once: drift, alert, training, gate; ten to twenty minutes
-	python -m pipelines.drift_demo
+	python -m tools.drift_demo
 
 mlflow: .venv/installed ## Open the tracking UI on port 5000
 	mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1
@@ -88,10 +88,10 @@ pipeline-local: .venv/installed ## Run the training pipeline in containers, agai
 	python -m pipelines.local --image localhost/sentiment-train:$(VERSION)
 
 aws-up: .venv/installed ## Show, ask about and make each change of the AWS account; PARAMS='NAME=VALUE …', YES=1 asks nothing
-	python -m pipelines.aws up $(if $(YES),--yes) $(foreach each,$(PARAMS),--param '$(each)')
+	python -m deploy.aws up $(if $(YES),--yes) $(foreach each,$(PARAMS),--param '$(each)')
 
 aws-down: .venv/installed ## Take the AWS account's stacks down, data included, and say what is left billed
-	python -m pipelines.aws down $(if $(YES),--yes)
+	python -m deploy.aws down $(if $(YES),--yes)
 
 test: lint checkov definitions ## Check style and types, then run all tests, with real servers, in two processes
 	pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
@@ -138,7 +138,7 @@ compile: .venv/installed ## Compile the Kubeflow pipelines to pipelines/compiled
 	python -m pipelines.compile
 
 dashboards: .venv/installed ## Write the Grafana dashboards to manifests/monitoring/dashboards
-	python -m pipelines.dashboards
+	python -m monitoring.dashboards
 
 lock: .venv/installed ## Resolve setup.cfg anew into requirements/*.txt, with hashes
 	uv pip compile setup.cfg --extra dev --output-file requirements/dev.txt \
@@ -192,7 +192,7 @@ report: .venv/installed ## Say what has changed in metrics, parameters and plots
 	@cat reports/report.md
 
 check-lock: .venv/installed ## See that dvc.lock is what code and parameters make, and changed by retrain alone SINCE a commit
-	python -m pipelines.lock $${SINCE:+--base "$$SINCE"}
+	python -m tools.lock $${SINCE:+--base "$$SINCE"}
 
 record: ## Commit FILES (dvc.lock), if they changed, and push them to BRANCH; say the commit
 	@git add -- $$FILES
@@ -204,7 +204,7 @@ record: ## Commit FILES (dvc.lock), if they changed, and push them to BRANCH; sa
 	@echo "commit=$$(git rev-parse HEAD)" | tee -a "$${GITHUB_OUTPUT:-/dev/null}"
 
 release: .venv/installed ## Register the model of dvc.lock, judge it, promote it if it passes, and write its notes
-	python -m pipelines.lock
+	python -m tools.lock
 	$(data_remote)
 	$(call at_remote,pull)
 	dvc repro --force --single-item register gate promote
@@ -232,14 +232,14 @@ recheck: ## Run ci on BRANCH
 	gh workflow run ci.yml --ref "$$BRANCH"
 
 login: .venv/installed ## Log in to REGISTRY, Amazon's
-	python -m pipelines.ecr login --engine '$(CONTAINER)' --registry "$$REGISTRY"
+	python -m deploy.ecr login --engine '$(CONTAINER)' --registry "$$REGISTRY"
 
 push-images: .venv/installed ## Test the serving image with the champion inside, see the receiver's start, and push all three to REGISTRY; say their digests
-	python -m pipelines.publish --engine '$(CONTAINER)' --registry "$$REGISTRY" \
+	python -m deploy.images --engine '$(CONTAINER)' --registry "$$REGISTRY" \
 	  --version $(VERSION) --commit $(COMMIT) --images $(IMAGES)
 
 scan: .venv/installed ## Wait for what the registry's scan found in the images, and refuse what is critical
-	python -m pipelines.ecr scan --images $(IMAGES)
+	python -m deploy.ecr scan --images $(IMAGES)
 
 # by the identity of the workflow, so that there is no key to keep
 export SIGNER ?= https://github.com/$(GITHUB_REPOSITORY)/.github/workflows/images.yml@refs/heads/main
@@ -253,25 +253,25 @@ sign: ## Sign the images by their digests, and see that the signature holds
 	done
 
 verify: ## See that the images of OVERLAY are signed by the workflow images
-	@images=$$(python3 -m pipelines.pin "overlays/$$OVERLAY") && for image in $$images; do \
+	@images=$$(python3 -m deploy.pin "overlays/$$OVERLAY") && for image in $$images; do \
 	  $(COSIGN_VERIFY) "$$SIGNER" "$$image" || exit; \
 	done
 
 pin-images: ## Write the digests of the pushed images into the overlays staging and production, and beside the receiver
-	python3 -m pipelines.pin overlays/{staging,production} monitoring/receiver --images $(IMAGES)
+	python3 -m deploy.pin overlays/{staging,production} monitoring/receiver --images $(IMAGES)
 
 kubeconfig: ## Let kubectl reach the cluster on EKS
 	aws eks update-kubeconfig --name sentiment
 
 deploy: .venv/installed ## Bring the champion to OVERLAY (production) by a canary of CANARY percent (10); where that fails, back in the registry too
-	python -m pipelines.deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY" || { \
+	python -m deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY" || { \
 	  test $$? -eq 3 && python -m components.promote --rollback \
 	    --to "$$(sed -n 's/^ *version: v//p' "manifests/overlays/$$OVERLAY/model.yaml")" \
-	    --why "the canary in $$OVERLAY failed: see python -m pipelines.deploy --history"; exit 1; }
+	    --why "the canary in $$OVERLAY failed: see python -m deploy --history"; exit 1; }
 
 rollback: .venv/installed ## Bring version TO back to OVERLAY (production), and then in the registry, with the reason WHY
 	@test -n "$$TO" && test -n "$$WHY" || { echo "say TO=version and WHY='the reason'" >&2; exit 2; }
-	python -m pipelines.deploy --version "$$TO" --overlay "$$OVERLAY"
+	python -m deploy --version "$$TO" --overlay "$$OVERLAY"
 	python -m components.promote --rollback --to "$$TO" --why "$$WHY"
 
 definitions: ## Install what is known of the custom resources that manifests/ uses, from npm

@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 import sentiment.regression
-from components import reviews
+from components.io import reviews
 from sentiment.exact import sigmoid
 from sentiment.model import NgramClassifier
 from sentiment.tokens import tokenize

@@ -24,7 +24,7 @@ import pandas as pd
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.training import DATA
-from pipelines.servers import answers, free_ports, running
+from components.io.processes import answers, free_ports, running
 from serving.limits import Limits
 
 CROWD = 10 * Limits().max_in_flight

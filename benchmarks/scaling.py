@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.processes import Cost, measured
 from benchmarks.training import DATA
-from components import reviews
+from components.io import reviews
 
 NOISE = 0.1
 SHARD = 25_000  # reviews

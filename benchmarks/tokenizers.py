@@ -22,7 +22,7 @@ from sklearn.model_selection import StratifiedKFold
 
 import sentiment.model
 import sentiment.ngrams
-from components import reviews
+from components.io import reviews
 from sentiment.tokens import tokenize
 
 FOLDS = 5

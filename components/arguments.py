@@ -40,3 +40,11 @@ def halves(text: str) -> float:
     if value < 0 or not (2 * value).is_integer():
         raise ArgumentTypeError(f"{text} is not 0, 0.5, 1, 1.5 or another multiple of one half")
     return value
+
+
+def port(text: str) -> int:
+    """Parse a port that can be listened on and told to others."""
+    value = int(text)
+    if not 0 < value < 65_536:
+        raise ArgumentTypeError(f"{text} is not a port from 1 to 65535")
+    return value

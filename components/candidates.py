@@ -7,7 +7,7 @@ from typing import Any
 
 from components.arguments import count, halves, positive
 from components.errors import StageError
-from components.files import read_json
+from components.io.files import read_json
 
 Candidate = dict[str, Any]
 # what a candidate leaves out is as here; max_n: all that merge has

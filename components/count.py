@@ -12,10 +12,11 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-from components import errors, reviews
+from components import errors
 from components.errors import StageError
-from components.files import replacing_directory, write_json
-from components.matrices import SHARD_FILE
+from components.io import reviews
+from components.io.files import replacing_directory, write_json
+from components.io.matrices import SHARD_FILE
 from sentiment import ngrams, shards
 from sentiment.ngrams import MAX_N
 

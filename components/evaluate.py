@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.pipeline import Pipeline
 
-from components import errors, measures, plots, reviews
-from components.files import read_json, replacing, replacing_directory, write_json
-from components.models import TRIALS_FILE, load_model
+from components import errors
+from components.io import reviews
+from components.io.files import read_json, replacing, replacing_directory, write_json
+from components.io.models import TRIALS_FILE, load_model
+from components.report import measures, plots
 from sentiment import behaviour, drift
 
 log = logging.getLogger("evaluate")

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 import sentiment.model
-from components import errors, registry, reviews, significance
+from components import errors
 from components.errors import StageError
-from components.files import read_json, write_json
-from components.models import load_model
-from components.significance import Limits
+from components.io import registry, reviews
+from components.io.files import read_json, write_json
+from components.io.models import load_model
+from components.verdict import Limits, capabilities, first, paired
 from sentiment import behaviour
 
 log = logging.getLogger("gate")
@@ -44,11 +45,11 @@ def gate(name: str, version: str, test: Iterable[pd.DataFrame], limits: Limits) 
         models = [_load(client, each) for each in (challenger, champion) if each]
         labels, right = _score(models, test)
         if champion is None:
-            verdict = significance.first(labels, right[0], limits)
+            verdict = first(labels, right[0], limits)
         else:
             behaves, behaved = map(_behave, models)
-            verdict = significance.paired(right[1], right[0], limits)
-            verdict &= significance.capabilities(behaved, behaves, limits)
+            verdict = paired(right[1], right[0], limits)
+            verdict &= capabilities(behaved, behaves, limits)
         outcome = "passed" if verdict.passed else "refused"
         if not verdict.passed:
             decision = registry.Decision(outcome, present, version, verdict.why, verdict.figures)

@@ -9,12 +9,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components import errors, formats
+from components import errors
 from components.errors import StageError
-from components.files import replacing
-from components.formats import ENDINGS, FORMATS
-from components.reviews import SCHEMA
-from components.sources import Origin, fetch
+from components.io import formats
+from components.io.files import replacing
+from components.io.formats import ENDINGS, FORMATS
+from components.io.reviews import SCHEMA
+from components.io.sources import Origin, fetch
 
 log = logging.getLogger("ingest")
 

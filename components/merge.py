@@ -13,8 +13,8 @@ import numpy as np
 from components import errors
 from components.arguments import count
 from components.errors import StageError
-from components.files import read_json, replacing_directory, write_json
-from components.matrices import MATRIX_FILE, SHARD_FILE
+from components.io.files import read_json, replacing_directory, write_json
+from components.io.matrices import MATRIX_FILE, SHARD_FILE
 from sentiment import merging, ngrams, shards
 
 log = logging.getLogger("merge")
@@ -25,7 +25,7 @@ MAX_FEATURES = 4_000_000
 def merge(
     counts: Sequence[Path], min_df: int, output: Path, max_features: int = MAX_FEATURES
 ) -> dict[str, Any]:
-    """Write the matrix of :mod:`components.matrices` to ``output`` and return its facts.
+    """Write the matrix of :mod:`components.io.matrices` to ``output`` and return its facts.
 
     ``counts`` are directories from count, together of all the shards.
     """

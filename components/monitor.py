@@ -9,13 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from components import errors, formats, registry
+from components import errors
 from components.arguments import count, positive
 from components.errors import StageError
-from components.files import read_json, replacing, write_json
-from components.formats import ENDINGS, FORMATS
-from components.models import load_model
-from components.sources import fetch
+from components.io import formats, registry
+from components.io.files import read_json, replacing, write_json
+from components.io.formats import ENDINGS, FORMATS
+from components.io.models import load_model
+from components.io.sources import fetch
 from sentiment import drift
 from sentiment.store import FINDINGS_FILE
 

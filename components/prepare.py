@@ -12,10 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
 
-from components import errors, reviews
+from components import errors
 from components.arguments import count, fraction
 from components.errors import StageError
-from components.files import replacing_directory
+from components.io import reviews
+from components.io.files import replacing_directory
 
 log = logging.getLogger("prepare")
 

@@ -5,9 +5,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from components import errors, notes, registry
+from components import errors
 from components.errors import StageError
-from components.files import read_json, write_json
+from components.io import registry
+from components.io.files import read_json, write_json
+from components.report import release_notes
 
 log = logging.getLogger("promote")
 
@@ -23,7 +25,7 @@ def promote(verdict: dict[str, Any]) -> dict[str, str]:
     result = _carry_out(verdict)
     if result["outcome"] != "refused":  # unchanged too: a run that was killed may have left none
         with registry.connected() as client:
-            notes.keep(client, verdict["name"], verdict["version"])
+            release_notes.keep(client, verdict["name"], verdict["version"])
     return result
 
 

@@ -17,9 +17,11 @@ from mlflow.types import Schema, TensorSpec
 
 import sentiment
 import sentiment.store
-from components import card, errors, registry, reviews, tracking
-from components.files import read_json, replacing, write_json
-from components.models import TRIALS_FILE, load_facts, load_model
+from components import errors
+from components.io import registry, reviews, runs
+from components.io.files import read_json, replacing, write_json
+from components.io.models import TRIALS_FILE, load_facts, load_model
+from components.report import card
 from sentiment.store import FINDINGS_FILE
 
 log = logging.getLogger("register")
@@ -64,7 +66,7 @@ def register(
                 _pack(model_directory, packed)
                 (packed / "model_card.md").write_text(text)
                 write_json(packed / FINDINGS_FILE, findings)
-                version = tracking.record(
+                version = runs.record(
                     client, name, packed, facts, trials, metrics, tags, text, plots
                 )
             log.info("registered %s version %s", name, version)

@@ -8,7 +8,7 @@ from typing import Any
 
 from components import candidates, errors
 from components.arguments import count
-from components.files import write_json
+from components.io.files import write_json
 
 log = logging.getLogger("select")
 

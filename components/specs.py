@@ -31,7 +31,7 @@ def _spec(stage: str, **arguments: Any) -> ContainerSpec:
         args += ["--" + name.replace("_", "-"), *values]
     return ContainerSpec(
         image=IMAGE,
-        command=["python", "-m", "components.kubeflow"],
+        command=["python", "-m", "components.executor"],
         args=[dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER, stage, *args],
     )
 

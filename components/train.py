@@ -8,11 +8,12 @@ from typing import Any
 
 import sentiment.model
 import sentiment.store
-from components import candidates, errors, matrices, trial
+from components import candidates, errors, trial
 from components.errors import StageError
-from components.files import read_json, replacing_directory, write_json
-from components.matrices import Matrix
-from components.models import TRIALS_FILE
+from components.io import matrices
+from components.io.files import read_json, replacing_directory, write_json
+from components.io.matrices import Matrix
+from components.io.models import TRIALS_FILE
 from sentiment import training
 from sentiment.regression import Linear
 from sentiment.store import FACTS_FILE

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import sentiment
-from components import candidates, errors, matrices
+from components import candidates, errors
 from components.arguments import count, share
 from components.candidates import Candidate
 from components.errors import StageError
-from components.files import read_json, write_json
-from components.matrices import Matrix
+from components.io import matrices
+from components.io.files import read_json, write_json
+from components.io.matrices import Matrix
 from sentiment import ngrams, training
 from sentiment.training import Weighting
 

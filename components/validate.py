@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components import errors, reviews
-from components.files import write_json
+from components import errors
+from components.io import reviews
+from components.io.files import write_json
 from sentiment.ngrams import runs
 
 log = logging.getLogger("validate")

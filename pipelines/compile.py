@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kfp.compiler import Compiler
 
-from components.files import replacing
+from components.io.files import replacing
 from pipelines.ir import COMPILED
 from pipelines.monitoring import monitoring
 from pipelines.training import training

@@ -14,7 +14,7 @@ from kfp import local
 from kfp.local import docker_task_handler
 
 from components.errors import StageError
-from pipelines import servers
+from components.io import processes
 
 USER = 10001  # of the images
 LABEL = "sentiment.pipeline-local"
@@ -33,7 +33,7 @@ def engine(directory: Path) -> Iterator[docker.DockerClient]:
             socket.unlink(missing_ok=True)
             address = f"unix://{socket}"
             command = [podman, "system", "service", "--time", "0", address]
-            stack.enter_context(servers.running(command, socket.exists, directory / "podman.log"))
+            stack.enter_context(processes.running(command, socket.exists, directory / "podman.log"))
             os.environ["DOCKER_HOST"] = address  # kfp makes clients of its own
             stack.callback(os.environ.pop, "DOCKER_HOST")
         try:

@@ -18,8 +18,9 @@ import kfp.local
 
 from components import errors
 from components.errors import StageError
-from components.files import read_json
-from pipelines import containers, ir, servers
+from components.io import processes
+from components.io.files import read_json
+from pipelines import containers, ir
 
 UPLOADED = ("source", "captured")  # parameters that may name a file of this machine
 
@@ -83,7 +84,7 @@ def _uploaded(values: dict[str, Any], storage: dict[str, str]) -> dict[str, Any]
         path = Path(str(given.get(name, "")))
         if path.is_file():
             key = f"{name}/{path.name}"
-            servers.s3_client(storage).upload_file(str(path), "inputs", key)
+            processes.s3_client(storage).upload_file(str(path), "inputs", key)
             given[name] = f"s3://inputs/{key}"
     return given
 
@@ -122,8 +123,8 @@ def main(argv: list[str] | None = None) -> int:
             _check_images(client, documents)
             containers.clear(client, directory)
             with (
-                servers.s3(directory / "s3") as storage,
-                servers.mlflow(directory, storage) as tracking,
+                processes.s3(directory / "s3") as storage,
+                processes.mlflow(directory, storage) as tracking,
             ):
                 made = run(documents, _uploaded(values, storage), directory, storage | tracking)
         _summary(made)

@@ -14,12 +14,12 @@ from typing import Any
 
 import yaml
 
-from components.files import replacing
+from components.io.files import replacing
 from pipelines.arcs import Row, draw
 
 OUTPUT = Path("docs/pictures")
 WORKFLOWS = Path(".github/workflows")
-PACKAGES = ("sentiment", "components", "serving", "pipelines")
+PACKAGES = ("sentiment", "components", "serving", "pipelines", "deploy", "monitoring", "tools")
 INPUT = re.compile(r"\$\{\{ inputs\.(\w+) \}\}")
 
 

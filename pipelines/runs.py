@@ -9,7 +9,7 @@ import urllib3
 from kfp_server_api import V2beta1PipelineTaskDetail, V2beta1Run
 
 from components.errors import StageError
-from pipelines.connection import answered
+from pipelines.client import answered
 
 log = logging.getLogger("submit")
 

@@ -6,7 +6,7 @@ from typing import Any
 import kfp
 import kfp_server_api
 
-from pipelines.connection import answered
+from pipelines.client import answered
 from pipelines.versions import named
 
 log = logging.getLogger("submit")

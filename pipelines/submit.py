@@ -16,7 +16,7 @@ from components import errors
 from components.arguments import positive
 from components.errors import StageError
 from pipelines import ir, runs, versions
-from pipelines.connection import answered, connect, one_line
+from pipelines.client import answered, connect, one_line
 from pipelines.schedule import schedule
 
 log = logging.getLogger("submit")

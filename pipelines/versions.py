@@ -9,7 +9,7 @@ import kfp
 import kfp_server_api
 
 from pipelines import ir
-from pipelines.connection import answered
+from pipelines.client import answered
 
 log = logging.getLogger("submit")
 

@@ -14,15 +14,17 @@ from fastapi.exceptions import FastAPIDeprecationWarning
 from kserve import model_server
 from prometheus_client import REGISTRY
 
-from serving import drain, limits, metrics, page, targets
-from serving.capture import Capture
-from serving.load import Load
-from serving.observed import ModelMetrics
+from serving import limits, metrics
+from serving.capture import targets
+from serving.capture.targets import TargetError
+from serving.capture.writer import Capture
+from serving.http import drain, page
+from serving.in_flight import Load
+from serving.model.registry import SourceError
+from serving.model.watch import Watch
+from serving.model.window import ModelMetrics
 from serving.predictor import SentimentPredictor
-from serving.registry import SourceError
 from serving.server import Server
-from serving.targets import TargetError
-from serving.watch import Watch
 
 
 def parser() -> argparse.ArgumentParser:
@@ -71,7 +73,7 @@ def log_config() -> dict[str, Any]:
     config: dict[str, Any] = copy.deepcopy(kserve.logging.KSERVE_LOG_CONFIG)
     for name in ("uvicorn.access", "kserve.trace"):
         config["loggers"][name]["level"] = "WARNING"
-    config["loggers"]["uvicorn.error.requests"] = {"level": "ERROR"}  # see serving.protocol
+    config["loggers"]["uvicorn.error.requests"] = {"level": "ERROR"}  # see serving.http.protocol
     return config
 
 

@@ -8,11 +8,12 @@ from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import ModelNotFound
 
 from sentiment.model import LABELS
-from serving import explanations, metrics, source
-from serving.capture import Capture
-from serving.load import Load
-from serving.source import LoadedModel
-from serving.turns import pieces
+from serving import explanations, metrics
+from serving.capture.writer import Capture
+from serving.in_flight import Load
+from serving.model import loading
+from serving.model.loading import LoadedModel
+from serving.scheduler import pieces
 
 VERSION_HEADER = "x-model-version"
 _EXPLAIN_COST = 4  # times that of a prediction
@@ -21,9 +22,9 @@ _EXPLAIN_COST = 4  # times that of a prediction
 class SentimentPredictor(Model):
     """Answers v1 and v2 requests with label and probability of *positive*.
 
-    ``uri`` and ``version`` are those of :func:`serving.source.load`. Requests come checked,
-    from :class:`serving.plane.CheckedDataPlane` or :class:`serving.rpc.Servicer`. ``served`` is
-    replaced as a whole, so that a request which takes it once is of one version.
+    ``uri`` and ``version`` are those of :func:`serving.model.loading.load`. Requests come checked,
+    from :class:`serving.decode.dataplane.CheckedDataPlane` or :class:`serving.rpc.Servicer`.
+    ``served`` is replaced as a whole, so that a request which takes it once is of one version.
     """
 
     served: LoadedModel
@@ -47,7 +48,7 @@ class SentimentPredictor(Model):
         Raises:
             SourceError: there is none, or something is wrong with it; what was served stays.
         """
-        self.served = source.load(self.uri, self._version)
+        self.served = loading.load(self.uri, self._version)
         self.ready = True
         return self.ready
 

@@ -15,8 +15,9 @@ from kserve.protocol.grpc.server import GRPCServer
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.utils.utils import to_headers
 
-from serving import errors, metrics, tensors
-from serving.load import Load
+from serving import errors, metrics
+from serving.decode import v2
+from serving.in_flight import Load
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
 STATUSES = {  # of HTTP, as google.rpc's code.proto has them for the codes that are sent here
@@ -42,7 +43,7 @@ class Servicer(InferenceServicer):
     async def ModelInfer(  # noqa: N802
         self, request: ModelInferRequest, context: grpc.aio.ServicerContext
     ) -> ModelInferResponse:
-        checked = tensors.grpc(request, self._load.limits)
+        checked = v2.grpc(request, self._load.limits)
         response, _ = await self._data_plane.infer(request.model_name, checked, to_headers(context))
         return response.to_grpc()
 

@@ -7,11 +7,11 @@ from functools import partial
 from kserve import ModelServer, model_server
 from kserve.protocol.rest import v2_endpoints
 
-from serving.control import ModelControl
-from serving.load import Load
-from serving.plane import CheckedDataPlane
+from serving.decode.dataplane import CheckedDataPlane
+from serving.http.rest import Endpoints, RestServer
+from serving.in_flight import Load
 from serving.predictor import SentimentPredictor
-from serving.rest import Endpoints, RestServer
+from serving.repository import ModelControl
 from serving.rpc import GrpcServer
 
 

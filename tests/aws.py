@@ -35,7 +35,7 @@ class Account:
         self, *arguments: str, answers: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "pipelines.aws", *arguments],
+            [sys.executable, "-m", "deploy.aws", *arguments],
             cwd=REPO,
             env=os.environ | self.environment | environment,
             input=answers,

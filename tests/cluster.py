@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import requests
 import yaml
 
-from pipelines import overlay
+from deploy import overlay
 from tests.conftest import REPO, free_port, running
 from tests.serving import PREDICT
 

@@ -16,22 +16,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from components import (
-    candidates,
-    count,
-    evaluate,
-    ingest,
-    matrices,
-    merge,
-    plots,
-    prepare,
-    reviews,
-    select,
-    train,
-    trial,
-)
-from components.files import read_json, write_json
-from components.models import TRIALS_FILE
+from components import candidates, count, evaluate, ingest, merge, prepare, select, train, trial
+from components.io import matrices, reviews
+from components.io.files import read_json, write_json
+from components.io.models import TRIALS_FILE
+from components.report import plots
 from tests import forked
 
 REPO = Path(__file__).parent.parent

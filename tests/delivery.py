@@ -23,8 +23,8 @@ import pytest
 import requests
 import yaml
 
-from components import reviews
-from pipelines import publish, servers
+from components.io import processes, reviews
+from deploy.images import IMAGES
 from tests.cluster import StandIn, prometheus, stand_in
 from tests.conftest import REPO, free_port, running, tracking_server
 from tests.workflows import Runner
@@ -138,8 +138,8 @@ KEYS = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
 @contextmanager
 def site(directory: Path, table: pd.DataFrame, base: str) -> Iterator[Site]:
     with ExitStack() as stack:
-        storage = stack.enter_context(servers.s3(directory / "s3"))
-        client = servers.s3_client(storage)
+        storage = stack.enter_context(processes.s3(directory / "s3"))
+        client = processes.s3_client(storage)
         client.create_bucket(Bucket="dvc")
         reviews.write(directory / "reviews.parquet", table)
         client.upload_file(str(directory / "reviews.parquet"), "inputs", "reviews.parquet")
@@ -266,6 +266,6 @@ def emulated_ecr(directory: Path) -> Iterator[str]:
         client = boto3.client("ecr", endpoint_url=address, region_name="us-east-1", **KEYS)
         (data,) = client.get_authorization_token()["authorizationData"]
         assert base64.b64decode(data["authorizationToken"]).decode() == f"{USER}:{TOKEN}"
-        for name in publish.IMAGES:
+        for name in IMAGES:
             client.create_repository(repositoryName=name)
         yield address

@@ -17,7 +17,7 @@ from typing import Any
 import mlflow
 import yaml
 
-from components import registry
+from components.io import registry
 from tests.conftest import free_port, running
 from tests.integration.test_submit_to_a_stand_in import StandIn
 

@@ -236,7 +236,7 @@ def _version(where: str, predictor: Object) -> Iterator[str]:
         yield f"{where}: KServe wants the name kserve-container"
     env = {each["name"]: each.get("value") for each in container.get("env", [])}
     if predictor["name"] == "v0" and env == {"STORAGE_URI": "s3://models/unset"}:
-        return  # nothing was deployed yet, and pipelines.deploy knows it by this
+        return  # nothing was deployed yet, and deploy knows it by this
     named = f"v{env.get('MODEL_VERSION')}"
     if predictor["name"] != named or predictor.get("labels") != {"version": named}:
         yield f"{where}: predictor {predictor['name']} has model version {env.get('MODEL_VERSION')}"

@@ -13,7 +13,7 @@ from benchmarks.serving import contenders, environments
 from benchmarks.serving.contenders import Contender
 from benchmarks.serving.load import Load, Measured, measure
 from benchmarks.serving.server import UnfitError, running
-from pipelines.servers import free_ports
+from components.io.processes import free_ports
 
 TOLERANCE = 1e-9
 

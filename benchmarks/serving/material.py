@@ -7,7 +7,7 @@ import mlflow
 import mlflow.sklearn
 
 from benchmarks import reference
-from components import registry, reviews
+from components.io import registry, reviews
 
 LENGTH = 1_300
 TRAINED_ON = 500  # reviews, as many as the reference fetches

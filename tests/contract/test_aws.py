@@ -4,7 +4,7 @@ import pytest
 import yaml
 from cfnlint.decode import cfn_yaml
 
-from pipelines import stacks
+from deploy.aws import stacks
 
 TEMPLATES = sorted(path.stem for path in stacks.TEMPLATES.glob("*.yaml"))
 

@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from pipelines.dashboards import __main__ as command
+from monitoring.dashboards import __main__ as command
 from tests.conftest import REPO
 
 FILES = sorted((REPO / command.OUTPUT).glob("*.json"))

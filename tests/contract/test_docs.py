@@ -16,7 +16,7 @@ from tests.contract.test_layers import blocks, commands, pages
 
 FETCHED = r"""(?:src|srcset|poster)=["']?(?:https?:)?//|<link[^>]*href=["']?(?:https?:)?//"""
 FETCHED += r"""|url\(["']?(?:https?:)?//|@import|<script[^>]*>[^<]*(?:https?:)?//[^<]*</script>"""
-CODE = ("components", "pipelines", "sentiment", "serving")
+CODE = ("components", "deploy", "monitoring", "pipelines", "sentiment", "serving", "tools")
 # they talk to a cluster or its parts, whatever they are told; real ones read them in test_layers
 # and test_runbooks
 OUTWARD = {"amtool", "kubectl"}
@@ -187,7 +187,9 @@ def is_run(command: str) -> bool:
     if words[:2] == ["python", "-m"]:
         package, _, name = words[2].rpartition(".")
         started = (REPO / "Makefile").read_text() + "".join(
-            path.read_text() for path in (REPO / "pipelines").glob("*.py")
+            path.read_text()
+            for folder in ("monitoring", "pipelines", "tools")
+            for path in (REPO / folder).glob("*.py")
         )
         return bool(
             re.search(rf"\b{re.escape(words[2])}\b|from {package} import [^\n]*\b{name}\b", text)

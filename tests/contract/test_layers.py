@@ -31,6 +31,9 @@ ALLOWED = {
     "components": {"sentiment", "components"},
     "serving": {"sentiment", "serving"},
     "pipelines": {"components", "pipelines"},
+    "deploy": {"components", "deploy"},
+    "monitoring": {"components", "deploy", "monitoring", "pipelines"},
+    "tools": {"components", "deploy", "monitoring", "pipelines", "tools"},
 }
 
 

@@ -177,7 +177,7 @@ def env(version: int) -> list[dict[str, str]]:
 
 
 def deployed(overlay: str, directory: Path, canary: bool = False) -> list[Object]:
-    """Render an overlay that pipelines.deploy has written version 1 to, and 2 as its canary."""
+    """Render an overlay that deploy has written version 1 to, and 2 as its canary."""
     copy = shutil.copytree(REPO / "manifests", directory / "manifests", dirs_exist_ok=True)
     path = copy / "overlays" / overlay / "model.yaml"
     document = yaml.safe_load(path.read_text())

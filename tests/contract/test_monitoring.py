@@ -13,7 +13,7 @@ import requests
 import yaml
 
 from components.errors import StageError
-from pipelines import exporter, laptop, prometheus_operator
+from monitoring import exporter, laptop, operator
 from tests import manifests, policies
 from tests.conftest import REPO, free_port, running
 
@@ -158,16 +158,16 @@ def test_alertmanager_silences_what_follows_from_another_alert(
 
 
 def test_the_operators_objects_are_made_of_the_same_files(tmp_path):
-    prometheus_operator.write(tmp_path)
+    operator.write(tmp_path)
     for name in ("rules.yaml", "alerts.yaml"):
         assert (tmp_path / name).read_text() == (MONITORING / "operator" / name).read_text(), (
-            "run python -m pipelines.prometheus_operator"
+            "run python -m monitoring.operator"
         )
 
 
 def test_a_matcher_that_is_none_is_refused():
     with pytest.raises(StageError, match="'severity'"):
-        prometheus_operator.alerts({"inhibit_rules": [], "route": {"matchers": ["severity"]}})
+        operator.alerts({"inhibit_rules": [], "route": {"matchers": ["severity"]}})
 
 
 def test_time_runs_faster_and_nothing_else_changes():
@@ -252,7 +252,7 @@ def test_what_breaks_a_policy_is_found(watched, what, path, value, words):
 def test_the_exporter_is_asked_where_it_listens_and_may_ask_what_it_must(watched):
     pod = manifests.find(watched, *EXPORTER)["spec"]["template"]
     (container,) = pod["spec"]["containers"]
-    assert container["command"] == ["python", "-m", "pipelines.exporter"]
+    assert container["command"] == ["python", "-m", "monitoring.exporter"]
     args = exporter.parser().parse_args(container["args"])
     (port,) = manifests.find(watched, "Service", "sentiment-exporter")["spec"]["ports"]
     policy = manifests.find(watched, "NetworkPolicy", "sentiment-exporter")["spec"]

@@ -124,7 +124,7 @@ def test_one_name_for_one_thing():
 def test_every_command_line_parses_and_gives_the_same_parameters(stage: str):
     dvc, kubeflow = dvc_command(stage), ir_command(TRAINING, stage)
     assert dvc[:3] == ["python", "-m", f"components.{stage}"]
-    assert kubeflow[:5] == ["python", "-m", "components.kubeflow", "{{$}}", stage]
+    assert kubeflow[:5] == ["python", "-m", "components.executor", "{{$}}", stage]
     parsed = []
     for command in (dvc[3:], kubeflow[5:]):
         assert not any("{" in part for part in command), command

@@ -12,10 +12,10 @@ import urllib.request
 import pytest
 import requests
 
-from pipelines import servers
-from pipelines.alerting import watching
-from pipelines.laptop import Ports
-from pipelines.prometheus import Prometheus
+from components.io import processes
+from deploy.prometheus import Prometheus
+from monitoring.laptop import Ports
+from monitoring.local import watching
 from tests.conftest import REPO, assert_one_line
 
 PROGRAMS = ("prometheus", "prometheus-alertmanager")
@@ -33,10 +33,10 @@ def until(done, seconds: float = 30) -> None:
 )
 def test_the_heart_beats_until_prometheus_loses_alertmanager(tmp_path, monkeypatch):
     # nobody's, so that the exporter makes no registry here
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{servers.free_ports(1)[0]}")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{processes.free_ports(1)[0]}")
     # as whoever asked a registry in this process leaves it: fourteen seconds until MLflow gives up
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    ports = Ports(*servers.free_ports(len(Ports._fields)))
+    ports = Ports(*processes.free_ports(len(Ports._fields)))
     heart = f"http://127.0.0.1:{ports.receiver}/heartbeat"
 
     def beats() -> bool:
@@ -65,7 +65,7 @@ def test_the_heart_beats_until_prometheus_loses_alertmanager(tmp_path, monkeypat
 
 
 def test_a_port_that_is_taken_is_named(tmp_path):
-    (port,) = servers.free_ports(1)
+    (port,) = processes.free_ports(1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
@@ -74,10 +74,10 @@ def test_a_port_that_is_taken_is_named(tmp_path):
 
 
 def _start(directory, *flags: str) -> subprocess.CompletedProcess[str]:
-    free = servers.free_ports(len(Ports._fields))
+    free = processes.free_ports(len(Ports._fields))
     given = [w for n, p in zip(Ports._fields, free, strict=True) for w in (f"--{n}-port", str(p))]
     return subprocess.run(
-        [sys.executable, "-m", "pipelines.alerting", *given, *flags],
+        [sys.executable, "-m", "monitoring.local", *given, *flags],
         cwd=directory,
         env=os.environ | {"PYTHONPATH": str(REPO)},
         capture_output=True,

@@ -6,7 +6,7 @@ every property, which cfn-lint checks against AWS's own schemas.
 
 import pytest
 
-from pipelines import stacks
+from deploy.aws import stacks
 from tests import aws
 from tests.conftest import assert_one_line
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from cloudevents.http import from_json
 
+from components.io import processes
 from components.monitor import read_texts
-from pipelines import servers
-from serving import capture, targets
+from serving.capture import targets, writer
 from tests.serving import EXPLAIN, INFER, JSON, TEXTS, serving
 
 
@@ -51,8 +51,8 @@ def test_of_a_sample_about_so_many_are_kept(trained, tmp_path):
 
 
 def test_s3_takes_the_same(trained, tmp_path):
-    with servers.s3(tmp_path / "s3") as environment:
-        client = servers.s3_client(environment)
+    with processes.s3(tmp_path / "s3") as environment:
+        client = processes.s3_client(environment)
         client.create_bucket(Bucket="kept")
         target = "s3://kept/of/sentiment/"
         with serving(
@@ -87,15 +87,15 @@ class Slow:
 
 
 def test_memory_is_bounded_and_what_has_no_room_is_counted(monkeypatch):
-    monkeypatch.setattr(capture, "MAX_HELD", 10_000)
-    before = capture.DROPPED.labels("no room")._value.get()
+    monkeypatch.setattr(writer, "MAX_HELD", 10_000)
+    before = writer.DROPPED.labels("no room")._value.get()
     slow = Slow()
-    kept = capture.Capture("sentiment", slow, 1.0)
+    kept = writer.Capture("sentiment", slow, 1.0)
     for _ in range(100):
         kept.offer("1", ["x" * 1000], ["positive"], [0.9])
         assert kept._held <= 10_000
     kept.stop()
-    dropped = capture.DROPPED.labels("no room")._value.get() - before
+    dropped = writer.DROPPED.labels("no room")._value.get() - before
     written = sum(content.count(b"\n") for content in slow.written)
     assert dropped > 0
     assert written + dropped == 100

@@ -9,11 +9,12 @@ import sys
 import mlflow
 import pytest
 
-from components import registry
 from components.errors import StageError
-from pipelines import lease, overlay, release, rollout, servers
-from pipelines.cluster import Cluster
-from pipelines.state import Model, State
+from components.io import processes, registry
+from deploy import lease, overlay, rollout
+from deploy.cluster import Cluster
+from deploy.state import Model, State
+from deploy.version import to_deploy
 from tests.cluster import overlay_in
 from tests.conftest import REPO, assert_one_line, free_port
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubec
 def place(tmp_path_factory):
     """The environment of a registry whose artifacts are on S3."""
     directory = tmp_path_factory.mktemp("place")
-    with servers.s3(directory / "s3") as storage, servers.mlflow(directory, storage) as address:
+    with processes.s3(directory / "s3") as storage, processes.mlflow(directory, storage) as address:
         yield storage | address
 
 
@@ -60,7 +61,7 @@ def deploy(place, tmp_path):
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "pipelines.deploy", *map(str, arguments)],
+            [sys.executable, "-m", "deploy", *map(str, arguments)],
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": str(REPO), "KUBECONFIG": config} | place | environment,
             capture_output=True,
@@ -165,7 +166,7 @@ def test_what_no_cluster_can_fetch_is_refused(tmp_path, monkeypatch, source: str
         tags = {"model_digest": "0" * 64}
         version = client.create_model_version("sentiment", source, tags=tags)
         with pytest.raises(StageError, match=rf"sentiment version 1 is at .*{words}"):
-            release.model(client, version, local=False)
+            to_deploy(client, version, local=False)
 
 
 def test_files_that_were_changed_after_the_registration_are_refused(
@@ -174,7 +175,7 @@ def test_files_that_were_changed_after_the_registration_are_refused(
     production = overlay_in(tmp_path / "overlays", "production")
     uri = versions.get_model_version_download_uri("sentiment", "1")
     key = uri.removeprefix("s3://mlflow/") + "/model.skops"
-    client = servers.s3_client(place)
+    client = processes.s3_client(place)
     body = client.get_object(Bucket="mlflow", Key=key)["Body"].read()
     try:
         client.put_object(Bucket="mlflow", Key=key, Body=body + b"x")

@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from components.errors import StageError
-from pipelines import ecr
+from deploy import ecr
 from tests import delivery
 
 REGISTRY = f"{delivery.ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"

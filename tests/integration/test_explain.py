@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import sentiment.store
-from components import reviews
+from components.io import reviews
 from sentiment.explanation import Explainer
 from tests.conftest import REPO
 from tests.serving import EXPLAIN, JSON

@@ -9,8 +9,8 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from components import registry
-from pipelines import exporter
+from components.io import registry
+from monitoring import exporter
 from tests.conftest import REPO, assert_one_line, free_port, running
 from tests.monitoring import kubeflow, record
 
@@ -85,7 +85,7 @@ def test_an_empty_registry_has_no_champion_and_nothing_fails(tmp_path, monkeypat
 def test_the_command_serves_them(recorded, tmp_path):
     port = free_port()
     address = f"http://127.0.0.1:{port}/metrics"
-    command = [sys.executable, "-m", "pipelines.exporter", "--port", str(port)]
+    command = [sys.executable, "-m", "monitoring.exporter", "--port", str(port)]
     with (
         running(command, address, tmp_path / "exporter", PYTHONPATH=str(REPO)),
         urllib.request.urlopen(address, timeout=60) as response,
@@ -96,7 +96,7 @@ def test_the_command_serves_them(recorded, tmp_path):
 
 
 def started(module: str, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", f"pipelines.{module}", *flags]
+    command = [sys.executable, "-m", f"monitoring.{module}", *flags]
     return subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=60)
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import sentiment.store
-from components import registry
+from components.io import registry
 from tests.conftest import REPO, Trained, assert_one_line
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from components import reviews
+from components.io import reviews
 from tests.conftest import REPO, assert_one_line
 
 TEXTS = ['He said: "fine",\nthen left.', "NA", "Ünïcödé 😀", "plain"]

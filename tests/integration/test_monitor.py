@@ -5,9 +5,10 @@ import json
 import pandas as pd
 import pytest
 
-from components import gate, ingest, promote, register, reviews
-from components.files import read_json
-from components.significance import Limits
+from components import gate, ingest, promote, register
+from components.io import reviews
+from components.io.files import read_json
+from components.verdict import Limits
 from tests.conftest import assert_one_line
 
 OUT = ["--drift", "drift.json", "--report", "report.md"]

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 import sentiment.store
-from components import reviews
-from components.files import read_json
+from components.io import reviews
+from components.io.files import read_json
 from sentiment import drift
-from serving import source
+from serving.model import loading
 from tests.conftest import REPO
 from tests.serving import TEXTS, serving
 
@@ -45,7 +45,7 @@ def test_drift_is_that_of_the_last_texts_from_the_reference(trained, tmp_path):
     model, reference = sentiment.store.load(folder), read_json(trained.findings)["reference"]
     texts = [text[:200] for text in reviews.read(trained.test)["text"].iloc[:210]]
     digest = sentiment.store.digest(folder)
-    signature = {key: json.dumps(value) for key, value in source._SIGNATURE.items()}
+    signature = {key: json.dumps(value) for key, value in loading._SIGNATURE.items()}
     packed = {"signature": signature, "utc_time_created": "2026-01-02 03:04:05.600000"}
     (folder / "MLmodel").write_text(yaml.safe_dump(packed))
     with serving(folder, tmp_path / "server", "--model_version", "7") as server:

@@ -66,7 +66,7 @@ def receiver(directory: Path, command: str | list[str], *flags: str, **environme
     """Run it with a command, or one in the shell."""
     (directory / "token").write_text(TOKEN + "\n")
     port = free_port()
-    program = [sys.executable, "-m", "pipelines.receiver", "--port", str(port)]
+    program = [sys.executable, "-m", "monitoring.receiver", "--port", str(port)]
     program += ["--token-file", "token", "--state", "state.json", *flags, "--"]
     program += ["sh", "-c", command] if isinstance(command, str) else command
     address = f"http://127.0.0.1:{port}"
@@ -163,7 +163,7 @@ def test_errors_are_one_line(tmp_path, file, content, words):
     path.unlink(missing_ok=True)
     if content is not None:
         path.write_text(content)
-    program = [sys.executable, "-m", "pipelines.receiver", "--port", str(free_port())]
+    program = [sys.executable, "-m", "monitoring.receiver", "--port", str(free_port())]
     program += ["--token-file", "token", "--state", "state.json", "--", "true"]
     result = subprocess.run(
         program, cwd=tmp_path, env={"PYTHONPATH": str(REPO)}, capture_output=True, text=True
@@ -175,7 +175,7 @@ def test_errors_are_one_line(tmp_path, file, content, words):
 
 
 GITHUB_TOKEN = "a-token-of-github"
-DISPATCH = [sys.executable, "-m", "pipelines.dispatch", "--repository", "acme/sentiment"]
+DISPATCH = [sys.executable, "-m", "monitoring.dispatch", "--repository", "acme/sentiment"]
 
 
 class StandInForGitHub(ThreadingHTTPServer):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import sentiment.store
-from components import registry, reviews
+from components.io import registry, reviews
 from components.promote import former
 from tests.conftest import (
     CANDIDATES,

@@ -8,8 +8,8 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from pipelines.prometheus import Prometheus
-from pipelines.tally import Tally
+from deploy.prometheus import Prometheus
+from deploy.traffic import Tally
 from tests.monitoring import prometheus
 from tests.serving import EXPLAIN, JSON, PREDICT, TEXTS
 

@@ -43,8 +43,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The clone in which the demo ran, and what it printed."""
     directory = clone(tmp_path_factory.mktemp("demo") / "project")
     recipe = run(["make", "--dry-run", "demo", "PYTHON=python"], directory).stdout
-    assert recipe.splitlines()[-1] == "python -m pipelines.demo"
-    result = run([sys.executable, "-m", "pipelines.demo"], directory)
+    assert recipe.splitlines()[-1] == "python -m tools.demo"
+    result = run([sys.executable, "-m", "tools.demo"], directory)
     assert result.returncode == 0, result.stdout + result.stderr
     return directory, result.stdout
 

@@ -17,10 +17,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from components import registry, reviews
-from pipelines.dashboards import picture
-from pipelines.dashboards.__main__ import OUTPUT
-from serving import source
+from components.io import registry, reviews
+from monitoring.dashboards import picture
+from monitoring.dashboards.__main__ import OUTPUT
+from serving.model import loading
 from tests.conftest import REPO, free_port, running
 from tests.integration.test_receiver import Receiver, receiver
 from tests.monitoring import Prometheus, kubeflow, prometheus, record, selected
@@ -50,7 +50,7 @@ def scraped(trained, trained_worse, tmp_path_factory):
     texts = [text[:2_000] for text in reviews.read(trained.test)["text"].iloc[:400]]
     uri = f"sqlite:///{directory}/registry.db"
     port = free_port()
-    exporter = [sys.executable, "-m", "pipelines.exporter", "--port", str(port), "--host"]
+    exporter = [sys.executable, "-m", "monitoring.exporter", "--port", str(port), "--host"]
     with (
         pytest.MonkeyPatch.context() as patch,
         ThreadPoolExecutor(2) as threads,
@@ -92,7 +92,7 @@ def served(model, directory, version: str):
     folder = directory / "model"
     shutil.copytree(model.model, folder)
     shutil.copy(model.findings, folder / "findings.json")
-    signature = {key: json.dumps(value) for key, value in source._SIGNATURE.items()}
+    signature = {key: json.dumps(value) for key, value in loading._SIGNATURE.items()}
     packed = {"signature": signature, "utc_time_created": f"{datetime.now(UTC):%F %T.%f}"}
     (folder / "MLmodel").write_text(json.dumps(packed))
     flags = ["--model_version", version, "--capture", str(directory / "captured")]

@@ -11,9 +11,10 @@ import yaml
 
 import sentiment.model
 import sentiment.store
-from components import promote, register, registry, reviews
-from components.files import read_json
-from pipelines import publish
+from components import promote, register
+from components.io import registry, reviews
+from components.io.files import read_json
+from deploy.images import IMAGES
 from tests import delivery
 from tests.system.conftest import LOCAL_BASE
 from tests.system.test_images import podman, serving
@@ -131,7 +132,7 @@ def test_from_a_push_to_an_image_that_answers(site):
     assert "retrain/" not in site.git("branch", "--remotes")
     # the images are signed, by digest, and main says so
     images = pinned(site)
-    assert images.keys() == set(publish.IMAGES)
+    assert images.keys() == set(IMAGES)
     assert any(f"sentiment-receiver:{delivery.VERSION} starts" in each for each in site.runner.said)
     assert images == pinned(site, "staging")
     assert sorted(images.values()) == sorted(set(site.calls("signed")))
@@ -170,7 +171,7 @@ def ask(site, image: str) -> None:
 
 def state(site) -> tuple:
     """Return all that a chain may change: nothing of it is half done."""
-    tags = [site.tags(image) for image in publish.IMAGES]
+    tags = [site.tags(image) for image in IMAGES]
     released = site.git("tag", "--list", "model-*")
     return champion(site), pinned(site), tags, site.calls("signed"), released, site.cluster.weights
 

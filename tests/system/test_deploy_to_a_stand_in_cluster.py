@@ -17,9 +17,11 @@ from datetime import UTC, datetime
 import pytest
 import requests
 
-from components import register, registry, reviews
-from components.files import read_json
-from pipelines import deploy, deployments, lease
+from components import register
+from components.io import registry, reviews
+from components.io.files import read_json
+from deploy import history, lease
+from deploy.__main__ import WENT_BACK
 from tests.cluster import overlay_in, prometheus, repeated, stand_in
 from tests.conftest import REPO
 from tests.serving import PREDICT, head
@@ -36,7 +38,7 @@ class Site:
         self.overlay = overlay_in(directory, "local")
 
     def command(self, version: int, *arguments: str) -> list[str]:
-        command = [sys.executable, "-m", "pipelines.deploy", "--version", str(version)]
+        command = [sys.executable, "-m", "deploy", "--version", str(version)]
         command += ["--overlay", str(self.overlay), "--prometheus", self.address]
         command += ["--step-seconds", "2", "--min-requests", "60", "--max-step-seconds", "60"]
         # machines of CI are noisy, and what is slow here is slow by far
@@ -66,7 +68,7 @@ class Site:
 
     def last(self) -> dict[str, str]:
         with registry.connected() as client:
-            return deployments.history(client, "sentiment")[0]
+            return history.history(client, "sentiment")[0]
 
     def wait_for(self, **weights: int) -> None:
         deadline = time.monotonic() + 60
@@ -116,7 +118,7 @@ def test_the_first_version_and_the_same_again(site):
     assert (site.overlay / "model.yaml").stat() == before
     assert site.cluster.processes == {"v1": process}
     with registry.connected() as client:
-        assert len(deployments.history(client, "sentiment")) == 1
+        assert len(history.history(client, "sentiment")) == 1
 
 
 def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
@@ -125,7 +127,7 @@ def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
 
 
 def assert_rolled_back(site: Site, result: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert result.returncode == deploy.WENT_BACK, result.stderr
+    assert result.returncode == WENT_BACK, result.stderr
     site.wait_for(v1=100)
     assert "canary" not in (site.overlay / "model.yaml").read_text()
     last = site.last()
@@ -205,7 +207,7 @@ def test_a_killed_deployment_goes_on_and_a_good_canary_is_promoted(site):
     assert site.cluster.processes == {"v2": process}  # nothing was started for the promotion
     assert {status for _, status in site.cluster.served} == {200}
     with registry.connected() as client:
-        records = deployments.history(client, "sentiment")
+        records = history.history(client, "sentiment")
         run = client.search_runs(
             [client.get_experiment_by_name("sentiment-deployments").experiment_id]
         )[0]
@@ -215,11 +217,11 @@ def test_a_killed_deployment_goes_on_and_a_good_canary_is_promoted(site):
     assert run.data.metrics["requests"] >= 60
     assert [run.data.tags[f"at_{share}"][:5] for share in (10, 25, 50)] == ["holds"] * 3
     assert run.info.status == "FINISHED"
-    history = subprocess.run(
-        [sys.executable, "-m", "pipelines.deploy", "--history"],
+    printed = subprocess.run(
+        [sys.executable, "-m", "deploy", "--history"],
         env=os.environ | site.cluster.environment,
         capture_output=True,
         text=True,
     )
-    assert len(history.stdout.splitlines()) == len(records)
-    assert "local deployed 1 -> 2: at 50%: " in history.stdout.splitlines()[0]
+    assert len(printed.stdout.splitlines()) == len(records)
+    assert "local deployed 1 -> 2: at 50%: " in printed.stdout.splitlines()[0]

@@ -16,8 +16,7 @@ import yaml
 
 import sentiment.model
 import sentiment.store
-from components import registry
-from pipelines import servers
+from components.io import processes, registry
 from tests import delivery
 from tests.conftest import free_port, running, tracking_server
 from tests.serving import PREDICT, TEXTS, Server
@@ -44,10 +43,10 @@ def place(tmp_path_factory, trained):
     identity = {"name": "dvc", "credentials": [pair], "actions": ["Admin"]}
     (directory / "s3/s3.json").write_text(json.dumps({"identities": [identity]}))
     with (
-        servers.s3(directory / "s3") as storage,
+        processes.s3(directory / "s3") as storage,
         tracking_server(directory / "mlflow") as tracking,
     ):
-        servers.s3_client(storage).create_bucket(Bucket="dvc")
+        processes.s3_client(storage).create_bucket(Bucket="dvc")
         work = clone(directory / "work")
         put(trained, work)
         values = tracking | {
@@ -130,7 +129,7 @@ def test_the_version_is_registered_with_its_files(place, monkeypatch, tmp_path):
 
 
 def test_the_data_are_in_the_remote(place):
-    listed = servers.s3_client(place.storage).list_objects_v2(Bucket="dvc")["Contents"]
+    listed = processes.s3_client(place.storage).list_objects_v2(Bucket="dvc")["Contents"]
     cached = (place.work / ".dvc/cache/files/md5").rglob("*")
     assert len(listed) == len([path for path in cached if path.is_file()]) > 10
 

@@ -16,10 +16,10 @@ from packaging.utils import canonicalize_name
 
 import sentiment.model
 import sentiment.store
-from components import reviews
 from components.errors import StageError
-from pipelines import publish, servers
-from pipelines.engine import Engine
+from components.io import processes, reviews
+from deploy.engine import Engine
+from deploy.images import check_start
 from tests.conftest import REPO, free_port
 
 # as little as a node may give; and the engine asks for a million files unless told otherwise
@@ -88,9 +88,9 @@ def test_the_serving_image_holds_nothing_that_serving_does_not_need(images):
 
 def test_the_receiver_can_start_what_drift_starts(images):
     engine = Engine("podman", "registry.example.org")
-    publish.check_start(engine, images["receiver"])
+    check_start(engine, images["receiver"])
     with pytest.raises(StageError, match="No module named 'pipelines'"):
-        publish.check_start(engine, images["serve"])
+        check_start(engine, images["serve"])
 
 
 def test_bytecode_is_there_and_holds_for_any_time_stamp(images):
@@ -124,7 +124,7 @@ def serving(image: str, model: Path, log: Path):
     command += ["--http_port", str(http_port), "--grpc_port", str(grpc_port)]
     url = f"http://127.0.0.1:{http_port}/v1/models/sentiment"
     try:
-        with servers.running(command, lambda: servers.answers(url), log):
+        with processes.running(command, lambda: processes.answers(url), log):
             yield name, http_port
     finally:
         subprocess.run(["podman", "rm", "--force", "--ignore", name], capture_output=True)

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components import gate, promote, register, reviews
-from components.files import read_json
-from components.significance import Limits
-from pipelines import drift_demo
-from pipelines.loop import loop
+from components import gate, promote, register
+from components.io import reviews
+from components.io.files import read_json
+from components.verdict import Limits
 from tests.system.conftest import clone
+from tools import drift_demo
+from tools.loop import loop
 
 IN_DOMAIN = 6_000
 TIMES = 20.0  # as fast: ten minutes in thirty seconds, which is how long captured requests may wait

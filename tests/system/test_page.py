@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
-from components import reviews
+from components.io import reviews
 from serving.limits import Limits
 from tests.serving import EXPLAIN, JSON, WATCHED, Server, place, serving, until, version
 

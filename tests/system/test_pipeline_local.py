@@ -17,22 +17,9 @@ import pandas as pd
 import pytest
 
 import sentiment.store
-from components import (
-    candidates,
-    count,
-    evaluate,
-    ingest,
-    matrices,
-    merge,
-    prepare,
-    registry,
-    reviews,
-    select,
-    train,
-    trial,
-)
-from components.files import write_json
-from pipelines import servers
+from components import candidates, count, evaluate, ingest, merge, prepare, select, train, trial
+from components.io import matrices, processes, registry, reviews
+from components.io.files import write_json
 from pipelines.tasks import PARAMETERS
 from tests.conftest import REPO, free_port
 from tests.system.conftest import environment
@@ -123,13 +110,13 @@ def test_the_receivers_image_exports_what_became_of_it_and_ends_when_told(whole,
     port = free_port()
     name, address = f"sentiment-test-{port}", f"http://127.0.0.1:{port}"
     command = ["podman", "run", "--name", name, *CONFINED, "--env", "MLFLOW_TRACKING_URI"]
-    command += ["--entrypoint", "python", images["receiver"], "-m", "pipelines.exporter"]
+    command += ["--entrypoint", "python", images["receiver"], "-m", "monitoring.exporter"]
     command += ["--port", str(port)]
-    ready = partial(servers.answers, f"{address}/favicon.ico")
+    ready = partial(processes.answers, f"{address}/favicon.ico")
     try:
         with (
-            servers.mlflow(whole, {}) as tracking,
-            servers.running(command, ready, tmp_path / "log", tracking),
+            processes.mlflow(whole, {}) as tracking,
+            processes.running(command, ready, tmp_path / "log", tracking),
         ):
             with urllib.request.urlopen(f"{address}/metrics", timeout=60) as response:
                 lines = response.read().decode().splitlines()

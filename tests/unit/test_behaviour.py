@@ -6,7 +6,7 @@ import pytest
 
 import sentiment.store
 from components import gate
-from components.significance import Limits, capabilities
+from components.verdict import Limits, capabilities
 from sentiment import behaviour
 
 

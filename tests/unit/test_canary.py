@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.canary import LOOKS, Limits, Outcome, Seen, judge, more_often
-from pipelines.latency import Buckets
+from deploy.canary import LOOKS, Limits, Outcome, Seen, judge, more_often
+from deploy.latency import Buckets
 
 LIMITS = Limits()
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, math.inf)

@@ -2,8 +2,10 @@
 
 import pytest
 
-from components import candidates, card, tracking
-from components.files import read_json
+from components import candidates
+from components.io import runs
+from components.io.files import read_json
+from components.report import card
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +56,9 @@ def test_the_trials_say_what_each_part_is_worth(text, trained):
 
 
 def test_of_a_long_card_the_registry_gets_what_it_has_room_for(text):
-    assert tracking._shown(text) == text
+    assert runs._shown(text) == text
     long = "a line of the card\n" * 1000
-    shown = tracking._shown(long)
+    shown = runs._shown(long)
     assert 4_900 < len(shown) <= 5_000
     *lines, last = shown.splitlines()
     assert set(lines) == {"a line of the card"}

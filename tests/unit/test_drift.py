@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import sentiment.store
-from components import reviews
+from components.io import reviews
 from sentiment import drift
 from sentiment.model import probabilities
 

@@ -4,9 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components import evaluate, measures, reviews
+from components import evaluate
 from components.errors import StageError
-from components.files import replacing, replacing_directory, write_json
+from components.io import reviews
+from components.io.files import replacing, replacing_directory, write_json
+from components.report import measures
 
 
 def test_expected_calibration_error_is_the_papers():

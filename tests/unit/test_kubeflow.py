@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from components import kubeflow
+from components import executor
 
 
 def artifact(uri: object, kind: str = "Artifact") -> dict:
@@ -28,7 +28,7 @@ def run(tmp_path: Path, stage: str, inputs: dict, outputs: dict, *arguments: obj
     }
     # what the launcher hands over is this message; its own reader must take what comes back
     json_format.ParseDict(executor_input, pipeline_spec_pb2.ExecutorInput())
-    code = kubeflow.main([json.dumps(executor_input), stage, *map(str, arguments)])
+    code = executor.main([json.dumps(executor_input), stage, *map(str, arguments)])
     path = tmp_path / "deep/executor_output.json"
     if code:
         assert not path.exists()
@@ -150,4 +150,4 @@ def test_a_stage_that_fails_hands_its_status_on_and_writes_no_message(tmp_path, 
     ],
 )
 def test_artifacts_are_where_the_launcher_puts_them(uri: str, path: str):
-    assert kubeflow._path({"uri": uri}) == path
+    assert executor._path({"uri": uri}) == path

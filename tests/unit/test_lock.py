@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import lock
+from tools import lock
 
 
 def stage(deps: dict[str, str], outs: dict[str, str]) -> dict:

@@ -5,8 +5,8 @@ import yaml
 from kserve import V1beta1CanarySpec, V1beta1InferenceServiceSpec, V1beta1PredictorSpec
 
 from components.errors import StageError
-from pipelines import overlay, rollout
-from pipelines.state import Model, State, state_of
+from deploy import overlay, rollout
+from deploy.state import Model, State, state_of
 
 ONE, TWO, THREE = (Model(str(n), f"s3://models/{n}/artifacts/model") for n in (1, 2, 3))
 

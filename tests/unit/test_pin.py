@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import StageError
-from pipelines import pin
+from deploy import pin
 from tests.conftest import REPO
 
 DIGEST = "sha256:" + "a" * 64

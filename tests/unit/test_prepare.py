@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from components import prepare, reviews, validate
+from components import prepare, validate
+from components.io import reviews
 
 
 def table(*rows: tuple[str | None, int]) -> pd.DataFrame:

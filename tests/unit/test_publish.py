@@ -1,8 +1,8 @@
 import pytest
 
 from components.errors import StageError
-from pipelines.engine import Engine
-from pipelines.publish import publish
+from deploy.engine import Engine
+from deploy.images import publish
 
 
 def test_what_is_in_no_commit_is_not_pushed():

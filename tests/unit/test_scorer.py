@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import sentiment.model
 import sentiment.store
-from components import reviews
+from components.io import reviews
 from sentiment.ngrams import lengths
 from sentiment.scorer import Scorer
 from sentiment.tokens import tokenize

@@ -7,8 +7,9 @@ from argparse import ArgumentTypeError
 import numpy as np
 import pytest
 
-from components import candidates, matrices, select, trial
+from components import candidates, select, trial
 from components.errors import StageError
+from components.io import matrices
 
 
 def test_what_a_candidate_sets():

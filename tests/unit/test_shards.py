@@ -5,9 +5,10 @@ import pytest
 
 import sentiment.model
 import sentiment.store
-from components import count, matrices, merge, reviews, train
+from components import count, merge, train
 from components.errors import StageError
-from components.files import read_json, write_json
+from components.io import matrices, reviews
+from components.io.files import read_json, write_json
 from sentiment.vectorizer import NgramVectorizer
 
 

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from serving.turns import PASS, PIECE, Turns, pieces
+from serving.scheduler import PASS, PIECE, Turns, pieces
 
 
 def test_pieces_are_all_texts_in_order_and_none_too_large():

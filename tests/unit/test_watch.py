@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import REGISTRY
 
-from serving import source
-from serving.watch import Watch
+from serving.model import loading
+from serving.model.watch import Watch
 
 
 def refused() -> float:
@@ -23,7 +23,7 @@ def test_an_error_that_nobody_thought_of_does_not_end_the_watch(monkeypatch: pyt
         return 1
 
     predictor.served.version = "7"
-    monkeypatch.setattr(source, "state", state)
+    monkeypatch.setattr(loading, "state", state)
     watch = Watch(predictor, 0.001)
     assert looked.wait(10)
     watch.stop()

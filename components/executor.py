@@ -1,0 +1,125 @@
+"""Run a stage as a task of Kubeflow Pipelines, and tell it what the stage wrote.
+
+The stage's own command line comes last and is run as it is, but for ``*NAME``, which stands for
+the paths of all artifacts of the input NAME: Kubeflow has no placeholder for the paths of a list.
+"""
+
+import argparse
+import csv
+import importlib
+import json
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from components.io.files import write_json
+from sentiment.model import LABELS
+
+POINTS = 200  # of a ROC curve, which the metadata store keeps as one value
+MOUNTS = {"gs": "gcs"}  # where the launcher puts remote artifacts; the other schemes keep a name
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    task = json.loads(args.executor_input)
+    stage = importlib.import_module(f"components.{args.stage}")
+    code: int = stage.main(_expand(args.arguments, task.get("inputs", {}).get("artifacts", {})))
+    if code == 0:
+        write_json(Path(task["outputs"]["outputFile"]), _executor_output(task["outputs"]))
+    return code
+
+
+def _expand(arguments: list[str], inputs: dict[str, Any]) -> list[str]:
+    expanded: list[str] = []
+    for argument in arguments:
+        if argument.startswith("*") and argument[1:] in inputs:
+            expanded += [_path(each) for each in inputs[argument[1:]]["artifacts"]]
+        else:
+            expanded.append(argument)
+    return expanded
+
+
+def _path(artifact: dict[str, Any]) -> str:
+    uri: str = artifact["uri"]
+    scheme, remote, key = uri.partition("://")
+    return f"/{MOUNTS.get(scheme, scheme)}/{key}" if remote else uri
+
+
+def _executor_output(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the message that the launcher reads: metadata of artifacts, values of parameters.
+
+    Metrics are the numbers in the JSON files of the stage, and a classification's curves are the
+    CSV files beside its pictures. An output parameter is the value of its name in the JSON files.
+    """
+    artifacts = {name: each["artifacts"][0] for name, each in outputs.get("artifacts", {}).items()}
+    paths = [Path(_path(artifact)) for artifact in artifacts.values()]
+    values: dict[str, Any] = {}
+    for path in paths:
+        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+            values |= _read(file)
+    for artifact in artifacts.values():
+        kind = artifact["type"]["schemaTitle"]
+        if kind == "system.Metrics":
+            artifact["metadata"] = _numbers(values)
+        elif kind == "system.ClassificationMetrics":
+            artifact["metadata"] = _curves(next(p for p in paths if (p / "roc.csv").exists()))
+        elif kind == "system.Model":
+            artifact["metadata"] = {"framework": "scikit-learn", **_numbers(values)}
+    return {
+        "artifacts": {name: {"artifacts": [artifact]} for name, artifact in artifacts.items()},
+        "parameterValues": {name: values[name] for name in outputs.get("parameters", {})},
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the JSON object in ``path``, or nothing where that is not what it is."""
+    with suppress(OSError, ValueError), path.open("rb") as file:
+        if file.read(1) == b"{":  # or else it may be large
+            return dict(json.loads(b"{" + file.read()))
+    return {}
+
+
+def _numbers(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """Return the numbers, those in objects under names like ``valid_accuracy``."""
+    numbers: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            numbers |= _numbers(value, f"{prefix}{name}_")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            numbers[prefix + name] = value
+    return numbers
+
+
+def _curves(plots: Path) -> dict[str, Any]:
+    """Return confusion matrix and ROC curve in the form that the Kubeflow UI draws."""
+    with (plots / "roc.csv").open() as file:
+        curve = list(csv.DictReader(file))
+    with (plots / "confusion.csv").open() as file:
+        cells = Counter((row["actual"], row["predicted"]) for row in csv.DictReader(file))
+    return {
+        "confidenceMetrics": [
+            {
+                "confidenceThreshold": float(point["threshold"]),
+                "falsePositiveRate": float(point["false_positive_rate"]),
+                "recall": float(point["true_positive_rate"]),
+            }
+            for point in [*curve[:: len(curve) // POINTS + 1], curve[-1]]
+        ],
+        "confusionMatrix": {
+            "annotationSpecs": [{"displayName": label} for label in LABELS],
+            "rows": [{"row": [cells[actual, label] for label in LABELS]} for actual in LABELS],
+        },
+    }
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m components.executor", description=__doc__)
+    parser.add_argument("executor_input", help="JSON, which Kubeflow puts in place of {{$}}")
+    parser.add_argument("stage", help="module of this package")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the stage's command line")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""Files, formats, the registry and what else the stages read and write."""

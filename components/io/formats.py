@@ -1,0 +1,90 @@
+"""Files of rows in four formats, read in batches."""
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.errors import StageError
+from components.io.reviews import BATCH_ROWS
+
+FORMATS = ("csv", "tsv", "jsonl", "parquet")
+ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+ENDINGS |= {".parquet": "parquet", ".pq": "parquet"}
+
+
+def format_of(source: str) -> str:
+    """Tell the format from the ending of the name."""
+    if source.startswith("builtin"):
+        return "csv"
+    suffixes = [suffix.lower() for suffix in Path(urlsplit(source).path).suffixes]
+    ending = suffixes[-1] if suffixes else ""
+    if ending not in ENDINGS:
+        raise StageError(
+            f"{source}: cannot tell the format from {ending!r}; it is told from"
+            f" {', '.join(ENDINGS)}, or say --format ({', '.join(FORMATS)})"
+        )
+    return ENDINGS[ending]
+
+
+def read(path: Path, format: str | None, encoding: str, address: str) -> Iterator[pd.DataFrame]:
+    """Yield the rows of ``path`` in their order, missing values as None or NaN.
+
+    ``address``, of which ``path`` is a copy, is what errors name and what tells the format where
+    none is given. Only an empty cell is missing: a review that says "NA" or "None" is a review.
+    The fields of an object in JSON are columns like ``data.text``.
+    """
+    format = format or format_of(address)
+    try:
+        if path.stat().st_size == 0:
+            raise StageError(f"{address}: the file is empty")
+        if format == "parquet":
+            with pq.ParquetFile(path) as file:
+                for group in range(file.num_row_groups):  # see reviews.batches
+                    for batch in file.iter_batches(BATCH_ROWS, [group]):
+                        yield batch.to_pandas()
+        elif format == "jsonl":
+            with path.open(encoding="utf-8") as file:
+                rows = (
+                    _json_object(line, i, address) for i, line in enumerate(file, 1) if line.strip()
+                )
+                while batch := list(islice(rows, BATCH_ROWS)):
+                    yield pd.json_normalize(batch)
+        else:
+            yield from pd.read_csv(
+                path,
+                sep="," if format == "csv" else "\t",
+                chunksize=BATCH_ROWS,
+                dtype=str,
+                keep_default_na=False,
+                na_values=[""],
+                encoding=encoding,
+                compression=None,
+            )
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise StageError(
+            f"{address}: byte 0x{byte:02x} is not {error.encoding}; see --encoding"
+        ) from error
+    except LookupError as error:
+        raise StageError(f"--encoding {encoding}: {error}") from error
+    except pa.ArrowException as error:
+        raise StageError(f"{address}: not a Parquet file ({error})") from error
+    except ValueError as error:  # pandas's parser errors are of this kind
+        raise StageError(f"{address}: not {format.upper()} ({error})") from error
+
+
+def _json_object(line: str, number: int, address: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise StageError(f"{address}: line {number}: not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise StageError(f"{address}: line {number}: not a JSON object")
+    return value

@@ -1,0 +1,117 @@
+"""The table that passes between stages: Parquet with columns text, label and source.
+
+One file, or from prepare on a directory of files, the shards.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.errors import StageError
+from components.io.files import replacing
+
+SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int8()), ("source", pa.string())])
+BATCH_ROWS = 10_000
+
+
+def rows(path: Path) -> int:
+    with _opened(path) as file:
+        number: int = file.metadata.num_rows
+    return number
+
+
+def batches(path: Path) -> Iterator[pd.DataFrame]:
+    """Yield the rows of one file in their order.
+
+    Raises:
+        StageError: the file is missing, damaged or of another schema.
+    """
+    with _opened(path) as file:
+        for group in range(file.num_row_groups):  # the reader keeps all that it reads in one call
+            for batch in file.iter_batches(BATCH_ROWS, [group]):
+                yield batch.to_pandas()
+
+
+def shards(path: Path) -> list[Path]:
+    """Return the files of a directory from prepare, or the one file that ``path`` is.
+
+    Raises:
+        StageError: there is none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(path.glob("*.parquet"))
+    if not found:
+        raise StageError(f"{path}: no Parquet files in it; run prepare first")
+    return found
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read a table, with all its shards."""
+    tables = [batch for shard in shards(path) for batch in batches(shard)]
+    empty = SCHEMA.empty_table().to_pandas()
+    return pd.concat(tables, ignore_index=True) if tables else empty
+
+
+def labelled(path: Path) -> Iterator[pd.DataFrame]:
+    """Yield the shards of a table to measure on, one at a time.
+
+    Raises:
+        StageError: a value is missing, or in the end there were not reviews of both classes.
+    """
+    seen: set[int] = set()
+    for shard in shards(path):
+        table = read(shard)
+        missing = table.columns[table.isna().any()]
+        if len(missing):
+            raise StageError(f"{shard}: column {missing[0]} has missing values; run prepare first")
+        seen.update(table["label"].unique().tolist())
+        yield table
+    if len(seen) < 2:
+        raise StageError(f"{path}: not reviews of two classes; more data is needed")
+
+
+def write(path: Path, reviews: pd.DataFrame) -> None:
+    with replacing(path) as partial:
+        table = pa.Table.from_pandas(reviews, SCHEMA, preserve_index=False)
+        pq.write_table(table.replace_schema_metadata(None), partial, compression="zstd")
+
+
+def key(text: str) -> str:
+    """Return what two copies of a text share: neither white space nor case tells them apart."""
+    return " ".join(text.split()).casefold()
+
+
+def digest(tables: Iterable[pd.DataFrame]) -> str:
+    """Return the SHA-256 over the rows in order, whatever wrote them and in how many files."""
+    state = hashlib.sha256()
+    for table in tables:
+        for text, label in zip(table["text"], table["label"], strict=True):
+            encoded = text.encode()
+            state.update(b"%d %d " % (label, len(encoded)))
+            state.update(encoded)
+    return state.hexdigest()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with pq.ParquetFile(path) as file:
+            found = file.schema_arrow.remove_metadata()
+            if not found.equals(SCHEMA):
+                have, want = (_columns(schema) for schema in (found, SCHEMA))
+                raise StageError(f"{path}: columns are ({have}), expected ({want})")
+            yield file
+    except OSError as error:
+        raise StageError(f"{path}: {error.strerror or error}") from error
+    except pa.ArrowException as error:
+        raise StageError(f"{path}: not a Parquet file ({error})") from error
+
+
+def _columns(schema: Iterable[pa.Field]) -> str:
+    return ", ".join(f"{field.name} {field.type}" for field in schema)

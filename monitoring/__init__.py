@@ -1,0 +1,1 @@
+"""Alerts, the metrics of pipelines, retraining on drift, and dashboards."""

@@ -1,0 +1,1 @@
+"""Requests and answers kept for monitoring, masked."""

@@ -1,0 +1,1 @@
+"""Request bodies decoded and checked: v1, v2 and KServe's data plane."""

@@ -1,0 +1,1 @@
+"""HTTP: admission, body limits, protocol, routes, drain and the page."""

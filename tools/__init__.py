@@ -1,0 +1,1 @@
+"""Demonstrations, load, and checks that the Makefile runs."""
