@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.arguments import count, halves, positive
-from components.errors import StageError
+from components.errors import UserError
 from components.io.files import read_json
 
 Candidate = dict[str, Any]
@@ -53,7 +53,7 @@ def trials(directories: Iterable[Path]) -> list[dict[str, Any]]:
     for each in found:
         each.pop("code_digest", None)  # for trial alone: a comment changes it, and no result
     if not found:
-        raise StageError(f"{', '.join(map(str, directories))}: no trials in it")
+        raise UserError(f"{', '.join(map(str, directories))}: no trials in it")
     return ranked(found)
 
 
@@ -61,11 +61,11 @@ def ranked(trials: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the trials, the best of the largest budget first.
 
     Raises:
-        StageError: they are not of the same reviews.
+        UserError: they are not of the same reviews.
     """
     found = sorted(trials, key=_rank)
     if len({each["data_digest"] for each in found}) > 1:
-        raise StageError("the trials are not of the same reviews; run them again")
+        raise UserError("the trials are not of the same reviews; run them again")
     return found
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from joblib import cpu_count
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 from components.io import reviews
 from components.io.files import replacing_directory, write_json
 from components.io.matrices import SHARD_FILE
@@ -56,7 +56,7 @@ def _count(max_n: int, output: Path, named: tuple[str, Path]) -> tuple[str, int]
     name, path = named
     table = reviews.read(path)
     if table.isna().any(axis=None):
-        raise StageError(f"{path}: has missing values; run prepare first")
+        raise UserError(f"{path}: has missing values; run prepare first")
     counts = ngrams.count(table["text"], max_n)
     shards.write_counts(counts, table["label"].to_numpy(), output / name)
     facts = {"rows": len(table), "digest": reviews.digest([table]), "max_n": max_n}
@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         count(args.train, args.valid, args.max_n, args.counts, args.part)
 
-    return errors.run("count", work)
+    return cli.run("count", work)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.pipeline import Pipeline
 
-from components import errors
+from components import cli
 from components.io import reviews
 from components.io.files import read_json, replacing, replacing_directory, write_json
 from components.io.models import TRIALS_FILE, load_model
@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
         for result in findings["behaviour"]:
             log.info("%(capability)-26s %(passed)d of %(cases)d", result)
 
-    return errors.run("evaluate", work)
+    return cli.run("evaluate", work)
 
 
 if __name__ == "__main__":

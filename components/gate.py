@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 import sentiment.model
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 from components.io import registry, reviews
 from components.io.files import read_json, write_json
 from components.io.models import load_model
@@ -66,8 +66,8 @@ def _load(client: mlflow.MlflowClient, version: ModelVersion) -> Pipeline:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             return load_model(registry.download(client, version, Path(scratch)))
-        except StageError as error:
-            raise StageError(
+        except UserError as error:
+            raise UserError(
                 f"version {version.version} cannot be read ({error}); if another release of this"
                 " code made it, judge with that one, or take its alias away to begin anew"
             ) from error
@@ -126,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
         write_json(args.verdict, verdict)
         log.info("version %(version)s %(outcome)s: %(why)s", verdict)
 
-    return errors.run("gate", work)
+    return cli.run("gate", work)
 
 
 if __name__ == "__main__":

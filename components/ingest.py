@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 from components.io import formats
 from components.io.files import replacing
 from components.io.formats import ENDINGS, FORMATS
@@ -36,7 +36,7 @@ def ingest(
     read in batches, so that neither memory nor scratch space grows with their number.
 
     Raises:
-        StageError: the source cannot be read, a column is missing or a label is unknown.
+        UserError: the source cannot be read, a column is missing or a label is unknown.
     """
     with tempfile.TemporaryDirectory() as scratch, replacing(output) as partial:
         rows = 0
@@ -53,7 +53,7 @@ def ingest(
                         log.info("%d reviews", rows + of_file)
                 rows += of_file
         if not rows:
-            raise StageError(f"{source}: no reviews in it")
+            raise UserError(f"{source}: no reviews in it")
     return rows
 
 
@@ -67,18 +67,18 @@ def _reviews(
     for flag, column in (("--text-column", text_column), ("--label-column", label_column)):
         if column not in batch.columns:
             found = ", ".join(map(str, batch.columns))
-            raise StageError(f"{source}: no column {column!r} among ({found}); see {flag}")
+            raise UserError(f"{source}: no column {column!r} among ({found}); see {flag}")
     texts = batch[text_column]
     strange = texts.map(lambda value: not isinstance(value, str)) & texts.notna()
     if strange.any():
         at = strange.to_numpy().argmax()
         kind = type(texts.iloc[at]).__name__
-        raise StageError(f"{source}: review {offset + at + 1}: text is a {kind}, not a string")
+        raise UserError(f"{source}: review {offset + at + 1}: text is a {kind}, not a string")
     given = batch[label_column].map(lambda value: str(value).strip().lower())
     labels = given.map(LABELS)
     if labels.isna().any():
         at = labels.isna().to_numpy().argmax()
-        raise StageError(
+        raise UserError(
             f"{source}: review {offset + at + 1}: label {batch[label_column].iloc[at]!r} is not one"
             " of positive/negative, pos/neg, 1/0"
         )
@@ -89,7 +89,7 @@ def _table(batch: pd.DataFrame, source: str) -> pa.Table:
     try:
         return pa.Table.from_pandas(batch, SCHEMA, preserve_index=False)
     except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair
-        raise StageError(f"{source}: a text is not valid Unicode ({error})") from error
+        raise UserError(f"{source}: a text is not valid Unicode ({error})") from error
 
 
 def parser() -> argparse.ArgumentParser:
@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         log.info("done: %s", args.output)
 
-    return errors.run("ingest", work)
+    return cli.run("ingest", work)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from components import errors
+from components import cli
 from components.arguments import count
-from components.errors import StageError
+from components.errors import UserError
 from components.io.files import read_json, replacing_directory, write_json
 from components.io.matrices import MATRIX_FILE, SHARD_FILE
 from sentiment import merging, ngrams, shards
@@ -33,19 +33,19 @@ def merge(
     found = {path.name: path for path in paths}
     names = sorted(found)
     if len(names) < len(paths):
-        raise StageError(f"{', '.join(map(str, counts))}: a shard is in more than one of them")
+        raise UserError(f"{', '.join(map(str, counts))}: a shard is in more than one of them")
     if not {"train", "valid"} <= {name.partition("-")[0] for name in names}:
-        raise StageError(f"{', '.join(map(str, counts))}: no counts of train and valid in it")
+        raise UserError(f"{', '.join(map(str, counts))}: no counts of train and valid in it")
     of_shard = {name: read_json(found[name] / SHARD_FILE) for name in names}
     longest = {facts["max_n"] for facts in of_shard.values()}
     if len(longest) > 1:
-        raise StageError("the counts were not made with the same --max-n; run count again")
+        raise UserError("the counts were not made with the same --max-n; run count again")
     log.info("merging %d shards", len(names))
     loaders = [shards.counts_of(found[name]) for name in names]
     try:
         tokens, keys = merging.merge(loaders, min_df, max_features)
     except ValueError as error:
-        raise StageError(f"--counts: {error}") from error
+        raise UserError(f"--counts: {error}") from error
     index = ngrams.numbers(tokens)
     digests = {name: facts["digest"] for name, facts in of_shard.items()}
     facts = {
@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         facts = merge(args.counts, args.min_df, args.matrix, args.max_features)
         log.info("%d n-grams, %d reviews", facts["features"], sum(facts["rows"].values()))
 
-    return errors.run("merge", work)
+    return cli.run("merge", work)
 
 
 if __name__ == "__main__":

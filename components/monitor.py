@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from components import errors
+from components import cli
 from components.arguments import count, positive
-from components.errors import StageError
+from components.errors import UserError
 from components.io import formats, registry
 from components.io.files import read_json, replacing, write_json
 from components.io.formats import ENDINGS, FORMATS
@@ -38,7 +38,7 @@ def monitor(name: str, texts: Sequence[str], max_psi: float, min_rows: int) -> d
     with registry.connected() as client, tempfile.TemporaryDirectory() as scratch:
         champion = registry.alias_version(client, name, registry.CHAMPION)
         if champion is None:
-            raise StageError(f"{name} has no champion to compare with; run the training pipeline")
+            raise UserError(f"{name} has no champion to compare with; run the training pipeline")
         folder = registry.download(client, champion, Path(scratch))
         model, reference = load_model(folder), read_json(folder / FINDINGS_FILE)["reference"]
     found: dict[str, Any] = {"name": name, "version": str(champion.version), "rows": len(texts)}
@@ -85,7 +85,7 @@ def read_texts(source: str, column: str, format: str | None) -> list[str]:
             texts = pd.concat([_column(t, column, address) for t in tables], ignore_index=True)
             wrong = ~texts.map(lambda value: isinstance(value, str)).to_numpy()
             if wrong.any():
-                raise StageError(f"{address}: request {wrong.argmax() + 1} has no text")
+                raise UserError(f"{address}: request {wrong.argmax() + 1} has no text")
             found.append(texts)
     return [text for texts in found for text in texts]
 
@@ -93,7 +93,7 @@ def read_texts(source: str, column: str, format: str | None) -> list[str]:
 def _column(table: pd.DataFrame, column: str, source: str) -> pd.Series:
     if column not in table.columns:
         found = ", ".join(map(str, table.columns))
-        raise StageError(f"{source}: no column {column!r} among ({found}); see --text-column")
+        raise UserError(f"{source}: no column {column!r} among ({found}); see --text-column")
     return table[column]
 
 
@@ -128,7 +128,7 @@ def main(argv: list[str] | None = None) -> int:
         write_json(args.drift, found)
         log.info("%s: %s", "drift" if found["drifted"] else "no drift", found["why"])
 
-    return errors.run("monitor", work)
+    return cli.run("monitor", work)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 from components.io import registry
 from components.io.files import replacing
 from components.report.release_notes import compose
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
             if number is None:
                 champion = registry.alias_version(client, args.name, registry.CHAMPION)
                 if champion is None:
-                    raise StageError(f"{args.name} has no champion; say --version N")
+                    raise UserError(f"{args.name} has no champion; say --version N")
                 number = str(champion.version)
             text = compose(client, args.name, number)
         if args.output is None:
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         with replacing(args.output) as partial:
             partial.write_text(text)
 
-    return errors.run("notes", work)
+    return cli.run("notes", work)
 
 
 if __name__ == "__main__":

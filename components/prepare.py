@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
 
-from components import errors
+from components import cli
 from components.arguments import count, fraction
-from components.errors import StageError
+from components.errors import UserError
 from components.io import reviews
 from components.io.files import replacing_directory
 
@@ -41,7 +41,7 @@ def prepare(
     learned from; and the copies of a text meet in one shard, so that memory holds one at a time.
 
     Raises:
-        StageError: the reviews cannot be read, or a split has not reviews of both labels.
+        UserError: the reviews cannot be read, or a split has not reviews of both labels.
     """
     shares = {"test": test_fraction, "valid": valid_fraction}
     shares["train"] = 1 - test_fraction - valid_fraction
@@ -63,7 +63,7 @@ def prepare(
                 dealt.unlink()
             if len(labels[name]) < 2:
                 rows = labels[name].total()
-                raise StageError(
+                raise UserError(
                     f"{source}: the {name} split has {rows} reviews, not of both labels; more"
                     " data is needed"
                 )
@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> int:
         for name, rows in prepare(args.reviews, outputs, *fractions, args.shard_rows).items():
             log.info("%s: %d reviews in %s", name, rows, outputs[name])
 
-    return errors.run("prepare", work)
+    return cli.run("prepare", work)
 
 
 if __name__ == "__main__":

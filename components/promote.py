@@ -5,8 +5,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 from components.io import registry
 from components.io.files import read_json, write_json
 from components.report import release_notes
@@ -20,7 +20,7 @@ def promote(verdict: dict[str, Any]) -> dict[str, str]:
     The outcome is promoted, refused or unchanged. A promoted version gets release notes.
 
     Raises:
-        StageError: the champion is not the one that the challenger was judged against.
+        UserError: the champion is not the one that the challenger was judged against.
     """
     result = _carry_out(verdict)
     if result["outcome"] != "refused":  # unchanged too: a run that was killed may have left none
@@ -40,7 +40,7 @@ def _carry_out(verdict: dict[str, Any]) -> dict[str, str]:
             why = f"version {version} is the champion already"
             return {"outcome": "unchanged", "from": now, "to": now, "why": why}
         if now != judged:
-            raise StageError(
+            raise UserError(
                 f"{name}: the champion is version {now} now, and was {judged} when version"
                 f" {version} was judged; run gate again"
             )
@@ -54,12 +54,12 @@ def rollback(name: str, to: str | None, why: str) -> dict[str, str]:
     with registry.connected() as client:
         champion = registry.alias_version(client, name, registry.CHAMPION)
         if champion is None:
-            raise StageError(f"{name} has no champion to roll back")
+            raise UserError(f"{name} has no champion to roll back")
         before = str(champion.version)
         if to is None:
             to = former(registry.moves(client, name), before)
             if to is None:
-                raise StageError(f"{name} version {before} replaced no other; say --to VERSION")
+                raise UserError(f"{name} version {before} replaced no other; say --to VERSION")
         client.get_model_version(name, to)
         if to == before:
             return {"outcome": "unchanged", "from": before, "to": to, "why": "champion already"}
@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> int:
         moved = ", version {from} -> {to}" if result["from"] != result["to"] else ""
         log.info("%s%s: %s", result["outcome"], moved.format(**result), result["why"])
 
-    return errors.run("promote", work)
+    return cli.run("promote", work)
 
 
 if __name__ == "__main__":

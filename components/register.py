@@ -17,7 +17,7 @@ from mlflow.types import Schema, TensorSpec
 
 import sentiment
 import sentiment.store
-from components import errors
+from components import cli
 from components.io import registry, reviews, runs
 from components.io.files import read_json, replacing, write_json
 from components.io.models import TRIALS_FILE, load_facts, load_model
@@ -140,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
         with replacing(args.card) as partial:
             partial.write_text(text)
 
-    return errors.run("register", work)
+    return cli.run("register", work)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components import candidates, errors
+from components import candidates, cli
 from components.arguments import count
 from components.io.files import write_json
 
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
             log.info("log loss %.4f, accuracy %.4f: %s, %s", *figures, name, kept)
         write_json(args.selection, selection)
 
-    return errors.run("select", work)
+    return cli.run("select", work)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from typing import Any
 
 import sentiment.model
 import sentiment.store
-from components import candidates, errors, trial
-from components.errors import StageError
+from components import candidates, cli, trial
+from components.errors import UserError
 from components.io import matrices
 from components.io.files import read_json, replacing_directory, write_json
 from components.io.matrices import Matrix
@@ -31,7 +31,7 @@ def train(matrix: Matrix, selections: Sequence[Path], output: Path) -> dict[str,
     found = candidates.ranked(trial for path in selections for trial in read_json(path)["trials"])
     best = found[0]
     if best["data_digest"] != matrix.facts["data_digest"]:
-        raise StageError("--selections: not of these reviews; run trial and select again")
+        raise UserError("--selections: not of these reviews; run trial and select again")
     rows = [*matrix.train, *matrix.valid]
     how = {name: best[name] for name in ("iterations", "slope", "offset")}
     linear = training.fit(trial.weighting(matrix, best["candidate"]), rows, **how)
@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         form = "%d reviews, %d n-grams, model %s in %s"
         log.info(form, facts["rows"], facts["features"], facts["model_digest"][:12], args.model)
 
-    return errors.run("train", work)
+    return cli.run("train", work)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import sentiment
-from components import candidates, errors
+from components import candidates, cli
 from components.arguments import count, share
 from components.candidates import Candidate
-from components.errors import StageError
+from components.errors import UserError
 from components.io import matrices
 from components.io.files import read_json, write_json
 from components.io.matrices import Matrix
@@ -64,7 +64,7 @@ def trial(
                 weighting(matrix, candidate), rows, matrix.valid, max_iterations
             )
         except ValueError as error:
-            raise StageError(f"{candidates.name(candidate)}: {error}") from error
+            raise UserError(f"{candidates.name(candidate)}: {error}") from error
         valid = {name: getattr(result, name) for name in ("log_loss", "accuracy", "losses")}
         chosen = {name: getattr(result, name) for name in ("iterations", "slope", "offset")}
         found.append(identity | chosen | {"valid": valid})
@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> int:
         ]
         trial(matrices.load(args.matrix), given, args.trials, args.budget, args.max_iterations)
 
-    return errors.run("trial", work)
+    return cli.run("trial", work)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components import errors
+from components import cli
 from components.io import reviews
 from components.io.files import write_json
 from sentiment.ngrams import runs
@@ -133,7 +133,7 @@ def main(argv: list[str] | None = None) -> int:
         log.info("%d reviews, %d breaches", report["rows"], len(report["breaches"]))
         return 1 if report["breaches"] else 0
 
-    return errors.run("validate", work)
+    return cli.run("validate", work)
 
 
 if __name__ == "__main__":

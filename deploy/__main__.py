@@ -11,9 +11,9 @@ from pathlib import Path
 
 import mlflow
 
-from components import errors
+from components import cli
 from components.arguments import count, fraction, positive
-from components.errors import StageError
+from components.errors import UserError
 from components.io import registry
 from deploy import history, lease, overlay, rollout
 from deploy.canary import Limits, Verdict
@@ -78,7 +78,7 @@ def present(cluster: Cluster, folder: Path, dry_run: bool) -> State | None:
     try:
         cluster.chosen()
         service = cluster.service()
-    except StageError as error:
+    except UserError as error:
         if not dry_run:
             raise
         log.info("the cluster is taken to be as the overlay says (%s)", error)
@@ -127,7 +127,7 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
         log.error("rolled back, version %s: %s", model.version, why)
         return WENT_BACK
     if outcome == "failed":
-        raise StageError(f"failed, version {model.version}: {why}")
+        raise UserError(f"failed, version {model.version}: {why}")
     log.info("version %s is served: %s", model.version, why)
     return 0
 
@@ -155,7 +155,7 @@ def main(argv: list[str] | None = None) -> int:
                 log.info("no deployments yet")
             return 0
 
-    return errors.run("deploy", work)
+    return cli.run("deploy", work)
 
 
 if __name__ == "__main__":

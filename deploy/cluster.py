@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from components.errors import StageError
+from components.errors import UserError
 from deploy.state import NAME, NAMESPACE, Model
 
 MANAGER = "sentiment-deploy"  # of the fields that we set
@@ -34,7 +34,7 @@ class Cluster:
         for document in documents:
             if document["kind"] == "InferenceService" and document["metadata"]["name"] == NAME:
                 return dict(document)
-        raise StageError(f"{overlay}: there is no InferenceService {NAME} in it")
+        raise UserError(f"{overlay}: there is no InferenceService {NAME} in it")
 
     def chosen(self) -> None:
         """See that there is a cluster to ask.
@@ -42,7 +42,7 @@ class Cluster:
         Without a context kubectl asks localhost:8080, and there may be a predictor.
 
         Raises:
-            StageError: kubectl has no context, and none was given.
+            UserError: kubectl has no context, and none was given.
         """
         if self.context is None and not _TOKEN.exists():
             self.kubectl("config", "current-context")
@@ -68,7 +68,7 @@ class Cluster:
         """Return when the predictor of a version is ready.
 
         Raises:
-            StageError: it is not so in time, and kubectl's word for it.
+            UserError: it is not so in time, and kubectl's word for it.
         """
         deployment = f"deployment/{deployment_of(model)}"
         bound = f"--timeout={seconds:.0f}s"
@@ -89,7 +89,7 @@ class Cluster:
                 line = _FORWARDING.match(forward.stdout.readline())
                 if line is None:
                     forward.terminate()
-                    raise StageError(f"kubectl port-forward: {_last(forward.stderr.read())}")
+                    raise UserError(f"kubectl port-forward: {_last(forward.stderr.read())}")
                 yield f"http://127.0.0.1:{line[1]}"
             finally:
                 forward.terminate()
@@ -98,7 +98,7 @@ class Cluster:
         """Return what kubectl prints, or show it as it comes.
 
         Raises:
-            StageError: it is not there, or failed.
+            UserError: it is not there, or failed.
         """
         try:
             result = subprocess.run(
@@ -109,9 +109,9 @@ class Cluster:
                 text=True,
             )
         except FileNotFoundError:
-            raise StageError("kubectl is not installed") from None
+            raise UserError("kubectl is not installed") from None
         if result.returncode:
-            raise StageError(f"kubectl {arguments[0]}: {_last(result.stderr)}")
+            raise UserError(f"kubectl {arguments[0]}: {_last(result.stderr)}")
         return result.stdout or ""
 
     def _command(self, *arguments: str) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 from components.io.files import read_json
 from deploy.engine import Engine
 
@@ -34,14 +34,14 @@ def scan(client: Any, image: str, refused: str) -> None:
     try:
         client.get_waiter("image_scan_complete").wait(**which)
     except WaiterError as error:
-        raise StageError(f"{image}: no scan ended: {error}") from error
+        raise UserError(f"{image}: no scan ended: {error}") from error
     found = client.describe_image_scan_findings(**which)["imageScanFindings"]
     counts = found.get("findingSeverityCounts", {})
     said = ", ".join(f"{count} {severity.lower()}" for severity, count in counts.items())
     log.info("%s: %s", image, said or "nothing found")
     worst = SEVERITIES[: SEVERITIES.index(refused) + 1]
     if any(counts.get(severity) for severity in worst):
-        raise StageError(f"{image}: the scan found {said}; {refused} and worse are refused")
+        raise UserError(f"{image}: the scan found {said}; {refused} and worse are refused")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,9 +70,9 @@ def main(argv: list[str] | None = None) -> int:
                 for image in read_json(args.images).values():
                     scan(client, image, args.refuse)
         except (ClientError, BotoCoreError) as error:
-            raise StageError(str(error)) from error
+            raise UserError(str(error)) from error
 
-    return errors.run("ecr", work)
+    return cli.run("ecr", work)
 
 
 if __name__ == "__main__":

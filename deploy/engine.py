@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from components.errors import StageError
+from components.errors import UserError
 
 LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+)(:\d+)?(/|$)")
 
@@ -28,7 +28,7 @@ class Engine:
         command = [self.command, *arguments]
         result = subprocess.run(command, input=given, capture_output=True, text=True)
         if result.returncode:
-            raise StageError(f"{self.command} {' '.join(arguments)}: {result.stderr.strip()}")
+            raise UserError(f"{self.command} {' '.join(arguments)}: {result.stderr.strip()}")
         return result.stdout
 
     def login(self, user: str, password: str) -> None:
@@ -49,7 +49,7 @@ class Engine:
     def _pull(self, reference: str) -> bool:
         try:
             self.run("pull", "--quiet", *self.plain, reference)
-        except StageError as error:
+        except UserError as error:
             log.info("not there (%s)", error)
             return False
         return True

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import requests
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 from components.io import processes, registry
 from components.io.files import write_json
 from components.io.models import load_model
@@ -39,18 +39,18 @@ def publish(engine: Engine, version: str, commit: str, name: str) -> dict[str, s
     """Return the images as NAME@DIGEST, by name, all of them pushed.
 
     Raises:
-        StageError: the serving image does not answer as the champion does, or the receiver's does
+        UserError: the serving image does not answer as the champion does, or the receiver's does
             not start, and nothing was pushed; or an image is of another commit, or of none.
     """
     if commit.endswith("-dirty"):
-        raise StageError("the tree has changes that are in no commit; commit them, and make images")
+        raise UserError("the tree has changes that are in no commit; commit them, and make images")
     there = {image: engine.pulled(image, commit) for image in IMAGES}
     local = {image: f"localhost/{image}:{version}" for image in IMAGES}
     for image in (image for image in IMAGES if there[image] is None):
         revision = '{{index .Config.Labels "org.opencontainers.image.revision"}}'
         built = engine.run("image", "inspect", "--format", revision, local[image]).strip()
         if built != commit:
-            raise StageError(f"{local[image]} is of commit {built}, not {commit}: make images")
+            raise UserError(f"{local[image]} is of commit {built}, not {commit}: make images")
     check(engine, there[SERVING] or local[SERVING], name)
     check_start(engine, there[RECEIVER] or local[RECEIVER])
     return {image: there[image] or engine.pushed(local[image], image, commit) for image in IMAGES}
@@ -61,14 +61,14 @@ def check(engine: Engine, image: str, name: str) -> None:
     with tempfile.TemporaryDirectory() as scratch, registry.connected() as client:
         champion = registry.alias_version(client, name, registry.CHAMPION)
         if champion is None:
-            raise StageError(f"{name} has no champion to test {image} with; promote one first")
+            raise UserError(f"{name} has no champion to test {image} with; promote one first")
         model = registry.download(client, champion, Path(scratch))
         for path in (model, *model.rglob("*")):  # for a user who is nobody here
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
         expected = load_model(model).predict_proba(TEXTS)[:, 1].tolist()
         found = _asked(engine, image, model, Path(scratch) / "log")
     if found != expected:
-        raise StageError(f"{image} answers {found}, and version {champion.version} {expected}")
+        raise UserError(f"{image} answers {found}, and version {champion.version} {expected}")
     log.info("%s answers as version %s does", image, champion.version)
 
 
@@ -93,11 +93,11 @@ def _asked(engine: Engine, image: str, model: Path, output: Path) -> list[float]
             answer.raise_for_status()
             return [each["probability"] for each in answer.json()["predictions"]]
     except requests.RequestException as error:
-        raise StageError(f"{image} does not answer: {error}") from error
-    except StageError as error:
-        raise StageError(f"{image}: {error}") from error
+        raise UserError(f"{image} does not answer: {error}") from error
+    except UserError as error:
+        raise UserError(f"{image}: {error}") from error
     finally:
-        with suppress(StageError):  # it is gone when it ended by itself
+        with suppress(UserError):  # it is gone when it ended by itself
             engine.run("rm", "--force", container)
 
 
@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> int:
         write_json(args.images, images)
         print(*images.values(), sep="\n")
 
-    return errors.run("publish", work)
+    return cli.run("publish", work)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io.registry import user
 from deploy.cluster import BRIEFLY, MANAGER, Cluster
 
@@ -23,7 +23,7 @@ def held(cluster: Cluster) -> Iterator[Callable[[], None]]:
     """Hold the lease until the block ends; yield a function that raises when it was lost.
 
     Raises:
-        StageError: somebody else holds it.
+        UserError: somebody else holds it.
     """
     document = _taken(cluster.get(_KIND, MANAGER))
     _put(cluster, document)
@@ -32,9 +32,7 @@ def held(cluster: Cluster) -> Iterator[Callable[[], None]]:
 
     def check() -> None:
         if time.monotonic() - renewed[0] > SECONDS:
-            raise StageError(
-                f"the lease {MANAGER} could not be renewed; what was done so far stays"
-            )
+            raise UserError(f"the lease {MANAGER} could not be renewed; what was done so far stays")
 
     def renew() -> None:
         while not done.wait(SECONDS / 3):
@@ -45,7 +43,7 @@ def held(cluster: Cluster) -> Iterator[Callable[[], None]]:
                     return
                 _put(cluster, _renewed(current))
                 renewed[0] = now
-            except StageError:
+            except UserError:
                 continue  # check() tells when that has gone on for too long
 
     renewer = threading.Thread(target=renew, daemon=True)
@@ -55,7 +53,7 @@ def held(cluster: Cluster) -> Iterator[Callable[[], None]]:
     finally:
         done.set()
         renewer.join()
-        with suppress(StageError):  # it expires by itself
+        with suppress(UserError):  # it expires by itself
             current = cluster.get(_KIND, MANAGER)
             if current is not None and _holder(current) == _holder(document):
                 cluster.kubectl("delete", _KIND, MANAGER, "--ignore-not-found", BRIEFLY)
@@ -71,7 +69,7 @@ def _taken(present: dict[str, Any] | None) -> dict[str, Any]:
             "spec": {},
         }
     elif (until := _until(present["spec"])) > datetime.now(UTC):
-        raise StageError(
+        raise UserError(
             f"{_holder(present)} is deploying; if that process was killed, this can go on after"
             f" {until:%H:%M:%S} UTC"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io.files import replacing
 from deploy.state import CONTAINER, NAME, NAMESPACE, Model, State, container_of, state_of
 
@@ -22,7 +22,7 @@ def folder(given: str) -> Path:
     path = Path(given) if os.sep in given else FOLDER / given
     if not (path / "kustomization.yaml").exists():
         known = sorted(each.parent.name for each in FOLDER.glob("*/kustomization.yaml"))
-        raise StageError(
+        raise UserError(
             f"--overlay {given}: there is no {path}/kustomization.yaml;"
             f" the overlays of {FOLDER} are {', '.join(known) or 'none'}"
         )
@@ -81,21 +81,21 @@ def check(rendered: dict[str, Any], wanted: State) -> None:
     """See that the patch did what it is for: it depends on how the overlay takes it in.
 
     Raises:
-        StageError: it did not, and what kustomize made of it.
+        UserError: it did not, and what kustomize made of it.
     """
     found = state_of(rendered)
     if found != wanted:
-        raise StageError(f"{FILE}: the overlay serves {found}, not {wanted}; is it in `patches`?")
+        raise UserError(f"{FILE}: the overlay serves {found}, not {wanted}; is it in `patches`?")
     spec = rendered["spec"]
     for predictor in (spec["predictor"], *(each["predictor"] for each in spec.get("canary", []))):
         image = container_of(predictor).get("image", "")
         if not image:
-            raise StageError(
+            raise UserError(
                 f"{FILE}: {CONTAINER} of {predictor['name']} has lost its image; kustomize must"
                 " know that containers merge by name (`openapi` in kustomization.yaml)"
             )
         if image.endswith("@sha256:" + "0" * 64):
-            raise StageError(f"the image {image} is none; write its digest in kustomization.yaml")
+            raise UserError(f"the image {image} is none; write its digest in kustomization.yaml")
 
 
 def _named(model: Model) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 from components.io.files import read_json, replacing
 
 MANIFESTS = Path("manifests")
@@ -35,15 +35,15 @@ def pin(paths: Sequence[Path], images: dict[str, str]) -> None:
     """Make each kustomization run those of ``images`` that it names; the rest of it stays.
 
     Raises:
-        StageError: an image is not named by digest, or none of the kustomizations names it.
+        UserError: an image is not named by digest, or none of the kustomizations names it.
     """
     for name, image in images.items():
         if not IMAGE.fullmatch(image):
-            raise StageError(f"{name}: {image} is not NAME@sha256:DIGEST")
+            raise UserError(f"{name}: {image} is not NAME@sha256:DIGEST")
     named = {name for path in paths for name in pinned(path)}
     if missing := images.keys() - named:
         where = ", ".join(map(str, paths))
-        raise StageError(f"{where}: no image {', '.join(sorted(missing))} with newName and digest")
+        raise UserError(f"{where}: no image {', '.join(sorted(missing))} with newName and digest")
 
     def written(entry: re.Match[str]) -> str:
         new, _, digest = images.get(entry["name"], f"{entry['new']}@{entry['digest']}").partition(
@@ -62,7 +62,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_text()
     except OSError as error:
-        raise StageError(f"{path}: {error.strerror}") from error
+        raise UserError(f"{path}: {error.strerror}") from error
 
 
 def parser() -> argparse.ArgumentParser:
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
             for image in pinned(path).values():
                 print(image)
 
-    return errors.run("pin", work)
+    return cli.run("pin", work)
 
 
 if __name__ == "__main__":

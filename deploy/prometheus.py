@@ -4,7 +4,7 @@ import os
 
 import requests
 
-from components.errors import StageError
+from components.errors import UserError
 
 _SECONDS = 10
 
@@ -24,7 +24,7 @@ class Prometheus:
         """Return the values of an instant query by their labels.
 
         Raises:
-            StageError: there is no answer, or it is an error.
+            UserError: there is no answer, or it is an error.
         """
         try:
             response = self._session.get(
@@ -32,9 +32,9 @@ class Prometheus:
             )
             answer = response.json()
         except requests.RequestException as error:
-            raise StageError(f"Prometheus at {self._address}: {error}") from error
+            raise UserError(f"Prometheus at {self._address}: {error}") from error
         if answer["status"] != "success":
-            raise StageError(f"Prometheus at {self._address}: {answer['error']}")
+            raise UserError(f"Prometheus at {self._address}: {answer['error']}")
         return {
             tuple(sorted(each["metric"].items())): float(each["value"][1])
             for each in answer["data"]["result"]

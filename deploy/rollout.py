@@ -6,7 +6,7 @@ from pathlib import Path
 
 import requests
 
-from components.errors import StageError
+from components.errors import UserError
 from deploy import overlay
 from deploy.canary import Outcome, Verdict
 from deploy.cluster import Cluster
@@ -99,13 +99,13 @@ def _bring(cluster: Cluster, folder: Path, wanted: State) -> None:
     try:
         service = cluster.render(folder)
         overlay.check(service, wanted)
-    except StageError:
+    except UserError:
         overlay.write(path, before)
         raise
     cluster.apply(service)
     found = state_of(cluster.service() or {})
     if found != wanted:
-        raise StageError(
+        raise UserError(
             f"the cluster serves {found} after it was told {wanted}; who else has applied"
             " spec.canary must do it with --field-manager=sentiment-deploy"
         )
@@ -122,7 +122,7 @@ def _ready(cluster: Cluster, model: Model, seconds: float) -> None:
                 json={"instances": [REVIEW]},
                 timeout=_ANSWER_SECONDS,
             )
-    except (StageError, requests.RequestException) as error:
+    except (UserError, requests.RequestException) as error:
         raise SetbackError(f"{model.predictor} is not ready: {error}") from error
     answered = response.headers.get("x-model-version")
     if response.status_code != requests.codes.ok or answered != model.version:

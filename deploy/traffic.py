@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from components.errors import StageError
+from components.errors import UserError
 from deploy.canary import LOOKS, Limits, Outcome, Seen, Verdict, judge
 from deploy.prometheus import Labels, Prometheus
 from deploy.state import NAMESPACE, State
@@ -90,12 +90,12 @@ class Tally:
                 # a version from before there was this label has none
                 by_bound[labels.get("reviews", "")][float(labels["le"])] += round(grown)
             elif "status" not in labels:
-                raise StageError(f"app_request_count_total of {predictor} has no label status")
+                raise UserError(f"app_request_count_total of {predictor} has no label status")
             else:
                 by_status[labels["status"][0]] += round(grown)
         latency = {size: tuple(sorted(counts.items())) for size, counts in by_bound.items()}
         if any(not math.isinf(buckets[-1][0]) for buckets in latency.values()):
-            raise StageError(f"app_request_latency_seconds of {predictor} has no bucket +Inf")
+            raise UserError(f"app_request_latency_seconds of {predictor} has no bucket +Inf")
         return Seen(
             requests=sum(by_status.values()),
             errors=by_status["5"],
@@ -122,7 +122,7 @@ def watch(
         try:
             seen = tally.look()
             verdict = judge(seen[stable], seen[new], limits, last=passed >= limits.seconds)
-        except StageError as error:
+        except UserError as error:
             verdict = Verdict(Outcome.UNKNOWN, str(error))
         if verdict.outcome is not Outcome.UNKNOWN:
             return verdict

@@ -9,7 +9,7 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io import registry
 from components.io.models import load_facts
 from deploy.state import Model
@@ -23,13 +23,13 @@ def find(client: mlflow.MlflowClient, name: str, alias: str, number: str | None)
     if number is None:
         version = registry.alias_version(client, name, alias)
         if version is None:
-            raise StageError(f"--alias {alias}: {name} has no such alias in the registry")
+            raise UserError(f"--alias {alias}: {name} has no such alias in the registry")
         return version
     try:
         return client.get_model_version(name, number)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise StageError(f"--version {number}: {name} has no such version") from error
+            raise UserError(f"--version {number}: {name} has no such version") from error
         raise
 
 
@@ -37,15 +37,15 @@ def to_deploy(client: mlflow.MlflowClient, version: ModelVersion, local: bool) -
     """Return the version as a cluster takes it, once its files are seen to be the registered ones.
 
     Raises:
-        StageError: its digest is missing or another, or it is where no cluster can fetch it.
+        UserError: its digest is missing or another, or it is where no cluster can fetch it.
     """
     called = f"{version.name} version {version.version}"
     expected = version.tags.get("model_digest", "")
     if not _DIGEST.fullmatch(expected):
-        raise StageError(f"{called}: its tag model_digest is {expected!r}, not a SHA-256")
+        raise UserError(f"{called}: its tag model_digest is {expected!r}, not a SHA-256")
     uri = _storage(called, client.get_model_version_download_uri(version.name, version.version))
     if uri.startswith("file:") and not local:
-        raise StageError(
+        raise UserError(
             f"{called} is at {uri}, which is on this machine only; register it with a server whose"
             " artifacts are on S3, or deploy to the overlay local"
         )
@@ -53,10 +53,10 @@ def to_deploy(client: mlflow.MlflowClient, version: ModelVersion, local: bool) -
         folder = registry.download(client, version, Path(scratch))
         try:
             found = load_facts(folder)["model_digest"]
-        except StageError as error:
-            raise StageError(f"{called}: {error}") from error
+        except UserError as error:
+            raise UserError(f"{called}: {error}") from error
     if found != expected:
-        raise StageError(
+        raise UserError(
             f"{called}: the model at {uri} is another than the one that was registered: its SHA-256"
             f" is {found}, the tag model_digest says {expected}"
         )
@@ -70,7 +70,7 @@ def _storage(called: str, uri: str) -> str:
         return uri
     if not scheme:
         return Path(uri).resolve().as_uri()
-    raise StageError(
+    raise UserError(
         f"{called} is at {uri}, which no storage initializer reads; the tracking server must let"
         " its clients write to S3 themselves (--no-serve-artifacts)"
     )

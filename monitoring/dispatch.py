@@ -15,8 +15,8 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 
 API = "https://api.github.com"
 EVENT = "drift"  # which .github/workflows/retrain.yml takes
@@ -35,7 +35,7 @@ def dispatch(api: str, repository: str, token: str) -> None:
     """Send the event.
 
     Raises:
-        StageError: nobody answers, or the answer is not that it was taken.
+        UserError: nobody answers, or the answer is not that it was taken.
     """
     url = f"{api}/repos/{repository}/dispatches"
     headers = {
@@ -50,14 +50,14 @@ def dispatch(api: str, repository: str, token: str) -> None:
                 url, json={"event_type": EVENT}, headers=headers, timeout=30, allow_redirects=False
             )
         except requests.exceptions.RetryError as error:
-            raise StageError(f"{url}: the server is not well; it was asked three times") from error
+            raise UserError(f"{url}: the server is not well; it was asked three times") from error
         except requests.RequestException as error:
-            raise StageError(f"{url}: nobody answers there") from error
+            raise UserError(f"{url}: nobody answers there") from error
     if answer.is_redirect:
-        raise StageError(f"{url}: moved to {answer.headers['location']}; say the new name")
+        raise UserError(f"{url}: moved to {answer.headers['location']}; say the new name")
     if answer.status_code != requests.codes.no_content:
         why = WHY.get(answer.status_code, "not the answer of GitHub's API")
-        raise StageError(f"{url}: {answer.status_code}, {why}")
+        raise UserError(f"{url}: {answer.status_code}, {why}")
     log.info("%s: the event %s was taken", repository, EVENT)
 
 
@@ -80,15 +80,15 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         api = os.environ.get("GITHUB_API_URL", API).rstrip("/")
         if not api.startswith(("http://", "https://")):
-            raise StageError(f"GITHUB_API_URL: {api!r}: say http:// or https://")
+            raise UserError(f"GITHUB_API_URL: {api!r}: say http:// or https://")
         path = args.token_file
         token = (path.read_text() if path else os.environ.get("GITHUB_TOKEN", "")).strip()
         if not token or not token.isascii() or not token.isprintable():
             source = f"--token-file {path}" if path else "GITHUB_TOKEN"
-            raise StageError(f"{source}: {'not a token' if token else 'there is no token'}")
+            raise UserError(f"{source}: {'not a token' if token else 'there is no token'}")
         dispatch(api, args.repository, token)
 
-    return errors.run("dispatch", work)
+    return cli.run("dispatch", work)
 
 
 if __name__ == "__main__":

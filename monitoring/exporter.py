@@ -15,9 +15,9 @@ from prometheus_client import REGISTRY, start_http_server
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from components import errors
+from components import cli
 from components.arguments import port
-from components.errors import StageError
+from components.errors import UserError
 from monitoring import registry_metrics, run_metrics
 
 log = logging.getLogger("exporter")
@@ -46,7 +46,7 @@ class PipelineMetrics(Collector):
         for source, read in self._sources.items():
             try:
                 found = list(read())
-            except StageError as error:
+            except UserError as error:
                 log.warning("%s", error)
                 found = []
             up.add_metric([source], bool(found))
@@ -82,13 +82,13 @@ def main(argv: list[str] | None = None) -> int:
             server, thread = start_http_server(args.port, args.address)
         except OSError as error:
             where = f"--address {args.address} --port {args.port}"
-            raise StageError(f"{where}: {error.strerror}") from error
+            raise UserError(f"{where}: {error.strerror}") from error
         REGISTRY.register(PipelineMetrics(sources(args)))
         signal.signal(signal.SIGTERM, lambda *_: server.shutdown())
         log.info("metrics on port %d", args.port)
         thread.join()
 
-    return errors.run("exporter", work)
+    return cli.run("exporter", work)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from shutil import which
 
-from components import arguments, errors
-from components.errors import StageError
+from components import arguments, cli
+from components.errors import UserError
 from components.io import processes
 from monitoring import laptop
 from monitoring.laptop import Ports
@@ -29,7 +29,7 @@ def _check_programs() -> dict[str, str]:
     """Return the programs by name; Debian has its own names for some."""
     found = {name: which(name) or which(f"prometheus-{name}") or "" for name in PROGRAMS}
     if missing := [name for name, path in found.items() if not path]:
-        raise StageError(f"{' and '.join(missing)} not found; on Debian: make packages")
+        raise UserError(f"{' and '.join(missing)} not found; on Debian: make packages")
     return found
 
 
@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         for name, port in ports._asdict().items():
             if not processes.free(port):
-                raise StageError(f"--{name}-port {port}: something listens there already")
+                raise UserError(f"--{name}-port {port}: something listens there already")
         retrain = [
             sys.executable,
             "-m",
@@ -112,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
                 log.info("%s on http://127.0.0.1:%d", name, port)
             threading.Event().wait()
 
-    return errors.run("monitor", work)
+    return cli.run("monitor", work)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 from components.io.files import replacing
 from monitoring.laptop import CONFIG
 
@@ -62,7 +62,7 @@ def _matchers(texts: list[str]) -> list[dict[str, str]]:
     for text in texts:
         match = MATCHER.fullmatch(text)
         if match is None:
-            raise StageError(f"alertmanager.yml: {text!r} is not a matcher")
+            raise UserError(f"alertmanager.yml: {text!r} is not a matcher")
         found.append({"name": match[1], "matchType": match[2], "value": match[3]})
     return found
 
@@ -114,7 +114,7 @@ def write(folder: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m monitoring.operator", description=__doc__)
     parser.parse_args(argv)
-    return errors.run("operator", lambda: write(FOLDER))
+    return cli.run("operator", lambda: write(FOLDER))
 
 
 if __name__ == "__main__":

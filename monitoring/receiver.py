@@ -19,9 +19,9 @@ from typing import Any
 
 from prometheus_client import Gauge, generate_latest
 
-from components import errors
+from components import cli
 from components.arguments import port, positive
-from components.errors import StageError
+from components.errors import UserError
 from monitoring.starts import Starts
 
 log = logging.getLogger("receiver")
@@ -118,13 +118,13 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         token = args.token_file.read_text().strip()
         if not token:
-            raise StageError(f"--token-file {args.token_file}: it is empty")
+            raise UserError(f"--token-file {args.token_file}: it is empty")
         starts = Starts(args.command, args.state, args.cool_down)
         try:
             server = Receiver((args.host, args.port), token, starts, args.silence)
         except OSError as error:
             where = f"--host {args.host} --port {args.port}"
-            raise StageError(f"{where}: {error.strerror}") from error
+            raise UserError(f"{where}: {error.strerror}") from error
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
         log.info("listening on %s:%d", args.host, args.port)
         try:
@@ -132,7 +132,7 @@ def main(argv: list[str] | None = None) -> int:
         finally:
             starts.stop()
 
-    return errors.run("receiver", work)
+    return cli.run("receiver", work)
 
 
 if __name__ == "__main__":

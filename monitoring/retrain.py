@@ -10,9 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components import errors
+from components import cli
 from components.arguments import count, positive
-from components.errors import StageError
+from components.errors import UserError
 from components.io.files import read_json
 
 log = logging.getLogger("retrain")
@@ -39,7 +39,7 @@ def retrain(captured: str, name: str, max_psi: float, min_rows: int, newest: int
 
 def _run(command: list[str]) -> None:
     if code := subprocess.run(command).returncode:
-        raise StageError(f"{' '.join(command[:3])} … ended with code {code}; see above")
+        raise UserError(f"{' '.join(command[:3])} … ended with code {code}; see above")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    return errors.run("retrain", lambda: retrain(**vars(args)))
+    return cli.run("retrain", lambda: retrain(**vars(args)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import urllib3
 from kfp.client import ServiceAccountTokenVolumeCredentials
 from requests.utils import get_environ_proxies, select_proxy
 
-from components.errors import StageError
+from components.errors import UserError
 
 REFUSED = (
     "the server refuses the credentials; token or session may have expired, or there is none"
@@ -27,7 +27,7 @@ def connect(host: str, namespace: str | None, token_file: Path | None) -> kfp.Cl
     """Return a client of the server, once it is seen to be one and to let us in.
 
     Raises:
-        StageError: nobody answers, it is another kind of server, or the credentials are refused.
+        UserError: nobody answers, it is another kind of server, or the credentials are refused.
     """
     given: dict[str, Any] = {"namespace": namespace} if namespace else {}
     given["ssl_ca_cert"] = os.environ.get("REQUESTS_CA_BUNDLE")
@@ -39,7 +39,7 @@ def connect(host: str, namespace: str | None, token_file: Path | None) -> kfp.Cl
         try:
             token = token_file.read_text().strip()
         except OSError as error:
-            raise StageError(f"--token-file {token_file}: {error.strerror}") from error
+            raise UserError(f"--token-file {token_file}: {error.strerror}") from error
         # read again for each request, as a cluster renews it
         given["credentials"] = ServiceAccountTokenVolumeCredentials(path=str(token_file))
     elif token:
@@ -50,7 +50,7 @@ def connect(host: str, namespace: str | None, token_file: Path | None) -> kfp.Cl
         headers["cookie"] = given["cookies"] = cookie
     health = _health(host, headers)
     if health.get("multi_user") and not namespace and not IN_POD.exists():
-        raise StageError(f"--namespace: {host} serves several users; say whose")
+        raise UserError(f"--namespace: {host} serves several users; say whose")
     return kfp.Client(host=host, **given)
 
 
@@ -61,27 +61,27 @@ def _health(host: str, headers: dict[str, str]) -> dict[str, Any]:
         answer = requests.get(url, headers=headers, timeout=30, allow_redirects=False)
     except requests.exceptions.SSLError as error:
         message = "its certificate is not trusted; see REQUESTS_CA_BUNDLE"
-        raise StageError(f"--host {host}: {message}") from error
+        raise UserError(f"--host {host}: {message}") from error
     except requests.RequestException as error:
-        raise StageError(f"--host {host}: nobody answers there") from error
+        raise UserError(f"--host {host}: nobody answers there") from error
     if answer.headers.get("location", "").startswith(host.replace("http://", "https://", 1)):
-        raise StageError(f"--host {host}: it wants https://")
+        raise UserError(f"--host {host}: it wants https://")
     if answer.status_code in (401, 403) or answer.is_redirect:
-        raise StageError(f"--host {host}: {REFUSED}")
+        raise UserError(f"--host {host}: {REFUSED}")
     try:
         health = answer.json() if answer.ok else None
     except requests.JSONDecodeError:
         health = None
     if not isinstance(health, dict):
         status = answer.status_code
-        raise StageError(f"--host {host}: not a Kubeflow Pipelines API, {status} for {url}")
+        raise UserError(f"--host {host}: not a Kubeflow Pipelines API, {status} for {url}")
     return health
 
 
 def answered(identifier: str | None) -> str:
     """Return an identifier that the server gave; none comes with a login page that answers 200."""
     if identifier is None:
-        raise StageError(REFUSED)
+        raise UserError(REFUSED)
     return identifier
 
 
@@ -92,10 +92,10 @@ def one_line(host: str) -> Iterator[None]:
         yield
     except kfp_server_api.ApiException as error:
         if error.status == 401:
-            raise StageError(f"--host {host}: {REFUSED}") from error
-        raise StageError(f"--host {host}: {error.status}, {_said(error)}") from error
+            raise UserError(f"--host {host}: {REFUSED}") from error
+        raise UserError(f"--host {host}: {error.status}, {_said(error)}") from error
     except urllib3.exceptions.HTTPError as error:
-        raise StageError(f"--host {host}: nobody answers any more") from error
+        raise UserError(f"--host {host}: nobody answers any more") from error
 
 
 def _said(error: kfp_server_api.ApiException) -> str:

@@ -13,7 +13,7 @@ import requests.exceptions
 from kfp import local
 from kfp.local import docker_task_handler
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io import processes
 
 USER = 10001  # of the images
@@ -28,7 +28,7 @@ def engine(directory: Path) -> Iterator[docker.DockerClient]:
         if "DOCKER_HOST" not in os.environ and not Path("/var/run/docker.sock").exists():
             podman = shutil.which("podman")
             if podman is None:
-                raise StageError("neither docker nor podman is here; on Debian: make packages")
+                raise UserError("neither docker nor podman is here; on Debian: make packages")
             socket = directory / "podman.sock"
             socket.unlink(missing_ok=True)
             address = f"unix://{socket}"
@@ -41,7 +41,7 @@ def engine(directory: Path) -> Iterator[docker.DockerClient]:
             stack.enter_context(closing(client))
             client.ping()
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
-            raise StageError(f"container engine: {error}") from error
+            raise UserError(f"container engine: {error}") from error
         yield client
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from components.errors import StageError
+from components.errors import UserError
 
 COMPILED = Path(__file__).parent / "compiled"
 Documents = list[dict[str, Any]]  # the pipeline's specification, then what is Kubernetes's own
@@ -34,12 +34,12 @@ def load(pipeline: str, image: str | None = None) -> Documents:
     except OSError as error:
         names = ", ".join(sorted(file.stem for file in COMPILED.glob("*.yaml")))
         message = f"--pipeline {pipeline}: {error.strerror}; there are {names}, or any .yaml file"
-        raise StageError(message) from error
+        raise UserError(message) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise StageError(f"--pipeline {pipeline}: not YAML ({error})") from error
+        raise UserError(f"--pipeline {pipeline}: not YAML ({error})") from error
     first = documents[0] if documents else None
     if not isinstance(first, dict) or not {"pipelineInfo", "root"} <= first.keys():
-        raise StageError(f"--pipeline {pipeline}: not a compiled pipeline")
+        raise UserError(f"--pipeline {pipeline}: not a compiled pipeline")
     if image is not None:
         for container in _containers(documents):
             container["image"] = image
@@ -74,23 +74,23 @@ def parameters(documents: Documents, given: list[str]) -> dict[str, Any]:
     """Return the values of ``name=value`` texts, checked against what the pipeline takes.
 
     Raises:
-        StageError: a name is not known, a value is of another type, or a required one is missing.
+        UserError: a name is not known, a value is of another type, or a required one is missing.
     """
     taken = documents[0]["root"].get("inputDefinitions", {}).get("parameters", {})
     values = {}
     for text in given:
         key, separator, value = text.partition("=")
         if not separator:
-            raise StageError(f"--param {text}: say name=value")
+            raise UserError(f"--param {text}: say name=value")
         if key not in taken:
-            raise StageError(
+            raise UserError(
                 f"--param {key}: {name(documents)} has no such parameter; it takes"
                 f" {', '.join(sorted(taken)) or 'none'}"
             )
         values[key] = _parse(key, value, taken[key]["parameterType"])
     for key, definition in taken.items():
         if key not in values and not definition.get("isOptional"):
-            raise StageError(f"--param {key}=…: {name(documents)} needs it")
+            raise UserError(f"--param {key}=…: {name(documents)} needs it")
     return values
 
 
@@ -103,7 +103,7 @@ def _parse(key: str, text: str, kind: str) -> Any:
     except ValueError:
         value = None
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "BOOLEAN"):
-        raise StageError(f"--param {key}={text}: it takes {words}")
+        raise UserError(f"--param {key}={text}: it takes {words}")
     return value
 
 

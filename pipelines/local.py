@@ -16,8 +16,8 @@ import docker
 import kfp.components
 import kfp.local
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 from components.io import processes
 from components.io.files import read_json
 from pipelines import containers, ir
@@ -31,7 +31,7 @@ def run(
     """Run the pipeline and return the directory of its artifacts.
 
     Raises:
-        StageError: a task failed, or a condition could not be evaluated.
+        UserError: a task failed, or a condition could not be evaluated.
     """
     artifacts = directory / "runs"
     artifacts.mkdir(exist_ok=True)
@@ -59,11 +59,11 @@ def run(
     except RuntimeError as error:
         said = re.sub(r"\x1b\[\d+m", "", str(error))  # its colours
         task = re.search(r"Inner task failed: '([\w-]+)'", said)
-        raise StageError(f"task {task[1]} failed; see above" if task else said) from error
+        raise UserError(f"task {task[1]} failed; see above" if task else said) from error
     finally:
         logging.getLogger().removeFilter(follow)
     if unresolved:
-        raise StageError(f"a condition was not evaluated: {unresolved[0]}")
+        raise UserError(f"a condition was not evaluated: {unresolved[0]}")
     (made,) = set(artifacts.iterdir()) - before
     return made
 
@@ -74,7 +74,7 @@ def _check_images(client: docker.DockerClient, documents: ir.Documents) -> None:
             client.images.get(image)
         except docker.errors.ImageNotFound as error:
             message = f"--image {image}: no such image here; make images builds it"
-            raise StageError(message) from error
+            raise UserError(message) from error
 
 
 def _uploaded(values: dict[str, Any], storage: dict[str, str]) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
                 made = run(documents, _uploaded(values, storage), directory, storage | tracking)
         _summary(made)
 
-    return errors.run("pipeline-local", work)
+    return cli.run("pipeline-local", work)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import kfp_server_api
 import urllib3
 from kfp_server_api import V2beta1PipelineTaskDetail, V2beta1Run
 
-from components.errors import StageError
+from components.errors import UserError
 from pipelines.client import answered
 
 log = logging.getLogger("submit")
@@ -31,7 +31,7 @@ def follow(
     ``tasks`` are the names to show by the names in the IR.
 
     Raises:
-        StageError: the run failed, and of which task; or it took too long.
+        UserError: the run failed, and of which task; or it took too long.
     """
     seen: dict[str, str] = {}
     started = answer = time.monotonic()
@@ -44,14 +44,12 @@ def follow(
             if run.state in ENDED:
                 break
         if now - started > timeout:
-            raise StageError(
-                f"no end after {timeout:.0f} s (--timeout); the run goes on at {where}"
-            )
+            raise UserError(f"no end after {timeout:.0f} s (--timeout); the run goes on at {where}")
         if now - answer > PATIENCE_SECONDS:
-            raise StageError(f"no answer for {PATIENCE_SECONDS} s; the run goes on at {where}")
+            raise UserError(f"no answer for {PATIENCE_SECONDS} s; the run goes on at {where}")
         time.sleep(POLL_SECONDS)
     if run.state != "SUCCEEDED":
-        raise StageError(f"the run {str(run.state).lower()}{_blame(run, tasks)}: {where}")
+        raise UserError(f"the run {str(run.state).lower()}{_blame(run, tasks)}: {where}")
 
 
 def _get(client: kfp.Client, run_id: str) -> V2beta1Run | None:

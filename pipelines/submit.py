@@ -12,9 +12,9 @@ from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
 
-from components import errors
+from components import cli
 from components.arguments import positive
-from components.errors import StageError
+from components.errors import UserError
 from pipelines import ir, runs, versions
 from pipelines.client import answered, connect, one_line
 from pipelines.schedule import schedule
@@ -61,7 +61,7 @@ def submit(args: argparse.Namespace) -> None:
     documents = ir.load(args.pipeline, args.image)
     values = ir.parameters(documents, args.param)
     if (loose := ir.unpinned(documents)) and not args.allow_unpinned:
-        raise StageError(
+        raise UserError(
             f"image {', '.join(loose)} is not pinned: name one by its digest, --image"
             " REPOSITORY@sha256:…, or say --allow-unpinned"
         )
@@ -111,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
             warnings.simplefilter("ignore", FutureWarning)
             submit(args)
 
-    return errors.run("submit", work)
+    return cli.run("submit", work)
 
 
 if __name__ == "__main__":

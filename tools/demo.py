@@ -14,8 +14,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 from components.io import processes
 
 REVIEWS = (
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         if subprocess.run(["dvc", "repro"]).returncode:
-            raise StageError("a stage failed; its own message is above")
+            raise UserError("a stage failed; its own message is above")
         name = _report("registered")["name"]
         uri = f"models:/{name}@champion"
         print(f"\nServing {uri} …", flush=True)
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
             counts = _counts(address)
         _summary(predictions, version, counts)
 
-    return errors.run("demo", work)
+    return cli.run("demo", work)
 
 
 def _summary(predictions: list[dict[str, Any]], version: str, counts: dict[str, float]) -> None:

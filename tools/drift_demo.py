@@ -17,9 +17,9 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from components import errors, ingest
+from components import cli, ingest
 from components.arguments import count, positive
-from components.errors import StageError
+from components.errors import UserError
 from components.io import reviews
 from tools.loop import ALERT, MAX_PSI, RATE, Figures, loop
 
@@ -61,7 +61,7 @@ def arrive(project: Path) -> tuple[list[str], list[str]]:
 
 def _run(*command: str) -> None:
     if subprocess.run(command).returncode:
-        raise StageError(f"{' '.join(command)} failed; its own message is above")
+        raise UserError(f"{' '.join(command)} failed; its own message is above")
 
 
 def summary(found: Figures, times: float) -> str:
@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="drift-demo-") as scratch:
             project = (args.directory or Path(scratch) / "project").resolve()
             if project.exists():
-                raise StageError(f"--directory {project}: it exists; name one that does not")
+                raise UserError(f"--directory {project}: it exists; name one that does not")
             os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{project}/mlflow.db"
             log.info("a champion in %s", project)
             prepare(project)
@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
             found = loop(project, own, other, args.in_domain, args.times)
         print(summary(found, args.times))
 
-    return errors.run("drift-demo", work)
+    return cli.run("drift-demo", work)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from components.errors import StageError
+from components.errors import UserError
 
 BATCH = 32
 PREDICT = "/v1/models/sentiment:predict"
@@ -28,7 +28,7 @@ class Caller:
         response = self._connection.getresponse()
         answer = response.read()
         if response.status != 200:
-            raise StageError(f"the predictor answers {response.status}: {answer[:200]!r}")
+            raise UserError(f"the predictor answers {response.status}: {answer[:200]!r}")
         self.sent += BATCH
 
 
@@ -54,7 +54,7 @@ def send_until(
     started = time.monotonic()
     while not done(caller.sent):
         if time.monotonic() > started + seconds:
-            raise StageError(f"nothing has come of {caller.sent} reviews in {seconds:.0f} s")
+            raise UserError(f"nothing has come of {caller.sent} reviews in {seconds:.0f} s")
         caller.batch()
         time.sleep(max(started + caller.sent / rate - time.monotonic(), 0))
     return caller.sent

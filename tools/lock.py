@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 
 LAST = "evaluate"
 LOCK = Path("dvc.lock")
@@ -74,21 +74,21 @@ def by_hand(base: str) -> list[str]:
 
 def check(base: str | None) -> None:
     if not LOCK.exists():
-        raise StageError(f"there is no {LOCK}; {MEND}")
+        raise UserError(f"there is no {LOCK}; {MEND}")
     if base and (commits := by_hand(base)):
-        raise StageError(
+        raise UserError(
             f"{LOCK} is changed in {', '.join(commits)}, and only the workflow retrain may;"
             f" git checkout {base} -- {LOCK}, commit, and {MEND}"
         )
     lock = yaml.safe_load(LOCK.read_text())["stages"]
     if files := torn(lock):
-        raise StageError(f"{LOCK} does not hold together at {', '.join(files)}; {MEND}")
+        raise UserError(f"{LOCK} does not hold together at {', '.join(files)}; {MEND}")
     found = stale(json.loads(_run("dvc", "status", "--json", "--with-deps", LAST)))
     if found:
         order = [*lock, *found]  # dvc has none
         told = sorted(found.items(), key=lambda each: order.index(each[0]))
         stages = "; ".join(f"{stage} ({', '.join(why)})" for stage, why in told)
-        raise StageError(f"{LOCK} is stale: {stages}; {MEND}")
+        raise UserError(f"{LOCK} is stale: {stages}; {MEND}")
     log.info("%s is what the code and the parameters make", LOCK)
 
 
@@ -99,7 +99,7 @@ def _is_code(path: str) -> bool:
 def _run(*command: str) -> str:
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
-        raise StageError(f"{' '.join(command)}: {result.stderr.strip()}")
+        raise UserError(f"{' '.join(command)}: {result.stderr.strip()}")
     return result.stdout
 
 
@@ -113,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    return errors.run("lock", lambda: check(args.base))
+    return cli.run("lock", lambda: check(args.base))
 
 
 if __name__ == "__main__":

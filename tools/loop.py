@@ -12,7 +12,7 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io import processes
 from components.io.files import read_json
 from deploy.prometheus import Prometheus
@@ -97,7 +97,7 @@ def _retrain(figures: Figures, ports: Ports, times: float) -> None:
     if 1 in _samples(ports.receiver, "retraining_run_count_total", outcome="failed"):
         said = Path("monitor/receiver.log").read_text().splitlines()
         why = [line for line in said if "rror" in line][-3:]
-        raise StageError(f"training failed: {' '.join(why)}")
+        raise UserError(f"training failed: {' '.join(why)}")
     figures.drift = read_json(DRIFT)["why"]
     promotion = read_json(PROMOTION)
     figures.outcome, figures.why = promotion["outcome"], promotion["why"]
@@ -110,7 +110,7 @@ def _wait(done: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:
-            raise StageError(f"waited in vain for {seconds:.0f} s")
+            raise UserError(f"waited in vain for {seconds:.0f} s")
         time.sleep(0.2)
 
 

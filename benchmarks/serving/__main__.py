@@ -20,7 +20,7 @@ from benchmarks.serving import floor, material, tables
 from benchmarks.serving.contenders import CONTENDERS, PIPELINE, REFERENCE, Contender
 from benchmarks.serving.contest import Contest, Results
 from benchmarks.serving.load import Load
-from components.errors import StageError
+from components.errors import UserError
 
 BATCH = 32
 REVIEWS = 512
@@ -62,7 +62,7 @@ def compare(args: argparse.Namespace, chosen: list[Contender], scratch: Path) ->
     """Measure, and yield the tables.
 
     Raises:
-        StageError: the reviews or the model cannot be had.
+        UserError: the reviews or the model cannot be had.
     """
     texts = material.texts(args.data / "test", REVIEWS)
     folder = material.model_folder(args.model_uri, scratch)
@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             for table in compare(args, chosen, Path(scratch)):
                 print(table, flush=True)
-        except StageError as error:
+        except UserError as error:
             parser().error(str(error))
     return 0
 

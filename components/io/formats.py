@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io.reviews import BATCH_ROWS
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet")
@@ -26,7 +26,7 @@ def format_of(source: str) -> str:
     suffixes = [suffix.lower() for suffix in Path(urlsplit(source).path).suffixes]
     ending = suffixes[-1] if suffixes else ""
     if ending not in ENDINGS:
-        raise StageError(
+        raise UserError(
             f"{source}: cannot tell the format from {ending!r}; it is told from"
             f" {', '.join(ENDINGS)}, or say --format ({', '.join(FORMATS)})"
         )
@@ -43,7 +43,7 @@ def read(path: Path, format: str | None, encoding: str, address: str) -> Iterato
     format = format or format_of(address)
     try:
         if path.stat().st_size == 0:
-            raise StageError(f"{address}: the file is empty")
+            raise UserError(f"{address}: the file is empty")
         if format == "parquet":
             with pq.ParquetFile(path) as file:
                 for group in range(file.num_row_groups):  # see reviews.batches
@@ -69,22 +69,22 @@ def read(path: Path, format: str | None, encoding: str, address: str) -> Iterato
             )
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
-        raise StageError(
+        raise UserError(
             f"{address}: byte 0x{byte:02x} is not {error.encoding}; see --encoding"
         ) from error
     except LookupError as error:
-        raise StageError(f"--encoding {encoding}: {error}") from error
+        raise UserError(f"--encoding {encoding}: {error}") from error
     except pa.ArrowException as error:
-        raise StageError(f"{address}: not a Parquet file ({error})") from error
+        raise UserError(f"{address}: not a Parquet file ({error})") from error
     except ValueError as error:  # pandas's parser errors are of this kind
-        raise StageError(f"{address}: not {format.upper()} ({error})") from error
+        raise UserError(f"{address}: not {format.upper()} ({error})") from error
 
 
 def _json_object(line: str, number: int, address: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except ValueError as error:
-        raise StageError(f"{address}: line {number}: not JSON ({error})") from error
+        raise UserError(f"{address}: line {number}: not JSON ({error})") from error
     if not isinstance(value, dict):
-        raise StageError(f"{address}: line {number}: not a JSON object")
+        raise UserError(f"{address}: line {number}: not a JSON object")
     return value

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io.files import read_json
 from sentiment import shards
 from sentiment.ngrams import Ints
@@ -38,7 +38,7 @@ def load(directory: Path) -> Matrix:
     try:
         tokens, keys = (np.load(directory / f"{name}.npy") for name in ("tokens", "keys"))
     except OSError as error:
-        raise StageError(f"{error.filename or directory}: {error.strerror or error}") from error
+        raise UserError(f"{error.filename or directory}: {error.strerror or error}") from error
     train, valid = (
         [
             shards.rows_of(directory / name, len(keys))

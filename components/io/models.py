@@ -6,7 +6,7 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 
 import sentiment.store
-from components.errors import StageError
+from components.errors import UserError
 from components.io.files import read_json
 from sentiment.store import FACTS_FILE
 
@@ -17,9 +17,9 @@ def load_model(directory: Path) -> Pipeline:
     try:
         return sentiment.store.load(directory)
     except OSError as error:
-        raise StageError(f"{error.filename or directory}: {error.strerror}") from error
+        raise UserError(f"{error.filename or directory}: {error.strerror}") from error
     except ValueError as error:
-        raise StageError(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 def load_facts(directory: Path) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def load_facts(directory: Path) -> dict[str, Any]:
     try:
         found = sentiment.store.digest(directory)
     except OSError as error:
-        raise StageError(f"{error.filename}: {error.strerror}") from error
+        raise UserError(f"{error.filename}: {error.strerror}") from error
     if found != facts["model_digest"]:
-        raise StageError(f"{directory}: the model file is not the one that {FACTS_FILE} describes")
+        raise UserError(f"{directory}: the model file is not the one that {FACTS_FILE} describes")
     return facts

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import boto3
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io import registry
 
 START_SECONDS = 120
@@ -66,7 +66,7 @@ def running(
             yield
         except TimeoutError as error:
             last = log.read_text(errors="replace").strip()[-2000:] or "it printed nothing"
-            raise StageError(f"{Path(command[0]).name} did not start: {last}") from error
+            raise UserError(f"{Path(command[0]).name} did not start: {last}") from error
         finally:
             server.send_signal(stop)
             try:

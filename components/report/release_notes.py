@@ -11,7 +11,7 @@ from typing import Any
 
 import mlflow
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io import registry
 from components.io.files import read_json
 from components.report.card import rows
@@ -38,11 +38,11 @@ def compose(client: mlflow.MlflowClient, name: str, number: str) -> str:
     """Return the notes of the last promotion of a version, as Markdown.
 
     Raises:
-        StageError: the version was never promoted.
+        UserError: the version was never promoted.
     """
     move = _promotion(client, name, number)
     if move is None:
-        raise StageError(f"{name} version {number} was never promoted, and has no notes")
+        raise UserError(f"{name} version {number} was never promoted, and has no notes")
     new = _read(client, name, number)
     old = _read(client, name, move["from"]) if move["from"] != registry.NONE else None
     replaced = f"over version {old.number}" if old else "as the first champion"

@@ -14,8 +14,8 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from components import errors
-from components.errors import StageError
+from components import cli
+from components.errors import UserError
 from deploy.aws import stacks, teardown
 
 log = logging.getLogger("aws")
@@ -40,7 +40,7 @@ def parameters(pairs: list[str], names: list[str]) -> dict[str, str]:
     for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign or name not in known:
-            raise StageError(f"--param {pair}: say NAME=VALUE, with a name of {sorted(known)}")
+            raise UserError(f"--param {pair}: say NAME=VALUE, with a name of {sorted(known)}")
         values[name] = value
     return values
 
@@ -52,9 +52,9 @@ def one_line() -> Iterator[None]:
         yield
     except ClientError as error:
         said = error.response["Error"]
-        raise StageError(f"{error.operation_name}: {said['Code']}, {said['Message']}") from error
+        raise UserError(f"{error.operation_name}: {said['Code']}, {said['Message']}") from error
     except BotoCoreError as error:
-        raise StageError(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 def ask(question: str, yes: bool) -> bool:
@@ -63,7 +63,7 @@ def ask(question: str, yes: bool) -> bool:
     try:
         return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
     except EOFError as error:
-        raise StageError(f"nobody answers {question!r}: say --yes") from error
+        raise UserError(f"nobody answers {question!r}: say --yes") from error
 
 
 def up(session: Any, names: list[str], args: argparse.Namespace) -> None:
@@ -96,7 +96,7 @@ def up(session: Any, names: list[str], args: argparse.Namespace) -> None:
             stacks.execute(client, given.stack, change_set, found)
             log.info("%s: done", given.stack)
         elif not args.dry_run:
-            raise StageError(f"{given.stack} is as it was, and what comes after it too")
+            raise UserError(f"{given.stack} is as it was, and what comes after it too")
 
 
 def down(session: Any, names: list[str], args: argparse.Namespace) -> None:
@@ -108,7 +108,7 @@ def down(session: Any, names: list[str], args: argparse.Namespace) -> None:
     if args.dry_run:
         return
     if present and not ask("delete them, models, data and images included?", args.yes):
-        raise StageError("all is as it was")
+        raise UserError("all is as it was")
     for name, found in present.items():
         if prepare := teardown.BEFORE.get(name):
             prepare(session)
@@ -117,7 +117,7 @@ def down(session: Any, names: list[str], args: argparse.Namespace) -> None:
     if not args.only:
         teardown.delete_late_logs(session)
         if left := teardown.billed(session):
-            raise StageError(f"still there, and billed: {', '.join(left)}")
+            raise UserError(f"still there, and billed: {', '.join(left)}")
         log.info("nothing is left that is billed")
 
 
@@ -144,12 +144,12 @@ def main(argv: list[str] | None = None) -> int:
         with one_line():
             session = boto3.Session(region_name=args.region)
             if not session.region_name:
-                raise StageError("no region: say --region, or set AWS_DEFAULT_REGION")
+                raise UserError("no region: say --region, or set AWS_DEFAULT_REGION")
             account = session.client("sts").get_caller_identity()["Account"]
             log.info("account %s, region %s", account, session.region_name)
             {"up": up, "down": down, "status": status}[args.what](session, names, args)
 
-    return errors.run("aws", work)
+    return cli.run("aws", work)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from botocore.exceptions import ClientError, WaiterError
 
-from components.errors import StageError
+from components.errors import UserError
 
 TEMPLATES = Path(__file__).parents[2] / "manifests" / "aws"
 ORDER = ("budget", "storage", "registry", "network", "cluster", "mlflow", "identities")
@@ -55,14 +55,14 @@ def settled(found: dict[str, Any]) -> None:
     """Raise unless a stack can take a change."""
     stack, status = found["StackName"], found["StackStatus"]
     if status.endswith("_IN_PROGRESS"):
-        raise StageError(f"{stack} is in {status}: somebody is changing it; wait for its end")
+        raise UserError(f"{stack} is in {status}: somebody is changing it; wait for its end")
     if status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
-        raise StageError(
+        raise UserError(
             f"{stack} is in {status}, from which nothing but its deletion leads:"
             " python -m deploy.aws down --only " + stack.removeprefix("sentiment-")
         )
     if status == "UPDATE_ROLLBACK_FAILED":
-        raise StageError(f"{stack} is in {status}: aws cloudformation continue-update-rollback")
+        raise UserError(f"{stack} is in {status}: aws cloudformation continue-update-rollback")
 
 
 def propose(
@@ -96,7 +96,7 @@ def propose(
         client.delete_change_set(**which)
         if UNCHANGED.search(reason):
             return None
-        raise StageError(f"{given.stack}: no change set, {reason}") from error
+        raise UserError(f"{given.stack}: no change set, {reason}") from error
     pages = client.get_paginator("describe_change_set").paginate(**which)
     return name, [each["ResourceChange"] for page in pages for each in page.get("Changes", [])]
 
@@ -133,7 +133,7 @@ def _wait(client: Any, stack: str, waiter: str) -> None:
     except WaiterError as error:
         causes = "; ".join(failures(client, stack)) or str(error)
         name = stack.split("/")[1] if "/" in stack else stack
-        raise StageError(f"{name}: {causes}") from error
+        raise UserError(f"{name}: {causes}") from error
 
 
 def failures(client: Any, stack: str) -> Iterator[str]:

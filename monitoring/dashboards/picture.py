@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from components import errors
+from components import cli
 from components.arguments import count
 from components.io.files import replacing
 from monitoring.dashboards.__main__ import OUTPUT
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
                 Image.open(drawn).convert("RGB").quantize(256).save(partial, "PNG", optimize=True)
             print(picture, file=sys.stderr)
 
-    return errors.run("picture", work)
+    return cli.run("picture", work)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import requests
 
-from components.errors import StageError
+from components.errors import UserError
 
 POINTS = 150  # of a line
 
@@ -45,8 +45,8 @@ class Source:
         try:
             answer = requests.post(url, {"query": query, **when}, timeout=30)
         except requests.RequestException as error:
-            raise StageError(f"--prometheus {self._address}: nobody answers there") from error
+            raise UserError(f"--prometheus {self._address}: nobody answers there") from error
         if not answer.ok:
-            raise StageError(f"--prometheus {self._address}: {answer.status_code} for {query}")
+            raise UserError(f"--prometheus {self._address}: {answer.status_code} for {query}")
         result: list[dict[str, Any]] = answer.json()["data"]["result"]
         return result

@@ -12,7 +12,7 @@ import pytest
 import requests
 import yaml
 
-from components.errors import StageError
+from components.errors import UserError
 from monitoring import exporter, laptop, operator
 from tests import manifests, policies
 from tests.conftest import REPO, free_port, running
@@ -166,7 +166,7 @@ def test_the_operators_objects_are_made_of_the_same_files(tmp_path):
 
 
 def test_a_matcher_that_is_none_is_refused():
-    with pytest.raises(StageError, match="'severity'"):
+    with pytest.raises(UserError, match="'severity'"):
         operator.alerts({"inhibit_rules": [], "route": {"matchers": ["severity"]}})
 
 

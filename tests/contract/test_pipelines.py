@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from components import trial
-from components.errors import StageError
+from components.errors import UserError
 from pipelines import compile, ir, tasks
 from tests.conftest import REPO
 
@@ -332,17 +332,17 @@ def test_parameters_are_read_by_their_type(text: str, value: object):
     ],
 )
 def test_wrong_parameters_are_named(pipeline: str, given: list[str], words: str):
-    with pytest.raises(StageError, match=re.escape(words)):
+    with pytest.raises(UserError, match=re.escape(words)):
         ir.parameters(ir.load(pipeline), given)
 
 
 def test_what_is_no_pipeline_is_named(tmp_path: Path):
-    with pytest.raises(StageError, match="there are monitoring, training"):
+    with pytest.raises(UserError, match="there are monitoring, training"):
         ir.load("trainning")
     path = tmp_path / "mine.yaml"
     path.write_text(json.dumps({"a": 1}))
-    with pytest.raises(StageError, match=r"mine.yaml: not a compiled pipeline"):
+    with pytest.raises(UserError, match=r"mine.yaml: not a compiled pipeline"):
         ir.load(str(path))
     path.write_text("a: [")
-    with pytest.raises(StageError, match=r"mine.yaml: not YAML"):
+    with pytest.raises(UserError, match=r"mine.yaml: not YAML"):
         ir.load(str(path))

@@ -9,7 +9,7 @@ import sys
 import mlflow
 import pytest
 
-from components.errors import StageError
+from components.errors import UserError
 from components.io import processes, registry
 from deploy import lease, overlay, rollout
 from deploy.cluster import Cluster
@@ -165,7 +165,7 @@ def test_what_no_cluster_can_fetch_is_refused(tmp_path, monkeypatch, source: str
         client.create_registered_model("sentiment")
         tags = {"model_digest": "0" * 64}
         version = client.create_model_version("sentiment", source, tags=tags)
-        with pytest.raises(StageError, match=rf"sentiment version 1 is at .*{words}"):
+        with pytest.raises(UserError, match=rf"sentiment version 1 is at .*{words}"):
             to_deploy(client, version, local=False)
 
 
@@ -189,7 +189,7 @@ def test_an_overlay_whose_containers_do_not_merge_is_not_applied(tmp_path, monke
     folder = overlay_in(tmp_path, "production")
     base = tmp_path / "base" / "kustomization.yaml"
     base.write_text("resources: [service.yaml]\n")  # and nothing said of lists
-    with pytest.raises(StageError, match="v1 has lost its image; kustomize must know"):
+    with pytest.raises(UserError, match="v1 has lost its image; kustomize must know"):
         rollout._bring(Cluster("none"), folder, State(Model("1", "s3://models/1")))
     assert not (folder / "model.yaml").exists()
 

@@ -6,7 +6,7 @@ import boto3
 import pytest
 import requests
 
-from components.errors import StageError
+from components.errors import UserError
 from deploy import ecr
 from tests import delivery
 
@@ -46,5 +46,5 @@ def test_what_a_scan_found_is_refused_from_a_severity_on(address, number, counts
     if passes:
         ecr.scan(client, image, refuse)
     else:
-        with pytest.raises(StageError, match=f"{refuse} and worse are refused"):
+        with pytest.raises(UserError, match=f"{refuse} and worse are refused"):
             ecr.scan(client, image, refuse)

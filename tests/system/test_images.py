@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 import sentiment.model
 import sentiment.store
-from components.errors import StageError
+from components.errors import UserError
 from components.io import processes, reviews
 from deploy.engine import Engine
 from deploy.images import check_start
@@ -89,7 +89,7 @@ def test_the_serving_image_holds_nothing_that_serving_does_not_need(images):
 def test_the_receiver_can_start_what_drift_starts(images):
     engine = Engine("podman", "registry.example.org")
     check_start(engine, images["receiver"])
-    with pytest.raises(StageError, match="No module named 'pipelines'"):
+    with pytest.raises(UserError, match="No module named 'pipelines'"):
         check_start(engine, images["serve"])
 
 

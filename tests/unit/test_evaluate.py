@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from components import evaluate
-from components.errors import StageError
+from components.errors import UserError
 from components.io import reviews
 from components.io.files import replacing, replacing_directory, write_json
 from components.report import measures
@@ -65,10 +65,10 @@ def test_shards_are_measured_as_the_whole(trained, tmp_path):
 def test_what_cannot_be_measured_on_is_named(tmp_path):
     frame = pd.DataFrame({"text": ["a", "b"], "label": [1, 1], "source": "x"})
     reviews.write(tmp_path / "one.parquet", frame)
-    with pytest.raises(StageError, match="not reviews of two classes"):
+    with pytest.raises(UserError, match="not reviews of two classes"):
         list(reviews.labelled(tmp_path / "one.parquet"))
     reviews.write(tmp_path / "none.parquet", frame.assign(text=["a", None]))
-    with pytest.raises(StageError, match="column text has missing values"):
+    with pytest.raises(UserError, match="column text has missing values"):
         list(reviews.labelled(tmp_path / "none.parquet"))
 
 
@@ -96,7 +96,7 @@ def test_a_directory_is_replaced_as_a_whole(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StageError, match="value"):
+    with pytest.raises(UserError, match="value"):
         write_json(tmp_path / "file" / "value.json", 1)
 
 

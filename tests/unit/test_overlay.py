@@ -4,7 +4,7 @@ import pytest
 import yaml
 from kserve import V1beta1CanarySpec, V1beta1InferenceServiceSpec, V1beta1PredictorSpec
 
-from components.errors import StageError
+from components.errors import UserError
 from deploy import overlay, rollout
 from deploy.state import Model, State, state_of
 
@@ -96,14 +96,14 @@ def test_the_steps_go_on_from_what_is_served(now, first, steps):
 def test_what_kustomize_made_of_it_is_checked():
     service = rendered()
     overlay.check(service, State(ONE))
-    with pytest.raises(StageError, match=r"serves version 1 for all, not version 2 for all"):
+    with pytest.raises(UserError, match=r"serves version 1 for all, not version 2 for all"):
         overlay.check(service, State(TWO))
     main = service["spec"]["predictor"]["containers"][1]
     main["image"] = "serve@sha256:" + "0" * 64
-    with pytest.raises(StageError, match=r"the image serve@sha256:0+ is none; write its digest"):
+    with pytest.raises(UserError, match=r"the image serve@sha256:0+ is none; write its digest"):
         overlay.check(service, State(ONE))
     del main["image"]
-    with pytest.raises(StageError, match=r"v1 has lost its image"):
+    with pytest.raises(UserError, match=r"v1 has lost its image"):
         overlay.check(service, State(ONE))
 
 

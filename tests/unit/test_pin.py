@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.errors import StageError
+from components.errors import UserError
 from deploy import pin
 from tests.conftest import REPO
 
@@ -38,10 +38,10 @@ def test_images_are_pinned_where_they_are_named_and_the_rest_stays(paths: list[P
 @pytest.mark.parametrize("image", ["registry.example.org/x:latest", f"{DIGEST}", "x@sha256:1"])
 def test_a_tag_is_refused(paths: list[Path], image: str):
     before = [path.read_text() for path in paths]
-    with pytest.raises(StageError, match="is not NAME@sha256:DIGEST"):
+    with pytest.raises(UserError, match="is not NAME@sha256:DIGEST"):
         pin.pin(paths, {"sentiment-serve": image})
-    with pytest.raises(StageError, match="no image sentiment-serving"):
+    with pytest.raises(UserError, match="no image sentiment-serving"):
         pin.pin(paths, {"sentiment-serve": f"x@{DIGEST}", "sentiment-serving": f"x@{DIGEST}"})
-    with pytest.raises(StageError, match="no image sentiment-receiver"):
+    with pytest.raises(UserError, match="no image sentiment-receiver"):
         pin.pin(paths[:2], {"sentiment-receiver": f"x@{DIGEST}"})
     assert [path.read_text() for path in paths] == before

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from components import candidates, select, trial
-from components.errors import StageError
+from components.errors import UserError
 from components.io import matrices
 
 
@@ -96,7 +96,7 @@ def test_trials_of_other_reviews_are_refused(trained, tmp_path):
     shutil.copytree(trained.trials, tmp_path / "trials")
     path = next((tmp_path / "trials").iterdir())
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data_digest": "another"}))
-    with pytest.raises(StageError, match="not of the same reviews"):
+    with pytest.raises(UserError, match="not of the same reviews"):
         select.select([tmp_path / "trials"], keep=1)
-    with pytest.raises(StageError, match="no trials in it"):
+    with pytest.raises(UserError, match="no trials in it"):
         select.select([tmp_path], keep=1)

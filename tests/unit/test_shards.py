@@ -6,7 +6,7 @@ import pytest
 import sentiment.model
 import sentiment.store
 from components import count, merge, train
-from components.errors import StageError
+from components.errors import UserError
 from components.io import matrices, reviews
 from components.io.files import read_json, write_json
 from sentiment.vectorizer import NgramVectorizer
@@ -43,14 +43,14 @@ def test_parts_that_are_counted_apart_merge_to_the_same(trained, tmp_path):
 
 def test_a_part_is_missing_or_of_another_kind(trained, tmp_path):
     count.count(trained.train, trained.valid, 2, tmp_path / "a", (1, 4))
-    with pytest.raises(StageError, match="no counts of train and valid"):
+    with pytest.raises(UserError, match="no counts of train and valid"):
         merge.merge([tmp_path / "a"], 2, tmp_path / "matrix")
-    with pytest.raises(StageError, match="in more than one"):
+    with pytest.raises(UserError, match="in more than one"):
         merge.merge([tmp_path / "a", trained.counts], 2, tmp_path / "matrix")
     others = [tmp_path / str(part) for part in (2, 3, 4)]
     for part, other in zip((2, 3, 4), others, strict=True):
         count.count(trained.train, trained.valid, 1, other, (part, 4))
-    with pytest.raises(StageError, match="not made with the same --max-n"):
+    with pytest.raises(UserError, match="not made with the same --max-n"):
         merge.merge([tmp_path / "a", *others], 2, tmp_path / "matrix")
     assert not (tmp_path / "matrix").exists()
 
@@ -81,7 +81,7 @@ def test_train_and_trials_of_other_reviews_do_not_go_together(trained, tmp_path)
     for each in selection["trials"]:
         each["data_digest"] = "another"
     write_json(tmp_path / "selection.json", selection)
-    with pytest.raises(StageError, match="--selections: not of these reviews"):
+    with pytest.raises(UserError, match="--selections: not of these reviews"):
         train.train(
             matrices.load(trained.matrix), [tmp_path / "selection.json"], tmp_path / "model"
         )
