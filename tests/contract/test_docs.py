@@ -12,7 +12,7 @@ import pytest
 
 from pipelines import pictures
 from tests.conftest import REPO
-from tests.contract.test_layers import blocks, commands, pages
+from tests.documents import blocks, commands, pages
 
 FETCHED = r"""(?:src|srcset|poster)=["']?(?:https?:)?//|<link[^>]*href=["']?(?:https?:)?//"""
 FETCHED += r"""|url\(["']?(?:https?:)?//|@import|<script[^>]*>[^<]*(?:https?:)?//[^<]*</script>"""
