@@ -68,6 +68,7 @@ def test_make_and_a_shell_read_the_same(project):
     assert values_in(result.stdout) == VALUES
 
 
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl: make packages")
 def test_kubectl_reads_the_same(project):
     printed = kubectl(
         *("create", "secret", "generic", "capstone-secret", "--from-env-file", project / ".env"),
