@@ -127,7 +127,7 @@ clean: ## Remove the outputs of the stages; registry and virtual environment sta
 	rm -rf data models reports
 
 retrain: .venv/installed ## Pull the data, run the stages up to evaluate that are out of date, push the outputs (DVC_REMOTE=s3://…)
-	python -m tools.data_remote pull
+	python -m tools.data_remote pull --allow-missing
 	@test -z "$$FRESH" || dvc repro --force --single-item ingest
 	dvc repro evaluate
 	python -m tools.data_remote push

@@ -4,6 +4,7 @@ It holds Debian's Python and this machine's certificates: use it for tests and n
 """
 
 import argparse
+import shutil
 import subprocess
 
 from components import cli
@@ -24,8 +25,11 @@ def make(engine: str, image: str) -> None:
     """Import a Debian file system with Python as ``image``.
 
     Raises:
-        UserError: the machine's package sources have no Debian 12, or a program failed.
+        UserError: apt has no source of Debian 12, or a program is missing or failed.
     """
+    for program in (engine, DEBIAN[0]):
+        if not shutil.which(program):
+            raise UserError(f"{program} is not installed; on Debian: make packages")
     sources = output("apt-get", "indextargets", "--format", "$(REPO_URI)", "Codename: bookworm")
     if not sources:
         raise UserError("apt has no source of Debian 12 (bookworm)")

@@ -44,14 +44,6 @@ def transfer(action: str, *flags: str) -> None:
         raise UserError(f"dvc {action}: see {_variables()}, in .env or the environment") from error
 
 
-def pull() -> None:
-    transfer("pull", "--allow-missing")
-
-
-def push() -> None:
-    transfer("push")
-
-
 def _variables() -> str:
     def shown(name: str) -> str:
         return name if os.environ.get(name) else f"{name} (not set)"
@@ -64,8 +56,12 @@ def _variables() -> str:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.data_remote", description=__doc__)
     parser.add_argument("action", choices=["pull", "push"])
+    parser.add_argument(
+        "--allow-missing", action="store_true", help="pull: leave out what the remote has not"
+    )
     args = parser.parse_args(argv)
-    return cli.run("data_remote", {"pull": pull, "push": push}[args.action])
+    flags = ["--allow-missing"] if args.allow_missing else []
+    return cli.run("data_remote", lambda: transfer(args.action, *flags))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def release() -> None:
         UserError: the lock is stale, a stage failed, or the gate refused the model.
     """
     lock.check(None)
-    data_remote.pull()
+    data_remote.transfer("pull")
     run("dvc", "repro", "--force", "--single-item", "register", "gate", "promote")
     promotion = read_json(PROMOTION)
     if promotion["outcome"] == "refused":

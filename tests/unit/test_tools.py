@@ -179,12 +179,12 @@ def test_a_failed_pull_names_its_variables(stand_in, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     calls = stand_in("dvc", "exit 1")
     with pytest.raises(UserError) as error:
-        data_remote.pull()
+        data_remote.transfer("pull")
     assert str(error.value) == (
         "dvc pull: see DVC_REMOTE (not set) and AWS_ACCESS_KEY_ID (not set)"
         " or DVC_TOKEN (not set), in .env or the environment"
     )
-    assert calls() == ["pull --allow-missing"]
+    assert calls() == ["pull"]
 
 
 def test_a_token_stands_for_both_keys(monkeypatch):
@@ -199,7 +199,7 @@ def test_the_remote_stays_out_of_git(stand_in, monkeypatch):
     monkeypatch.setenv("DVC_REMOTE", "s3://dvc")
     monkeypatch.setenv("DVC_ENDPOINT_URL", "http://localhost:1")
     calls = stand_in("dvc")
-    data_remote.push()
+    data_remote.transfer("push")
     assert calls()[-1] == "push"
     assert all("--local" in call for call in calls()[:-1])
     assert "remote modify --local storage endpointurl http://localhost:1" in calls()
