@@ -1,74 +1,134 @@
-"""Candidates of a search: what they set, and what is found of them."""
+"""Candidates of the search, and what the trials found of them."""
 
-from argparse import ArgumentTypeError
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from components.arguments import count, halves, positive
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
 from components.errors import UserError
-from components.io.files import read_json
-
-Candidate = dict[str, Any]
-# what a candidate leaves out is as here; max_n: all that merge has
-DEFAULTS: Candidate = {"alpha": 1.0, "idf_power": 1.5, "max_n": 3, "ratio_power": 0.5}
-_KINDS: dict[str, Callable[[str], Any]] = {
-    "alpha": positive,
-    "idf_power": halves,
-    "max_n": count,
-    "ratio_power": halves,
-}
+from components.io import records
+from components.io.records import record
+from components.stage import parameters
 
 
-def candidate(text: str) -> Candidate:
-    """Parse ``idf_power=1,max_n=2``; ``default`` sets nothing."""
-    found = dict(DEFAULTS)
+@parameters
+class Candidate:
+    """One configuration in the search; the defaults are those of the model."""
+
+    alpha: float = Field(default=1.0, gt=0)
+    idf_power: float = Field(default=1.5, ge=0, multiple_of=0.5)  # of the powers that are exact
+    max_n: int = Field(default=3, ge=1)  # lengths that merge did not count are not missed
+    ratio_power: float = Field(default=0.5, ge=0, multiple_of=0.5)
+
+    @property
+    def name(self) -> str:
+        """The text that :func:`parse` reads."""
+        return _text(records.plain(self))
+
+    @property
+    def difference(self) -> str:
+        """The text of the values that differ from the default, or ``default``."""
+        values = records.plain(self).items()
+        return _text({key: value for key, value in values if value != DEFAULTS[key]}) or "default"
+
+
+DEFAULTS: dict[str, float] = records.plain(Candidate())
+
+
+def _text(values: dict[str, float]) -> str:
+    return ",".join(f"{key}={value:g}" for key, value in sorted(values.items()))
+
+
+def parse(text: str) -> Candidate:
+    """Parse ``idf_power=1,max_n=2``; ``default`` sets nothing.
+
+    Raises:
+        ValueError: a name is unknown, or its value is of the wrong type or out of range.
+    """
+    values: dict[str, str] = {}
     for setting in text.split(",") if text != "default" else []:
         name, _, value = setting.strip().partition("=")
-        if name not in _KINDS:
-            raise ArgumentTypeError(f"{setting} sets none of {', '.join(_KINDS)}")
-        try:
-            found[name] = _KINDS[name](value)
-        except ValueError:
-            raise ArgumentTypeError(f"{setting} is not a number") from None
-    return found
+        if name not in DEFAULTS:
+            raise ValueError(f"{setting!r} sets none of {', '.join(DEFAULTS)}")
+        values[name] = value
+    try:
+        return TypeAdapter(Candidate).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{text}: {first['loc'][0]}: {first['msg']}") from None
 
 
-def name(candidate: Candidate) -> str:
-    """Return the text that :func:`candidate` parses."""
-    return ",".join(f"{key}={value:g}" for key, value in sorted(candidate.items()))
+def _checked(text: str) -> str:
+    parse(text)
+    return text
 
 
-def difference(candidate: Candidate) -> str:
-    """Return what sets a candidate apart from the default, in the form of its name."""
-    changed = {key: value for key, value in candidate.items() if value != DEFAULTS[key]}
-    return name(changed) or "default"
+CandidateText = Annotated[str, AfterValidator(_checked)]
 
 
-def trials(directories: Iterable[Path]) -> list[dict[str, Any]]:
-    """Return what trial found in all ``directories``, in the order of :func:`ranked`."""
-    found = [
-        read_json(path) for directory in directories for path in sorted(directory.glob("*.json"))
-    ]
-    for each in found:
-        each.pop("code_digest", None)  # for trial alone: a comment changes it, and no result
-    if not found:
-        raise UserError(f"{', '.join(map(str, directories))}: no trials in it")
-    return ranked(found)
+@record
+class Score:
+    """What a trial reached on the validation reviews; ``losses`` are log losses by iteration."""
+
+    log_loss: float
+    accuracy: float
+    losses: tuple[float, ...]
 
 
-def ranked(trials: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+@record
+class Trial:
+    """A candidate that was fitted to the share ``budget`` of the training reviews.
+
+    ``slope`` and ``offset`` are those of the calibration. ``code_digest`` is only in the files of
+    the stage trial: a changed comment changes it, and no result.
+    """
+
+    candidate: Candidate
+    budget: float
+    max_iterations: int
+    data_digest: str
+    min_df: int
+    iterations: int
+    slope: float
+    offset: float
+    valid: Score
+    code_digest: str | None = None
+
+    @property
+    def rank(self) -> tuple[float, float, str]:
+        """Key to sort by: the largest budget, then log loss, which shows more than accuracy."""
+        return -self.budget, self.valid.log_loss, self.candidate.name
+
+
+@record
+class Selection:
+    """The names of the candidates that a rung keeps, the best first, and all its trials."""
+
+    selected: tuple[str, ...]
+    trials: tuple[Trial, ...]
+
+
+def read_trials(directories: Iterable[Path]) -> list[Trial]:
+    """Read the trials in all ``directories``, ranked as :func:`ranked` does.
+
+    Raises:
+        UserError: there are none, or they are not of the same reviews.
+    """
+    paths = [path for directory in directories for path in sorted(directory.glob("*.json"))]
+    if not paths:
+        raise UserError(f"{', '.join(map(str, directories))}: no trials in this directory")
+    return ranked(replace(records.read(path, Trial), code_digest=None) for path in paths)
+
+
+def ranked(trials: Iterable[Trial]) -> list[Trial]:
     """Return the trials, the best of the largest budget first.
 
     Raises:
         UserError: they are not of the same reviews.
     """
-    found = sorted(trials, key=_rank)
-    if len({each["data_digest"] for each in found}) > 1:
+    found = sorted(trials, key=lambda trial: trial.rank)
+    if len({trial.data_digest for trial in found}) > 1:
         raise UserError("the trials are not of the same reviews; run them again")
     return found
-
-
-def _rank(trial: dict[str, Any]) -> tuple[float, float, str]:
-    """Log loss sees differences that accuracy rounds away; of equals, the simpler name."""
-    return -trial["budget"], trial["valid"]["log_loss"], name(trial["candidate"])
