@@ -57,7 +57,8 @@ def parse(text: str) -> Candidate:
         return TypeAdapter(Candidate).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{text}: {first['loc'][0]}: {first['msg']}") from None
+        reason = str(first["msg"]).replace("Input should", "it should")
+        raise ValueError(f"{text}: {first['loc'][0]}: {reason}") from None
 
 
 def _checked(text: str) -> str:

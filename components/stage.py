@@ -108,6 +108,7 @@ def parser(stage: str, run: Callable[..., Any]) -> argparse.ArgumentParser:
             required=True,
             nargs="+" if name in what.lists else None,
             type=Path,
+            metavar="PATH",
             help=artifact.help,
         )
     if what.parameters is None:
@@ -135,7 +136,7 @@ def _is_list(field: FieldInfo) -> bool:
 def _value(field: Any, text: str) -> Any:
     """Parse the text of a flag, or raise the error that argparse reports with the flag's name."""
     if isinstance(field, FieldInfo):
-        field = Annotated[field.annotation, *field.metadata]
+        field = Annotated[field.annotation, field]
     try:
         return TypeAdapter(field, config=ConfigDict(allow_inf_nan=False)).validate_python(text)
     except ValidationError as error:

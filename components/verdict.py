@@ -21,9 +21,9 @@ class GateLimits:
     """What a challenger must show."""
 
     margin: float = Field(
-        default=0.01, ge=0, lt=1, description="Loss of accuracy that is acceptable."
+        default=0.01, ge=0, le=1, description="Loss of accuracy that is acceptable."
     )
-    alpha: float = Field(default=0.05, gt=0, lt=1, description="Level of the test for a loss.")
+    alpha: float = Field(default=0.05, ge=0, lt=1, description="Level of the test for a loss.")
     min_accuracy: float = Field(
         default=0.0,
         ge=0,

@@ -23,12 +23,13 @@ def format_of(source: str) -> str:
     """Return the format that the ending of the name stands for."""
     if source.startswith("builtin"):
         return "csv"
-    suffixes = [suffix.lower() for suffix in Path(urlsplit(source).path).suffixes]
-    ending = suffixes[-1] if suffixes else ""
+    # only an address on the web has a query or a fragment behind its path
+    path = urlsplit(source).path if source.startswith(("http://", "https://")) else source
+    ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
         raise UserError(
             f"{source}: cannot tell the format from {ending!r}; known endings are"
-            f" {', '.join(ENDINGS)}; or say --format ({', '.join(FORMATS)})"
+            f" {', '.join(ENDINGS)}, or say --format ({', '.join(FORMATS)})"
         )
     return ENDINGS[ending]
 

@@ -186,7 +186,8 @@ def _is_unavailable(error: Exception, uri: str) -> bool:
     if isinstance(error, sqlalchemy.exc.OperationalError):  # of a file: a path, unless it is locked
         return not uri.startswith("sqlite:") or "locked" in str(error)
     if isinstance(error, MlflowException):
-        return error.error_code in UNAVAILABLE
+        # MLflow reports a malformed address with the code of a server error
+        return error.error_code in UNAVAILABLE and "Invalid url" not in str(error)
     return isinstance(error, requests.ConnectionError | requests.Timeout)
 
 

@@ -46,23 +46,35 @@ def fetch(source: str, scratch: Path, endings: Iterable[str] = ENDINGS) -> Itera
         UserError: there is no such source, or access is denied.
         UnavailableError: S3 or the web server does not respond.
     """
-    url = urlsplit(source)
-    name = Path(url.path).name.split(".")[0] or url.netloc or source
+    scheme, _, rest = source.partition("://")
+    name = _name(source)
     if source == "builtin" or source.startswith("builtin:"):
         name = source.partition(":")[2] or "imdb"
         if name not in ("imdb", "rotten_tomatoes"):
             raise UserError(f"{source}: the built-in sets are imdb and rotten_tomatoes")
         yield Origin(_builtin(), source, name, only=name)
-    elif url.scheme == "s3":
+    elif rest and scheme == "s3":
         for address in _objects(source, tuple(endings)) if source.endswith("/") else [source]:
             yield Origin(_from_s3(address, scratch / "download"), address, name)
-    elif url.scheme in ("http", "https"):
+    elif rest and scheme in ("http", "https"):
         yield Origin(_from_web(source, scratch / "download"), source, name)
-    elif url.scheme and "://" in source:
+    elif rest:
         raise UserError(f"{source}: unknown kind of source; use a file, s3:// or https://")
     else:
         for path in _files(Path(source), tuple(endings)):
             yield Origin(path, str(path), name)
+
+
+def _name(source: str) -> str:
+    """Return the name of a file, folder or object without its endings."""
+    path = urlsplit(source).path if source.startswith(("http://", "https://")) else source
+    return Path(path).name.split(".")[0] or urlsplit(source).netloc or source
+
+
+def _bucket_and_key(address: str) -> tuple[str, str]:
+    """Split s3://bucket/key; unlike in a URL of the web, ? and # are part of a key."""
+    bucket, _, key = address.removeprefix("s3://").partition("/")
+    return bucket, key
 
 
 def _files(source: Path, endings: tuple[str, ...]) -> list[Path]:
@@ -77,15 +89,15 @@ def _files(source: Path, endings: tuple[str, ...]) -> list[Path]:
 
 
 def _objects(source: str, endings: tuple[str, ...]) -> list[str]:
-    url = urlsplit(source)
+    bucket, prefix = _bucket_and_key(source)
     with _s3_errors(source):
         listed = boto3.client("s3").get_paginator("list_objects_v2")
-        pages = listed.paginate(Bucket=url.netloc, Prefix=url.path.lstrip("/"))
+        pages = listed.paginate(Bucket=bucket, Prefix=prefix)
         keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
     found = sorted(key for key in keys if _is_data(Path(key), endings))
     if not found:
         raise UserError(f"{source}: no object with this prefix ends in {' or '.join(endings)}")
-    return [f"s3://{url.netloc}/{key}" for key in found]
+    return [f"s3://{bucket}/{key}" for key in found]
 
 
 def _is_data(path: Path, endings: tuple[str, ...]) -> bool:
@@ -94,10 +106,10 @@ def _is_data(path: Path, endings: tuple[str, ...]) -> bool:
 
 
 def _from_s3(source: str, target: Path) -> Path:
-    url = urlsplit(source)
+    bucket, key = _bucket_and_key(source)
     with _s3_errors(source):
         client = boto3.client("s3")  # honours AWS_ENDPOINT_URL
-        client.download_file(url.netloc, url.path.lstrip("/"), str(target))
+        client.download_file(bucket, key, str(target))
     return target
 
 

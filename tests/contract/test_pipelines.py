@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components import stage as declared
 from components import trial
 from components.errors import UserError
 from pipelines import compile, ir, tasks
@@ -23,7 +24,7 @@ STAGES = [
     *("ingest", "validate", "prepare", "count", "merge", "trial", "select", "train"),
     *("evaluate", "register", "gate", "promote"),
 ]
-RUNGS = PARAMS["trial"]["rungs"]
+RUNGS = PARAMS["rungs"]
 OUTWARD = {"ingest", "register", "gate", "promote", "monitor"}
 TRAINING, TRAINING_PLATFORM = ir.load("training")
 MONITORING, MONITORING_PLATFORM = ir.load("monitoring")
@@ -32,7 +33,8 @@ DIGEST = f"registry.example.org/sentiment-train@sha256:{'0a' * 32}"
 
 
 def parser_of(stage: str) -> ArgumentParser:
-    parser = importlib.import_module(f"components.{stage}").parser()
+    module = importlib.import_module(f"components.{stage}")
+    parser = module.parser() if stage == "promote" else declared.parser(stage, module.run)
     parser.exit_on_error = False
 
     def fail(message: str) -> None:
@@ -43,18 +45,20 @@ def parser_of(stage: str) -> ArgumentParser:
 
 
 def dvc_command(stage: str, rung: str = "1") -> list[str]:
-    """Return the command line of a stage as DVC fills it in; ``rung`` is that of the search."""
+    """Return the command line of a stage as DVC fills it in, for one rung of the search."""
+    return shlex.split(_stage(stage)["cmd"].replace("${key}", rung))
 
-    def fill(match: re.Match[str]) -> str:
-        value: Any = PARAMS | {"key": rung, "item": RUNGS[rung]}
-        for key in match[1].split("."):
-            value = value[key]
-        if isinstance(value, dict):  # DVC makes flags of it
-            lists = {k: v if isinstance(v, list) else [v] for k, v in value.items()}
-            return " ".join(f"--{k} {' '.join(map(str, v))}" for k, v in lists.items())
-        return str(value)
 
-    return shlex.split(re.sub(r"\$\{([\w.]+)\}", fill, _stage(stage)["cmd"]))
+def parameters_of(stage: str, command: list[str]) -> dict[str, Any]:
+    """Return the parameters that a command line gives to its stage."""
+    module = importlib.import_module(f"components.{stage}")
+    signature = declared.signature(module.run)
+    if signature.parameters is None:
+        return {}
+    arguments = vars(parser_of(stage).parse_args(command))
+    flags = {name: arguments[name] for name in signature.fields() if name in arguments}
+    path = arguments["params"] and REPO / arguments["params"]
+    return vars(declared.values(stage, signature, flags, path, arguments["rung"]))
 
 
 def _stage(stage: str) -> dict[str, Any]:
@@ -125,52 +129,53 @@ def test_every_command_line_parses_and_gives_the_same_parameters(stage: str):
     dvc, kubeflow = dvc_command(stage), ir_command(TRAINING, stage)
     assert dvc[:3] == ["python", "-m", f"components.{stage}"]
     assert kubeflow[:5] == ["python", "-m", "components.executor", "{{$}}", stage]
-    parsed = []
+    given = []
     for command in (dvc[3:], kubeflow[5:]):
         assert not any("{" in part for part in command), command
-        values = vars(parser_of(stage).parse_args(command))
-        parsed.append({k: v for k, v in values.items() if not isinstance(v, Path | list)})
-    for command in parsed:
-        command.pop("part", None)  # a laptop does in one process what a cluster does in tasks
-    assert parsed[0] == parsed[1]
+        parser_of(stage).parse_args(command)
+        given.append(parameters_of(stage, command))
+        given[-1].pop("part", None)  # a laptop counts in one process, a cluster in tasks
+        given[-1].pop("candidates", None)  # a task tries one candidate
+    assert given[0] == given[1]
 
 
 def test_the_monitor_command_line_parses():
-    values = parser_of("monitor").parse_args(ir_command(MONITORING, "monitor")[5:])
-    given = (values.max_psi, values.min_rows, values.newest)
-    assert given == tuple(PARAMS["monitor"].values())
+    given = parameters_of("monitor", ir_command(MONITORING, "monitor")[5:])
+    assert {name: given[name] for name in PARAMS["monitor"]} == PARAMS["monitor"]
 
 
 def test_the_search_is_the_same_in_both():
     given = TRAINING["root"]["inputDefinitions"]["parameters"]["candidates"]["defaultValue"]
-    assert given == RUNGS["1"]["given"]["candidates"]
-    assert " ".join(given) in " ".join(dvc_command("trial"))
+    assert given == PARAMS["trial"]["candidates"]
+    assert parameters_of("trial", dvc_command("trial")[3:])["candidates"] == tuple(given)
     loops = [t for d in dags(TRAINING) for t in d["tasks"].values() if "parameterIterator" in t]
     items = [loop["parameterIterator"]["items"]["inputParameter"] for loop in loops]
     assert sorted(items) == ["pipelinechannel--candidates"] * 3 + ["pipelinechannel--parts"]
     tasks = {name: t for d in dags(TRAINING) for name, t in d["tasks"].items()}
     for rung, name in zip(RUNGS.values(), ("search", "search-2", "search-3"), strict=True):
         given = tasks[name]["inputs"]["parameters"]
-        for value in ("budget", "keep"):
-            assert given[value]["runtimeValue"]["constant"] == rung[value]
+        assert given["budget"]["runtimeValue"]["constant"] == rung["trial"]["budget"]
+        assert given["keep"]["runtimeValue"]["constant"] == rung["select"]["keep"]
     for before, rung in (("1", "2"), ("2", "3")):
-        assert f"--selected models/selection/{before}.json" in " ".join(dvc_command("trial", rung))
-        assert RUNGS[rung]["after"] == f"models/selection/{before}.json"
+        selection = f"models/selection/{before}.json"
+        given = parameters_of("trial", dvc_command("trial", rung)[3:])
+        assert str(given["selected"]) == selection
+        assert RUNGS[rung]["after"] == selection
 
 
 def test_what_a_trial_is_known_by_is_what_dvc_runs_it_anew_for():
     stages = yaml.safe_load((REPO / "dvc.yaml").read_text())["stages"]
     code = {each for each in stages["trial"]["do"]["deps"] if each.endswith(".py")}
-    assert code == {"components/trial.py", *(f"sentiment/{name}.py" for name in trial.CODE)}
+    own = {"components/trial.py", "components/candidates.py"}
+    assert code == own | {f"sentiment/{name}.py" for name in trial.CODE}
 
 
 @pytest.mark.parametrize("stage", [*STAGES, "monitor"])
 def test_every_parameter_is_passed_on(stage: str):
     """A parameter in params.yaml that no runner uses would be a knob on nothing."""
-    given = {name.removesuffix("s") for name in PARAMS.get(stage, {}) if name != "rungs"}
     command = ir_command(MONITORING, stage) if stage == "monitor" else ir_command(TRAINING, stage)
     flags = {part[2:].replace("-", "_") for part in command if part.startswith("--")}
-    assert given <= {flag.removesuffix("s") for flag in flags}
+    assert set(PARAMS.get(stage, {})) <= flags
 
 
 @BOTH

@@ -84,7 +84,7 @@ def test_a_folder_of_files_without_endings_by_flag(stage, tmp_path):
     for number in range(2):
         ROWS.to_csv(tmp_path / "parts" / f"part-{number}", index=False)
     none = stage("ingest", "--source", "parts", "--output", "r.parquet")
-    assert_one_line(none, "parts", "no file in it that ends in .csv")
+    assert_one_line(none, "parts", "no file in this folder ends in .csv")
     result = stage("ingest", "--source", "parts", "--output", "r.parquet", "--format", "csv")
     assert result.returncode == 0, result.stderr
     assert len(reviews.read(tmp_path / "r.parquet")) == 8
@@ -111,12 +111,12 @@ def test_the_web(stage, tmp_path):
         assert result.returncode == 0, result.stderr
         assert len(reviews.read(tmp_path / "r.parquet")) == 4
         short = stage("ingest", "--source", f"{address}/short.csv", "--output", "none.parquet")
-        assert_one_line(short, "short.csv", "20 of 999 bytes")
+        assert_one_line(short, "short.csv", "20 of 999 bytes", exit_code=4)
         missing = stage("ingest", "--source", f"{address}/no.csv", "--output", "none.parquet")
         assert_one_line(missing, "no.csv", "404")
         server.shutdown()
     gone = stage("ingest", "--source", f"{address}/web.csv", "--output", "none.parquet")
-    assert_one_line(gone, "web.csv", "refused")
+    assert_one_line(gone, "web.csv", "refused", exit_code=4)
     assert not (tmp_path / "none.parquet").exists()
 
 

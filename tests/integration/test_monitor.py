@@ -8,7 +8,7 @@ import pytest
 from components import gate, ingest, promote, register
 from components.io import reviews
 from components.io.files import read_json
-from components.verdict import Limits
+from components.verdict import GateLimits
 from tests.conftest import assert_one_line
 
 OUT = ["--drift", "drift.json", "--report", "report.md"]
@@ -22,8 +22,8 @@ def champion(trained, tmp_path, monkeypatch):
     registered, _ = register.register(
         trained.model, metrics, findings, trained.plots, reviews.digest(test), "sentiment"
     )
-    verdict = gate.gate("sentiment", registered["version"], test, Limits(min_accuracy=0.5))
-    assert promote.promote(verdict)["outcome"] == "promoted"
+    verdict = gate.gate("sentiment", registered.version, test, GateLimits(min_accuracy=0.5))
+    assert promote.promote(verdict).outcome == "promoted"
 
 
 def capture(texts: pd.Series, tmp_path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 import sentiment.store
 from components.io import registry, reviews
-from components.promote import former
+from components.io.registry import Decision
+from components.promote import former_champion
 from tests.conftest import (
     CANDIDATES,
     Trained,
@@ -78,10 +79,8 @@ def test_the_life_of_a_champion(stage, tmp_path, client, trained, trained_worse)
     # by hand to 2, with a reason, and back
     assert stage("promote", "--rollback", "--to", "2", "--why", "a test").returncode == 0
     moves = registry.moves(client, "sentiment")
-    assert [(m["outcome"], m["from"], m["to"], m["why"]) for m in moves[:1]] == [
-        ("rolled_back", "1", "2", "a test")
-    ]
-    assert moves[0]["by"]
+    assert replace(moves[0], by=None, at=None) == Decision("rolled_back", "1", "2", "a test")
+    assert moves[0].by
     assert stage("promote", "--rollback", "--why", "back").returncode == 0
     history = stage("promote", "--history").stdout.splitlines()
     assert [line.split(": ")[1] for line in history] == [
@@ -186,12 +185,12 @@ def test_rollback_goes_to_what_the_champion_replaced(
 def test_a_thousand_refusals_hide_no_move(client):
     client.create_registered_model("sentiment")
     client.create_model_version("sentiment", "models")
-    run_id = registry.decide(client, "sentiment", registry.Decision("promoted", "none", "1", ""))
+    run_id = registry.decide(client, "sentiment", Decision("promoted", "none", "1", ""))
     record = client.get_run(run_id)
     tags = record.data.tags | {"outcome": "refused"}
     for _ in range(1000):  # what MLflow gives, unless told
         client.create_run(record.info.experiment_id, tags=tags)
-    assert [each["to"] for each in registry.moves(client, "sentiment")] == ["1"]
+    assert [move.after for move in registry.moves(client, "sentiment")] == ["1"]
 
 
 @pytest.mark.parametrize(
@@ -211,11 +210,11 @@ def test_a_thousand_refusals_hide_no_move(client):
 )
 def test_the_champion_before(record, champion, expected):
     moves = [
-        {"outcome": "promoted" if ">" in move else "rolled_back", "from": before, "to": after}
+        Decision("promoted" if ">" in move else "rolled_back", before, after, "")
         for move in record.split()
         for before, after in [re.split("[<>]", move)]
     ]
-    assert former(moves[::-1], champion) == expected
+    assert former_champion(moves[::-1], champion) == expected
 
 
 def test_a_version_says_what_it_is_made_of(stage, client, trained, tmp_path):
@@ -291,6 +290,12 @@ def test_a_champion_that_changed_since_the_gate_is_not_replaced(
 def test_promote_without_a_registered_model(stage, trained, tmp_path):
     assert_one_line(promote(stage, trained), "r.json", "No such file")
     (tmp_path / "r.json").write_text('{"name": "sentiment", "version": "7"}')
+    assert_one_line(
+        promote(stage, trained), "r.json: not a Registered: model_digest: Field required"
+    )
+    digests = {f"{name}_digest": "0" for name in ("model", "data", "test")}
+    registered = {"name": "sentiment", "version": "7"} | digests
+    (tmp_path / "r.json").write_text(json.dumps(registered))
     assert_one_line(promote(stage, trained), "sentiment")
     assert_one_line(stage("promote", "--rollback", "--why", "x"), "no champion")
     assert stage("promote", "--history").stderr.endswith("promote: nothing was decided yet\n")
@@ -330,11 +335,12 @@ def test_a_wrong_password_is_one_line_without_the_password(stage, server, traine
     assert "wrong-horse-1" not in result.stderr
 
 
-@pytest.mark.parametrize("password", ["hid@hidden", "hid/hidden"])
-def test_a_stopped_server_is_one_line(stage, trained, tmp_path, password: str):
+@pytest.mark.parametrize(("password", "exit_code"), [("hid@hidden", 4), ("hid/hidden", 1)])
+def test_a_stopped_server_is_one_line(stage, trained, tmp_path, password: str, exit_code: int):
+    """A slash in a password makes the address malformed, which the user must fix."""
     address = f"http://someone:{password}@127.0.0.1:{free_port()}"
     environment = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
     result = register(stage, trained, **environment)
-    assert_one_line(result, "MLflow at http://127.0.0.1:")
+    assert_one_line(result, "MLflow at http://127.0.0.1:", exit_code=exit_code)
     assert "hid" not in result.stderr
     assert not (tmp_path / "r.json").exists()

@@ -6,7 +6,7 @@ import pytest
 
 import sentiment.store
 from components import gate
-from components.verdict import Limits, capabilities
+from components.verdict import GateLimits, capabilities
 from sentiment import behaviour
 
 
@@ -69,7 +69,7 @@ def test_a_lost_capability_is_named():
     before["negation"], after["negation"] = pair(40, 9, 2)
     before["casing"], after["casing"] = pair(40, 5)
     before["typos"], after["typos"] = pair(40, 4)
-    verdict = capabilities(before, after, Limits())
+    verdict = capabilities(before, after, GateLimits())
     assert not verdict.passed
     assert verdict.why == (
         "loses negation 78% of cases against 95% (p 0.033),"
@@ -80,9 +80,9 @@ def test_a_lost_capability_is_named():
         "casing_passed": 0.875,
         "typos_passed": 0.9,
     }
-    assert capabilities(before, after, Limits(capability_margin=1)).passed
-    assert capabilities(after, before, Limits()).passed
-    assert capabilities(before, before, Limits()).why == "loses no capability"
+    assert capabilities(before, after, GateLimits(capability_margin=1)).passed
+    assert capabilities(after, before, GateLimits()).passed
+    assert capabilities(before, before, GateLimits()).why == "loses no capability"
 
 
 # as the docstring of capabilities has it
@@ -105,14 +105,14 @@ def test_a_lost_capability_is_named():
 def test_from_how_many_cases_on_a_loss_is_refused(cases, gained, lost):
     for number in range(cases - gained + 1):
         before, after = pair(cases, number, gained)
-        assert capabilities({"x": before}, {"x": after}, Limits()).passed is (number < lost)
+        assert capabilities({"x": before}, {"x": after}, GateLimits()).passed is (number < lost)
 
 
 def test_what_chance_explains_is_refused_where_it_is_gross():
     before, after = pair(48, 30, 15)
-    assert capabilities({"x": before}, {"x": after}, Limits(alpha=0)).passed is False
+    assert capabilities({"x": before}, {"x": after}, GateLimits(alpha=0)).passed is False
     before, after = pair(48, 29, 15)
-    assert capabilities({"x": before}, {"x": after}, Limits(alpha=0)).passed
+    assert capabilities({"x": before}, {"x": after}, GateLimits(alpha=0)).passed
 
 
 def test_the_gate_sees_the_cases_that_the_card_counts(trained):

@@ -2,23 +2,17 @@
 
 import pytest
 
-from components import candidates
-from components.io import runs
+from components.io import records, runs
 from components.io.files import read_json
+from components.io.models import TrainingFacts, load_trials
 from components.report import card
 
 
 @pytest.fixture(scope="module")
 def text(trained) -> str:
-    facts, trials, metrics, findings = map(
-        read_json,
-        (
-            trained.model / "training.json",
-            trained.model / "trials.json",
-            trained.metrics,
-            trained.findings,
-        ),
-    )
+    facts = records.read(trained.model / "training.json", TrainingFacts)
+    trials = load_trials(trained.model)
+    metrics, findings = read_json(trained.metrics), read_json(trained.findings)
     return card.write("sentiment", facts, trials, metrics, findings, {"model_digest": "abc"})
 
 
@@ -45,8 +39,7 @@ def test_it_has_what_was_measured(text, trained):
 
 def test_the_trials_say_what_each_part_is_worth(text, trained):
     trials = {
-        candidates.difference(each["candidate"]): each["valid"]["accuracy"]
-        for each in read_json(trained.model / "trials.json")
+        trial.candidate.difference: trial.valid.accuracy for trial in load_trials(trained.model)
     }
     found = {row[0]: row for row in rows(text, "Search")[2:]}
     assert set(found) == set(trials) == {"default", "idf_power=1"}
@@ -56,9 +49,9 @@ def test_the_trials_say_what_each_part_is_worth(text, trained):
 
 
 def test_of_a_long_card_the_registry_gets_what_it_has_room_for(text):
-    assert runs._shown(text) == text
+    assert runs._shortened(text) == text
     long = "a line of the card\n" * 1000
-    shown = runs._shown(long)
+    shown = runs._shortened(long)
     assert 4_900 < len(shown) <= 5_000
     *lines, last = shown.splitlines()
     assert set(lines) == {"a line of the card"}

@@ -65,7 +65,7 @@ def test_shards_are_measured_as_the_whole(trained, tmp_path):
 def test_what_cannot_be_measured_on_is_named(tmp_path):
     frame = pd.DataFrame({"text": ["a", "b"], "label": [1, 1], "source": "x"})
     reviews.write(tmp_path / "one.parquet", frame)
-    with pytest.raises(UserError, match="not reviews of two classes"):
+    with pytest.raises(UserError, match="all reviews have the same label"):
         list(reviews.labelled(tmp_path / "one.parquet"))
     reviews.write(tmp_path / "none.parquet", frame.assign(text=["a", None]))
     with pytest.raises(UserError, match="column text has missing values"):

@@ -121,7 +121,7 @@ def test_a_value_of_the_json_becomes_the_output_parameter(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "verdict").write_text(
         '{"name": "m", "version": "1", "champion": "1", "passed": false, "outcome": "refused",'
-        ' "why": "worse"}'
+        ' "why": "worse", "figures": {}}'
     )
     output = run(
         tmp_path,

@@ -65,10 +65,10 @@ def test_validate_counts_what_it_says():
             table(("Good", 1), ("so", 0), (None, 0)),
             table(("good", 1), ("so", 1), ("caf\ufffd", 0)),
         ],
-        validate.Limits(min_rows=1),
+        validate.ValidationLimits(min_rows=1),
     )
-    assert report["rows"] == 6
-    assert report["shares"] == {
+    assert report.rows == 6
+    assert report.shares == {
         "empty": 1 / 6,
         "smaller_class": 0.5,
         "duplicates": 2 / 6,
@@ -76,12 +76,12 @@ def test_validate_counts_what_it_says():
         "too_long": 0.0,
         "damaged": 1 / 6,
     }
-    assert [breach.split()[0] for breach in report["breaches"]] == [
+    assert [breach.split()[0] for breach in report.breaches] == [
         *("empty", "duplicates", "conflicts", "damaged")
     ]
 
 
 def test_validate_passes_the_built_in_reviews(imdb):
-    report = validate.validate([imdb], validate.Limits())
-    assert report["breaches"] == []
-    assert report["sources"] == {"imdb": 25_000}
+    report = validate.validate([imdb], validate.ValidationLimits())
+    assert report.breaches == []
+    assert report.sources == {"imdb": 25_000}
