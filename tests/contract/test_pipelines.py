@@ -113,19 +113,19 @@ def ir_command(document: dict[str, Any], stage: str) -> list[str]:
     return [*container["command"], *map(fill, container["args"])]
 
 
-def test_committed_ir_is_fresh_and_deterministic(tmp_path: Path):
+def test_committed_ir_is_up_to_date(tmp_path: Path):
     for path in compile.compile_to(tmp_path):
         assert path.read_text() == (ir.COMPILED / path.name).read_text(), "run: make compile"
 
 
-def test_one_name_for_one_thing():
+def test_stage_names_are_the_same_everywhere():
     assert list(DVC["stages"]) == STAGES
     assert stages_of(TRAINING) == sorted(STAGES)
     assert stages_of(MONITORING) == sorted([*STAGES, "monitor"])
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_command_line_parses_and_gives_the_same_parameters(stage: str):
+def test_dvc_and_kubeflow_give_the_same_parameters(stage: str):
     dvc, kubeflow = dvc_command(stage), ir_command(TRAINING, stage)
     assert dvc[:3] == ["python", "-m", f"components.{stage}"]
     assert kubeflow[:5] == ["python", "-m", "components.executor", "{{$}}", stage]
@@ -139,12 +139,12 @@ def test_every_command_line_parses_and_gives_the_same_parameters(stage: str):
     assert given[0] == given[1]
 
 
-def test_the_monitor_command_line_parses():
+def test_monitor_gets_its_section():
     given = parameters_of("monitor", ir_command(MONITORING, "monitor")[5:])
     assert {name: given[name] for name in PARAMS["monitor"]} == PARAMS["monitor"]
 
 
-def test_the_search_is_the_same_in_both():
+def test_dvc_and_kubeflow_search_alike():
     given = TRAINING["root"]["inputDefinitions"]["parameters"]["candidates"]["defaultValue"]
     assert given == PARAMS["trial"]["candidates"]
     assert parameters_of("trial", dvc_command("trial")[3:])["candidates"] == tuple(given)
@@ -163,7 +163,7 @@ def test_the_search_is_the_same_in_both():
         assert RUNGS[rung]["after"] == selection
 
 
-def test_what_a_trial_is_known_by_is_what_dvc_runs_it_anew_for():
+def test_trial_digest_covers_its_dvc_code():
     stages = yaml.safe_load((REPO / "dvc.yaml").read_text())["stages"]
     code = {each for each in stages["trial"]["do"]["deps"] if each.endswith(".py")}
     own = {"components/trial.py", "components/candidates.py"}
@@ -171,7 +171,7 @@ def test_what_a_trial_is_known_by_is_what_dvc_runs_it_anew_for():
 
 
 @pytest.mark.parametrize("stage", [*STAGES, "monitor"])
-def test_every_parameter_is_passed_on(stage: str):
+def test_every_section_key_is_a_flag(stage: str):
     """A parameter in params.yaml that no runner uses would be a knob on nothing."""
     command = ir_command(MONITORING, stage) if stage == "monitor" else ir_command(TRAINING, stage)
     flags = {part[2:].replace("-", "_") for part in command if part.startswith("--")}
@@ -179,7 +179,7 @@ def test_every_parameter_is_passed_on(stage: str):
 
 
 @BOTH
-def test_stages_that_act_outside_are_never_cached(name: str):
+def test_stages_with_side_effects_are_not_cached(name: str):
     for stage, task in tasks_of(ir.load(name)[0]).items():
         cached = task.get("cachingOptions", {}).get("enableCache")
         assert bool(cached) is (stage not in OUTWARD), stage
@@ -190,7 +190,7 @@ def test_training_waits_for_validation():
     assert "reports/validation.json" in str(DVC["stages"]["prepare"]["deps"])
 
 
-def test_a_champion_is_made_only_of_what_passed_the_gate():
+def test_promotion_depends_on_the_gate():
     (condition,) = {
         task["triggerPolicy"]["condition"]
         for dag in dags(TRAINING)
@@ -201,7 +201,7 @@ def test_a_champion_is_made_only_of_what_passed_the_gate():
 
 
 @BOTH
-def test_every_task_has_requests_limits_retries_and_a_name(name: str):
+def test_every_task_has_resources_and_retries(name: str):
     document, platform = ir.load(name)
     for stage, task in tasks_of(document).items():
         resources = document["deploymentSpec"]["executors"][f"exec-{stage}"]["container"][
@@ -218,7 +218,7 @@ def test_every_task_has_requests_limits_retries_and_a_name(name: str):
 
 
 @BOTH
-def test_every_input_is_explained_and_typed(name: str):
+def test_every_input_has_a_description(name: str):
     document = ir.load(name)[0]
     assert document["pipelineInfo"]["displayName"]
     assert document["pipelineInfo"]["description"]
@@ -227,7 +227,7 @@ def test_every_input_is_explained_and_typed(name: str):
         assert definition["parameterType"] in ir._KINDS
 
 
-def test_what_the_ui_shows():
+def test_ui_gets_metrics_curves_and_card():
     kinds = {
         output["artifactType"]["schemaTitle"]
         for component in TRAINING["components"].values()
@@ -237,7 +237,7 @@ def test_what_the_ui_shows():
 
 
 @BOTH
-def test_what_is_for_the_eye_alone_is_read_by_no_task(name: str):
+def test_ui_outputs_feed_no_task(name: str):
     """Newer servers keep these two in their database and no file of them."""
     for component in ir.load(name)[0]["components"].values():
         for each in component.get("inputDefinitions", {}).get("artifacts", {}).values():
@@ -259,7 +259,7 @@ def suspicious(text: str) -> list[str]:
 
 
 @BOTH
-def test_credentials_come_from_the_secret_alone(name: str):
+def test_credentials_come_from_the_secret(name: str):
     assert not suspicious((ir.COMPILED / f"{name}.yaml").read_text())
     document, platform = ir.load(name)
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -285,7 +285,7 @@ def test_a_planted_secret_is_found(planted: str):
     assert suspicious((ir.COMPILED / "training.yaml").read_text() + planted)
 
 
-def test_the_compiled_image_is_what_make_images_builds():
+def test_compiled_image_is_the_built_one():
     recipe = subprocess.run(
         ["make", "--dry-run", "images"], cwd=REPO, capture_output=True, text=True, check=True
     ).stdout
@@ -294,7 +294,7 @@ def test_the_compiled_image_is_what_make_images_builds():
     assert ir.images(ir.load("training")) == [f"localhost/sentiment-train:{built}"]
 
 
-def test_images_by_tag_are_found_and_a_digest_takes_their_place():
+def test_digest_replaces_image_tags():
     assert ir.unpinned(ir.load("training")) == ["localhost/sentiment-train:0.1.0"]
     pinned = ir.load("training", DIGEST)
     assert ir.images(pinned) == [DIGEST]
@@ -316,7 +316,7 @@ def test_images_by_tag_are_found_and_a_digest_takes_their_place():
         ('candidates=["default"]', ["default"]),
     ],
 )
-def test_parameters_are_read_by_their_type(text: str, value: object):
+def test_parameters_are_parsed_by_type(text: str, value: object):
     assert ir.parameters(ir.load("training"), [text]) == {text.partition("=")[0]: value}
 
 
@@ -341,7 +341,7 @@ def test_wrong_parameters_are_named(pipeline: str, given: list[str], words: str)
         ir.parameters(ir.load(pipeline), given)
 
 
-def test_what_is_no_pipeline_is_named(tmp_path: Path):
+def test_a_file_without_pipeline_is_named(tmp_path: Path):
     with pytest.raises(UserError, match="there are monitoring, training"):
         ir.load("trainning")
     path = tmp_path / "mine.yaml"

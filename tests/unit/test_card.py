@@ -23,7 +23,7 @@ def rows(text: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_it_has_what_was_measured(text, trained):
+def test_card_has_the_measures(text, trained):
     metrics, findings = read_json(trained.metrics), read_json(trained.findings)
     assert ["accuracy", f"{metrics['accuracy']:.4f}"] in rows(text, "Measured")
     assert len(rows(text, "Calibration")) == 2 + len(findings["calibration"])
@@ -37,7 +37,7 @@ def test_it_has_what_was_measured(text, trained):
     }
 
 
-def test_the_trials_say_what_each_part_is_worth(text, trained):
+def test_card_compares_trials_with_default(text, trained):
     trials = {
         trial.candidate.difference: trial.valid.accuracy for trial in load_trials(trained.model)
     }
@@ -48,7 +48,7 @@ def test_the_trials_say_what_each_part_is_worth(text, trained):
     assert found["idf_power=1"][-1] == f"{gain:+.4f}"
 
 
-def test_of_a_long_card_the_registry_gets_what_it_has_room_for(text):
+def test_long_card_is_cut_at_a_line(text):
     assert runs._shortened(text) == text
     long = "a line of the card\n" * 1000
     shown = runs._shortened(long)
