@@ -27,7 +27,8 @@ import components
 from components import cli
 from components.errors import UserError
 
-RUNGS = "rungs"  # of params.yaml: by name, what a rung of the search sets for its stages
+RUNGS = "rungs"  # of params.yaml: by key, what a rung of the search sets for its stages
+SEARCH = ("trial", "select")  # the stages of a rung
 KUBEFLOW = "kubeflow"  # of params.yaml: what the pipelines take, and no stage
 
 Class = TypeVar("Class")
@@ -115,7 +116,8 @@ def parser(stage: str, run: Callable[..., Any]) -> argparse.ArgumentParser:
         return made
     group = made.add_argument_group("parameters")
     group.add_argument("--params", type=Path, metavar="FILE", help="take this stage's section")
-    group.add_argument("--rung", metavar="KEY", help=f"then what {RUNGS}.KEY sets for this stage")
+    if stage in SEARCH:
+        group.add_argument("--rung", metavar="KEY", help=f"then what {RUNGS}.KEY sets for it")
     for name, field in what.fields().items():
         many = _is_list(field)
         group.add_argument(
@@ -146,6 +148,8 @@ def _value(field: Any, text: str) -> Any:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return " (required, here or in --params)"
+    if field.default is None:
+        return ""
     value = " ".join(field.default) if isinstance(field.default, tuple) else field.default
     return f" (default: {value})"
 
@@ -184,6 +188,8 @@ def read_section(path: Path, stage: str, rung: str | None = None) -> dict[str, A
     if rung not in rungs:
         raise UserError(f"--rung {rung}: {path} has the rungs {', '.join(rungs) or '(none)'}")
     overrides = _mapping(rungs[rung], f"{path}: {RUNGS}.{rung}")
+    if unknown := overrides.keys() - {"after", *SEARCH}:
+        raise UserError(f"{path}: {RUNGS}.{rung}.{min(unknown)}: no stage of the search")
     return section | _mapping(overrides.get(stage), f"{path}: {RUNGS}.{rung}.{stage}")
 
 

@@ -58,7 +58,7 @@ def parameters_of(stage: str, command: list[str]) -> dict[str, Any]:
     arguments = vars(parser_of(stage).parse_args(command))
     flags = {name: arguments[name] for name in signature.fields() if name in arguments}
     path = arguments["params"] and REPO / arguments["params"]
-    return vars(declared.values(stage, signature, flags, path, arguments["rung"]))
+    return vars(declared.values(stage, signature, flags, path, arguments.get("rung")))
 
 
 def _stage(stage: str) -> dict[str, Any]:

@@ -42,6 +42,9 @@ def test_a_rung_overrides_the_section(tmp_path):
     assert parameters("select", path, rung="2").keep == 3
     with pytest.raises(UserError, match=r"--rung 3: .*params.yaml has the rungs 2"):
         parameters("trial", path, rung="3")
+    path = write(tmp_path, rungs={"2": {"trail": {"budget": 0.5}}})
+    with pytest.raises(UserError, match=r"rungs\.2\.trail: no stage of the search"):
+        parameters("trial", path, rung="2")
 
 
 @pytest.mark.parametrize(
