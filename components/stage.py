@@ -99,11 +99,11 @@ def of(stage: str) -> Signature:
 def parser(stage: str, run: Callable[..., Any]) -> argparse.ArgumentParser:
     """Return the command line of a stage."""
     what = signature(run)
-    made = argparse.ArgumentParser(
+    command = argparse.ArgumentParser(
         prog=f"python -m components.{stage}", description=inspect.getdoc(inspect.getmodule(run))
     )
     for name, artifact in what.artifacts.items():
-        made.add_argument(
+        command.add_argument(
             what.flag(name),
             dest=name,
             required=True,
@@ -113,8 +113,8 @@ def parser(stage: str, run: Callable[..., Any]) -> argparse.ArgumentParser:
             help=artifact.help,
         )
     if what.parameters is None:
-        return made
-    group = made.add_argument_group("parameters")
+        return command
+    group = command.add_argument_group("parameters")
     group.add_argument("--params", type=Path, metavar="FILE", help="take this stage's section")
     if stage in SEARCH:
         group.add_argument("--rung", metavar="KEY", help=f"then what {RUNGS}.KEY sets for it")
@@ -128,7 +128,7 @@ def parser(stage: str, run: Callable[..., Any]) -> argparse.ArgumentParser:
             metavar=name.upper(),
             help=f"{field.description}{_default(field)}".replace("%", "%%"),
         )
-    return made
+    return command
 
 
 def _is_list(field: FieldInfo) -> bool:
@@ -166,9 +166,8 @@ def main(stage: str, run: Callable[..., int | None], argv: list[str] | None = No
         given: dict[str, Any] = {name: arguments[name] for name in what.artifacts}
         if what.parameters is not None:
             flags = {name: arguments[name] for name in what.fields() if name in arguments}
-            given[what.argument] = values(
-                stage, what, flags, arguments["params"], arguments["rung"]
-            )
+            path, rung = arguments["params"], arguments.get("rung")
+            given[what.argument] = values(stage, what, flags, path, rung)
         return run(**given)
 
     return cli.run(stage, work)
