@@ -8,7 +8,7 @@ from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER, Predicto
 from kserve.protocol.dataplane import DataPlane
 from kserve.utils.utils import is_structured_cloudevent
 
-from serving.decode import v1, v2
+from serving.decode import checks, v2
 from serving.limits import Limits
 
 
@@ -32,9 +32,9 @@ class CheckedDataPlane(DataPlane):
         if protocol_version == PredictorProtocol.REST_V2.value:
             json_length = headers.get(INFERENCE_CONTENT_LENGTH_HEADER)
             return v2.rest(body, json_length, model_name, self._limits), {}
-        payload, attributes = v1.parse(body), {}
+        payload, attributes = checks.parse(body), {}
         if has_binary_headers(headers):
             attributes = self.get_binary_cloudevent(body, headers)._get_attributes()
         elif is_structured_cloudevent(payload):
             payload, attributes = payload.pop("data"), payload
-        return v1.v1(payload, self._limits), attributes
+        return checks.v1(payload, self._limits), attributes

@@ -9,7 +9,7 @@ from kserve.errors import InvalidInput
 from kserve.protocol.grpc.grpc_predict_v2_pb2 import ModelInferRequest
 from kserve.protocol.infer_type import RequestedOutput
 
-from serving.decode.v1 import check_count, check_unicode, checked, parse
+from serving.decode.checks import check_count, check_unicode, checked, parse
 from serving.limits import Limits
 
 INPUT = "text"
