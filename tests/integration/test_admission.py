@@ -13,7 +13,7 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from serving.limits import Limits
+from serving.limits import RequestLimits
 from tests.serving import INFER, JSON, MODEL_INFER, PREDICT, TEXTS, answer, head, serving
 
 PROBES = ["/v2/health/live", "/v2/health/ready", "/v1/models/sentiment", "/v2/models/sentiment"]
@@ -111,7 +111,7 @@ def test_a_connection_outlives_a_refusal(narrow):
 
 
 def test_large_bodies_leave_half_of_the_places_to_small_ones(server):
-    with stalled(server, Limits().max_in_flight // 2, 100_000):
+    with stalled(server, RequestLimits().max_in_flight // 2, 100_000):
         assert server.ask(PREDICT, large())[0] == 503
         assert infer(server, ["good"], 100_000) == grpc.StatusCode.UNAVAILABLE
         assert server.ask(PREDICT, SMALL)[0] == 200

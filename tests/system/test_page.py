@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from components.io import reviews
-from serving.limits import Limits
+from serving.limits import RequestLimits
 from tests.serving import EXPLAIN, JSON, WATCHED, Server, place, serving, until, version
 
 CHROMIUM = shutil.which("chromium")
@@ -347,13 +347,13 @@ def test_another_column_can_be_chosen(page, server, tmp_path):
 def test_requests_stay_within_the_limits_of_the_server(page, server):
     sizes = []
     page.on("request", lambda r: r.post_data and sizes.append(len(r.post_data_buffer)))
-    long = "é" * (Limits().max_characters - 10_000)  # three of them are too much at a time
+    long = "é" * (RequestLimits().max_characters - 10_000)  # three of them are too much at a time
     rows = [[long] for _ in range(5)] + [["short"] for _ in range(40)]
     upload(page, [["text"], *rows], "large.csv")
     page.get_by_role("button", name="Weigh 45 reviews").click()
     expect(page.get_by_role("link", name="Download the result")).to_be_visible(timeout=60_000)
     assert len(sizes) == 4
-    assert max(sizes) <= Limits().max_request_characters
+    assert max(sizes) <= RequestLimits().max_request_characters
 
 
 @pytest.mark.parametrize(

@@ -1,33 +1,37 @@
-"""Work takes turns on a real event loop."""
+"""The scheduler on a real event loop."""
 
 import asyncio
 from functools import partial
 
 import pytest
 
-from serving.scheduler import PASS, PIECE, Turns, pieces
+from serving.scheduler import BUDGET, CHUNK, Scheduler, chunks
 
 
-def test_pieces_are_all_texts_in_order_and_none_too_large():
-    texts = ["x" * n for n in (1, PIECE - 1, 1, 2 * PIECE, 0, 5, PIECE)]
-    cut = list(pieces(texts))
-    assert [text for piece in cut for text in piece] == texts
-    assert [len(piece) for piece in cut] == [2, 1, 1, 2, 1]
-    assert all(len(piece) == 1 or sum(map(len, piece)) <= PIECE for piece in cut)
+def test_chunks_keep_all_texts_in_order():
+    texts = ["x" * n for n in (1, CHUNK - 1, 1, 2 * CHUNK, 0, 5, CHUNK)]
+    assert [text for chunk in chunks(texts) for text in chunk] == texts
 
 
-def test_large_work_leaves_turns_to_small_work():
+def test_chunks_are_split_at_the_limit():
+    texts = ["x" * n for n in (1, CHUNK - 1, 1, 2 * CHUNK, 0, 5, CHUNK)]
+    split = list(chunks(texts))
+    assert [len(chunk) for chunk in split] == [2, 1, 1, 2, 1]
+    sizes = [sum(map(len, chunk)) for chunk in split if len(chunk) > 1]
+    assert max(sizes) <= CHUNK
+
+
+def test_small_work_runs_between_large_chunks():
     done: list[str] = []
 
-    async def work(turns: Turns, name: str, size: int, count: int) -> None:
+    async def work(scheduler: Scheduler, name: str, size: int, count: int) -> None:
         for _ in range(count):
-            await turns.run(partial(done.append, name), size)
+            await scheduler.run(partial(done.append, name), size)
 
     async def main() -> None:
-        turns = Turns()
-        await asyncio.gather(
-            work(turns, "large", PIECE, 5), *(work(turns, "small", 10, 1) for _ in range(5))
-        )
+        scheduler = Scheduler()
+        large = work(scheduler, "large", CHUNK, 5)
+        await asyncio.gather(large, *(work(scheduler, "small", 10, 1) for _ in range(5)))
 
     asyncio.run(main())
     assert sorted(done) == ["large"] * 5 + ["small"] * 5
@@ -35,41 +39,43 @@ def test_large_work_leaves_turns_to_small_work():
     assert done[-3:] == ["large"] * 3
 
 
-def test_the_network_is_looked_at_between_turns():
-    """A callback that the loop is given while much work waits comes long before its end."""
+def test_network_is_polled_between_work():
+    """A callback that is scheduled during much work runs long before the work ends."""
     order: list[str] = []
 
     async def main() -> None:
-        turns, loop = Turns(), asyncio.get_running_loop()
-        work = [turns.run(partial(order.append, "work"), PASS) for _ in range(10)]
-        waiting = asyncio.gather(*work)
+        scheduler, loop = Scheduler(), asyncio.get_running_loop()
+        work = [scheduler.run(partial(order.append, "work"), BUDGET) for _ in range(10)]
+        running = asyncio.gather(*work)
         await asyncio.sleep(0)
-        loop.call_soon(order.append, "look")
-        await waiting
+        loop.call_soon(order.append, "poll")
+        await running
 
     asyncio.run(main())
     assert order.count("work") == 10
-    assert order.index("look") <= 3
+    assert order.index("poll") <= 3
 
 
-def test_work_that_fails_fails_its_caller_alone():
+def test_failed_work_raises_in_its_caller_only():
     async def main() -> list[object]:
-        turns = Turns()
+        scheduler = Scheduler()
         fail, succeed = partial(int, "x"), partial(int, "7")
-        work = [turns.run(each, 10) for each in (succeed, fail, succeed)]
+        work = [scheduler.run(each, 10) for each in (succeed, fail, succeed)]
         return await asyncio.gather(*work, return_exceptions=True)
 
     first, failed, last = asyncio.run(main())
-    assert (first, last) == (7, 7)
+    assert first == 7
+    assert last == 7
     assert isinstance(failed, ValueError)
 
 
-def test_who_leaves_is_not_worked_for():
+def test_cancelled_work_is_skipped():
     done: list[int] = []
 
     async def main() -> None:
-        turns = Turns()
-        tasks = [asyncio.create_task(turns.run(partial(done.append, i), PASS)) for i in range(4)]
+        scheduler = Scheduler()
+        work = [scheduler.run(partial(done.append, i), BUDGET) for i in range(4)]
+        tasks = [asyncio.create_task(each) for each in work]
         await asyncio.sleep(0)
         tasks[2].cancel()
         await asyncio.wait(tasks)
