@@ -1,9 +1,7 @@
-"""More callers than there are places, callers of every pace, and the end under load."""
+"""More requests than the server has slots for, and clients of every pace."""
 
-import http.client
 import json
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -14,23 +12,35 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from serving.limits import RequestLimits
-from tests.serving import INFER, JSON, MODEL_INFER, PREDICT, TEXTS, answer, head, serving
+from tests.serving import (
+    INFER,
+    JSON,
+    MODEL_INFER,
+    PREDICT,
+    TEXTS,
+    call_infer,
+    grpc_tensor,
+    head,
+    read_response,
+    serving,
+)
 
 PROBES = ["/v2/health/live", "/v2/health/ready", "/v1/models/sentiment", "/v2/models/sentiment"]
 SMALL = json.dumps({"instances": ["good"]}).encode()
+REQUESTS, LATENCIES = "app_request_count_total", "app_request_latency_seconds_count"
 
 
 @pytest.fixture(scope="module")
-def narrow(trained, tmp_path_factory):
-    """A server with one place."""
-    directory = tmp_path_factory.mktemp("narrow")
+def one_slot(trained, tmp_path_factory):
+    """A server with one slot."""
+    directory = tmp_path_factory.mktemp("one-slot")
     with serving(trained.model, directory, "--max_in_flight", "1") as server:
         yield server
 
 
 @contextmanager
-def stalled(server, count: int, size: int):
-    """Hold places by senders who stop halfway."""
+def stalled_requests(server, count: int, size: int):
+    """Hold slots by requests whose clients stop halfway."""
     with ExitStack() as stack:
         for _ in range(count):
             connection = stack.enter_context(server.connect())
@@ -44,106 +54,103 @@ def large(size: int = 100_000) -> bytes:
     return SMALL + b" " * (size - len(SMALL))
 
 
-def tensor(texts: list[str]) -> dict:
-    contents = {"bytes_contents": [text.encode() for text in texts]}
-    return {"name": "text", "shape": [len(texts)], "datatype": "BYTES", "contents": contents}
-
-
-def infer(server, texts: list[str], padding: int = 0) -> grpc.StatusCode:
-    request = pb.ModelInferRequest(model_name="sentiment", inputs=[tensor(texts)], id="x" * padding)
-    with grpc.insecure_channel(server.grpc, [("grpc.enable_retries", 0)]) as channel:
-        try:
-            GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60)
-        except grpc.RpcError as error:
-            return error.code()
-    return grpc.StatusCode.OK
-
-
-def test_whom_there_is_no_place_for_is_told_when_to_come_back(narrow):
-    before = narrow.samples()
-    with stalled(narrow, 1, 100_000):
+def test_full_server_answers_503_with_retry_after(one_slot):
+    with stalled_requests(one_slot, 1, 100_000):
         for path, body in ((PREDICT, SMALL), (INFER, SMALL), (PREDICT, large())):
-            status, said, headers = narrow.ask(path, body, JSON)
-            assert (status, headers["retry-after"]) == (503, "1")
-            assert "in flight" in said["error"]
-        assert infer(narrow, ["good"]) == grpc.StatusCode.UNAVAILABLE
+            status, answer, headers = one_slot.ask(path, body, JSON)
+            assert status == 503
+            assert headers["retry-after"] == "1"
+            assert "in flight" in answer["error"]
+        assert call_infer(one_slot, ["good"]) == grpc.StatusCode.UNAVAILABLE
+    assert one_slot.predict(["good"])
+    assert call_infer(one_slot, ["good"]) == grpc.StatusCode.OK
+
+
+def test_full_server_answers_probes(one_slot):
+    with stalled_requests(one_slot, 1, 100_000):
         for probe in PROBES:
-            assert narrow.ask(probe)[0] == 200
-        with grpc.insecure_channel(narrow.grpc) as channel:
+            assert one_slot.ask(probe)[0] == 200
+        with grpc.insecure_channel(one_slot.grpc) as channel:
             stub = GRPCInferenceServiceStub(channel)
             assert stub.ServerLive(pb.ServerLiveRequest(), timeout=60).live
             assert stub.ModelReady(pb.ModelReadyRequest(name="sentiment"), timeout=60).ready
-    gained = narrow.gained(before)
-    assert gained["app_request_rejected_count_total", "overloaded"] == 4
-    assert gained["app_request_count_total", MODEL_INFER, "gRPC", "503"] == 1
-    assert gained["app_request_latency_seconds_count", MODEL_INFER, "none"] == 1
-    assert narrow.predict(["good"])
-    assert infer(narrow, ["good"]) == grpc.StatusCode.OK
 
 
-def test_calls_over_grpc_are_in_flight_and_those_given_up_are_told_apart(server):
-    # beside work for a second or so, which no look at the metrics has to wait for
-    request = pb.ModelInferRequest(model_name="sentiment", inputs=[tensor(["good " * 12_000])])
-    before, calls = server.samples(), 100
+def test_overload_is_counted_over_http_and_grpc(one_slot):
+    before = one_slot.samples()
+    with stalled_requests(one_slot, 1, 100_000):
+        assert one_slot.ask(PREDICT, SMALL, JSON)[0] == 503
+        assert call_infer(one_slot, ["good"]) == grpc.StatusCode.UNAVAILABLE
+    increases = one_slot.increases(before)
+    assert increases["app_request_rejected_count_total", "overloaded"] == 2
+    assert increases[REQUESTS, MODEL_INFER, "gRPC", "503"] == 1
+    assert increases[LATENCIES, MODEL_INFER, "none"] == 1
+
+
+def test_grpc_calls_in_flight_and_cancelled_are_counted(server):
+    # work for about a second, which a scrape does not wait for
+    tensor = grpc_tensor(["good " * 12_000])
+    request = pb.ModelInferRequest(model_name="sentiment", inputs=[tensor])
+    before, count = server.samples(), 100
     with grpc.insecure_channel(server.grpc) as channel:
         stub = GRPCInferenceServiceStub(channel)
-        asked = [stub.ModelInfer.future(request, timeout=60) for _ in range(calls)]
-        while not 2 <= server.samples()[("app_requests_in_flight",)] <= calls:
-            assert not all(each.done() for each in asked)
-        for each in asked:
-            each.cancel()
+        calls = [stub.ModelInfer.future(request, timeout=60) for _ in range(count)]
+        while not 2 <= server.samples()[("app_requests_in_flight",)] <= count:
+            assert not all(call.done() for call in calls)
+        for call in calls:
+            call.cancel()
         server.wait_for_in_flight(0)
-        answered = sum(not each.cancelled() for each in asked)
-    gained = server.gained(before)
-    assert gained["app_request_count_total", MODEL_INFER, "gRPC", "499"] >= 1
-    assert gained.get(("app_request_count_total", MODEL_INFER, "gRPC", "200"), 0) >= answered
+        answered = sum(not call.cancelled() for call in calls)
+    increases = server.increases(before)
+    assert increases[REQUESTS, MODEL_INFER, "gRPC", "499"] >= 1
+    assert increases.get((REQUESTS, MODEL_INFER, "gRPC", "200"), 0) >= answered
     assert server.predict(["good"])
 
 
-def test_a_connection_outlives_a_refusal(narrow):
+def test_connection_survives_a_refusal(one_slot):
     request = head(PREDICT, len(SMALL)) + SMALL
-    with narrow.connect() as connection:
-        with stalled(narrow, 1, 100_000):
+    with one_slot.connect() as connection:
+        with stalled_requests(one_slot, 1, 100_000):
             connection.sendall(request)
-            assert answer(connection)[0] == 503
+            assert read_response(connection)[0] == 503
         connection.sendall(request)
-        assert answer(connection)[0] == 200
+        assert read_response(connection)[0] == 200
 
 
-def test_large_bodies_leave_half_of_the_places_to_small_ones(server):
-    with stalled(server, RequestLimits().max_in_flight // 2, 100_000):
+def test_large_bodies_leave_half_of_the_slots(server):
+    with stalled_requests(server, RequestLimits().max_in_flight // 2, 100_000):
         assert server.ask(PREDICT, large())[0] == 503
-        assert infer(server, ["good"], 100_000) == grpc.StatusCode.UNAVAILABLE
+        assert call_infer(server, ["good"], 100_000) == grpc.StatusCode.UNAVAILABLE
         assert server.ask(PREDICT, SMALL)[0] == 200
-        assert infer(server, ["good"]) == grpc.StatusCode.OK
+        assert call_infer(server, ["good"]) == grpc.StatusCode.OK
 
 
-def test_the_bytes_of_large_bodies_are_bounded(server):
-    with stalled(server, 8, 2**20):
+def test_bytes_of_large_bodies_are_bounded(server):
+    with stalled_requests(server, 8, 2**20):
         assert server.ask(PREDICT, large())[0] == 503
         assert server.ask(PREDICT, SMALL)[0] == 200
     assert server.ask(PREDICT, large())[0] == 200
 
 
-def test_a_crowd_gets_right_answers_or_is_turned_away(server, imdb, offline):
+def test_crowd_gets_right_answers_or_503(server, imdb, offline):
     reviews = imdb["text"].iloc[::100].tolist()[:250]
     body = json.dumps({"instances": [*TEXTS, *reviews]}).encode()
     over = threading.Event()
 
     def ask(_) -> int:
-        status, said, headers = server.ask(PREDICT, body, JSON)
+        status, answer, headers = server.ask(PREDICT, body, JSON)
         if status == 200:
-            assert [row["probability"] for row in said["predictions"]][: len(TEXTS)] == offline
+            assert [row["probability"] for row in answer["predictions"]][: len(TEXTS)] == offline
         else:
-            assert list(said) == ["error"]
+            assert list(answer) == ["error"]
             assert 1 <= int(headers["retry-after"]) <= 10
         return status
 
     def probe() -> Counter[int]:
-        came: Counter[int] = Counter()
+        statuses: Counter[int] = Counter()
         while not over.is_set():
-            came.update(server.ask(path)[0] for path in PROBES)
-        return came
+            statuses.update(server.ask(path)[0] for path in PROBES)
+        return statuses
 
     with ThreadPoolExecutor(120) as crowd, ThreadPoolExecutor(1) as kubelet:
         probes = kubelet.submit(probe)
@@ -166,7 +173,7 @@ def singles_during(server, batch: bytes) -> int:
         long.setblocking(False)
         while True:
             short.sendall(single)
-            assert answer(short)[0] == 200
+            assert read_response(short)[0] == 200
             try:
                 assert long.recv(1)
                 return singles
@@ -174,68 +181,44 @@ def singles_during(server, batch: bytes) -> int:
                 singles += 1
 
 
-def test_a_batch_does_not_hold_up_single_reviews(server, imdb):
+def test_batch_does_not_delay_single_reviews(server, imdb):
     batch = json.dumps({"instances": imdb["text"].iloc[::100].tolist()}).encode()
-    # one may slip in before the batch; the best of some, as we may be held up ourselves
+    # one may be answered before the batch begins; the best of five, as this test may be slow itself
     assert max(singles_during(server, batch) for _ in range(5)) >= 2
 
 
-def test_a_small_body_in_chunks_takes_a_small_place(server):
+def test_small_chunked_body_takes_a_small_slot(server):
     body = f"{len(SMALL):x}\r\n".encode() + SMALL + b"\r\n0\r\n\r\n"
     top = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-    with stalled(server, 8, 2**20), server.connect() as connection:
+    with stalled_requests(server, 8, 2**20), server.connect() as connection:
         connection.sendall(top + body)
-        assert answer(connection)[0] == 200
+        assert read_response(connection)[0] == 200
 
 
-def test_who_sends_too_slowly_is_refused(trained, tmp_path):
+@pytest.fixture(scope="module")
+def impatient(trained, tmp_path_factory):
+    """A server with short timeouts."""
     flags = ["--max_body_seconds", "1", "--timeout-keep-alive", "2"]
-    with serving(trained.model, tmp_path, *flags) as server:
-        for size in (100, 100_000):
-            with server.connect() as connection:
-                connection.sendall(head(PREDICT, size) + b"{")
-                status, reason, _ = answer(connection)
-                assert status == 408
-                assert b"1 seconds" in reason
-                assert connection.recv(1) == b""
-        assert server.refused("too_slow") == 2
-        request = head(PREDICT, len(SMALL)) + SMALL
-        for sent in (b"", b"GET / HT", request + b"GET / HT"):
-            with server.connect() as connection:
-                connection.sendall(sent)
-                if sent.startswith(request):
-                    assert answer(connection)[0] == 200
-                assert connection.recv(1) == b""
+    with serving(trained.model, tmp_path_factory.mktemp("impatient"), *flags) as server:
+        yield server
 
 
-def test_sigterm_under_load_loses_no_request(trained, tmp_path):
-    texts = ["a film that is good ! " * 40] * 20
-    body = json.dumps({"instances": texts}).encode()
-    came: Counter[str] = Counter()
+def test_slow_body_is_refused(impatient):
+    for size in (100, 100_000):
+        with impatient.connect() as connection:
+            connection.sendall(head(PREDICT, size) + b"{")
+            status, reason, _ = read_response(connection)
+            assert status == 408
+            assert b"1 seconds" in reason
+            assert connection.recv(1) == b""
+    assert impatient.rejected("too_slow") == 2
 
-    def over_http() -> None:
-        while True:
-            connection = http.client.HTTPConnection(*server.host, timeout=60)
-            try:
-                connection.connect()
-            except ConnectionRefusedError:
-                return
-            with connection.sock:
-                connection.request("POST", PREDICT, body)
-                response = connection.getresponse()
-                came[f"HTTP {response.status}"] += len(json.load(response)["predictions"]) // 20
 
-    def over_grpc() -> None:
-        while (code := infer(server, texts)) != grpc.StatusCode.UNAVAILABLE:
-            came[f"gRPC {code.name}"] += 1
-
-    with ThreadPoolExecutor(16) as callers:
-        with serving(trained.model, tmp_path) as server:
-            calls = [callers.submit(over_http) for _ in range(8)]
-            calls += [callers.submit(over_grpc) for _ in range(8)]
-            time.sleep(2)
-            before = came.copy()
-        for call in calls:
-            call.result()
-    assert set(came) == {"HTTP 200", "gRPC OK"}
-    assert all(before[kind] > 5 for kind in came)
+def test_slow_head_ends_the_connection(impatient):
+    request = head(PREDICT, len(SMALL)) + SMALL
+    for sent in (b"", b"GET / HT", request + b"GET / HT"):
+        with impatient.connect() as connection:
+            connection.sendall(sent)
+            if sent.startswith(request):
+                assert read_response(connection)[0] == 200
+            assert connection.recv(1) == b""
