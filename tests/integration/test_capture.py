@@ -18,7 +18,7 @@ def events(folder: Path) -> list:
     return [from_json(line) for line in lines]
 
 
-def test_each_prediction_is_an_event_that_monitor_reads(trained, tmp_path):
+def test_predictions_become_events_for_monitor(trained, tmp_path):
     captured = tmp_path / "captured"
     flags = ["--capture", str(captured), "--model_version", "7"]
     with serving(trained.model, tmp_path, *flags) as server:
@@ -82,7 +82,7 @@ class SlowTarget:
         self.written.append(content)
 
 
-def test_full_queue_drops_predictions_and_counts_them(monkeypatch):
+def test_full_queue_drops_and_counts_predictions(monkeypatch):
     monkeypatch.setattr(writer, "MAX_QUEUED", 10_000)
     before = writer.DROPPED.labels("no room")._value.get()
     target = SlowTarget()

@@ -77,7 +77,7 @@ STATUSES = {INVALID: "400", grpc.StatusCode.NOT_FOUND: "404", EXHAUSTED: "429"}
         ),
     ],
 )
-def test_refused_call_has_its_status_and_is_counted(server, sent, code, word):
+def test_refused_call_has_status_and_is_counted(server, sent, code, word):
     before = server.samples()
     refused, details = call(server, sent)
     assert refused == code, details
@@ -91,7 +91,7 @@ def test_refused_call_has_its_status_and_is_counted(server, sent, code, word):
     assert increases["app_request_latency_seconds_count", MODEL_INFER, "none"] == 1
 
 
-def test_too_large_message_is_refused_by_grpc_itself(server):
+def test_grpc_itself_refuses_too_large_messages(server):
     before = server.samples()
     refused, details = call(server, message(id="x" * 2**20))
     assert refused == EXHAUSTED
@@ -99,7 +99,7 @@ def test_too_large_message_is_refused_by_grpc_itself(server):
     assert not [key for key in server.increases(before) if "gRPC" in key]
 
 
-def test_other_methods_refuse_with_a_fitting_status(server):
+def test_other_methods_refuse_with_fitting_status(server):
     other = pb.ModelReadyRequest(name="other").SerializeToString()
     assert call(server, other, "ModelReady")[0] == grpc.StatusCode.NOT_FOUND
     assert call(server, other, "ModelMetadata")[0] == grpc.StatusCode.NOT_FOUND

@@ -24,7 +24,7 @@ def test_v1_predictions_equal_the_models(server, offline):
     assert labels[:2] == ["positive", "negative"]
 
 
-def test_served_equals_offline_in_batches_of_any_size(server, trained, imdb):
+def test_served_equals_offline_in_any_batch_size(server, trained, imdb):
     texts = imdb["text"].iloc[1::25].tolist()
     assert len(texts) == 1000
     expected = sentiment.model.probabilities(sentiment.store.load(trained.model), texts).tolist()

@@ -98,7 +98,7 @@ def test_200_replacements_fail_no_request(trained, trained_worse, tmp_path):
         assert all(scores == expected[version] for version, scores in received)
 
 
-def test_invalid_model_is_refused_and_the_old_one_stays(trained, trained_worse, tmp_path):
+def test_invalid_model_is_refused(trained, trained_worse, tmp_path):
     folder = tmp_path / "model"
     replace_model(trained.model, folder)
     good = sentiment.store.digest(trained.model)

@@ -18,7 +18,7 @@ from tests.conftest import REPO
 from tests.serving import TEXTS, Samples, serving
 
 
-def test_scores_lengths_and_unknown_tokens_are_counted(server, trained):
+def test_scores_and_tokens_are_counted(server, trained):
     model = sentiment.store.load(trained.model)
     texts = [*TEXTS, "zzgrmpf zzgrmpf"]
     expected = drift.describe(model, texts)
@@ -35,7 +35,7 @@ def test_scores_lengths_and_unknown_tokens_are_counted(server, trained):
     assert unknown >= 2
 
 
-def test_unregistered_model_has_neither_drift_nor_age(server):
+def test_unregistered_model_has_no_drift_or_age(server):
     samples = server.samples()
     assert not [key for key in samples if key[0] == "model_drift_psi"]
     assert ("model_created_timestamp_seconds",) not in samples
@@ -69,7 +69,7 @@ def scrapes(registered, texts, tmp_path_factory) -> tuple[Samples, Samples]:
         return few, server.samples()
 
 
-def test_version_and_time_of_registration_are_shown(scrapes, registered):
+def test_version_and_registration_time_are_shown(scrapes, registered):
     samples, _ = scrapes
     created = datetime(2026, 1, 2, 3, 4, 5, 600_000, UTC)
     assert samples["model_version_info", sentiment.store.digest(registered), "7"] == 1

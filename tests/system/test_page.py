@@ -150,7 +150,7 @@ def test_colours_of_words_show_contributions(page, server, trained):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_and_lines_differ_by_side_and_strength(open_page, scheme):
+def test_colours_differ_by_side_and_strength(open_page, scheme):
     page = open_page(color_scheme=scheme)
     classify(page, "Wonderful. It was dull, but well acted, and not bad at all; a waste of time.")
     style = page.locator("#words").evaluate(
