@@ -44,6 +44,8 @@ class OverloadError(Exception):
 
 
 class Kind(NamedTuple):
+    """The reason in the metrics, the HTTP status and the gRPC code of an error."""
+
     label: str
     status: HTTPStatus
     code: StatusCode

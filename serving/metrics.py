@@ -37,6 +37,7 @@ def set_reviews(count: int) -> None:
 
 
 def observe_response(method: str, endpoint: str, status: int, began: float) -> None:
+    """Count the current request, and time it since ``began``."""
     _requests(method, endpoint, status).inc()
     if endpoint != _OTHER:  # refused before routing, and perhaps delayed on purpose
         _latency(endpoint, _reviews.get()).observe(time.perf_counter() - began)

@@ -10,7 +10,6 @@ import asyncio
 import os
 import socket
 from functools import partial
-from typing import Any
 
 from kserve.protocol.rest.server import _RefreshingServer
 
@@ -21,47 +20,45 @@ class DrainingServer(_RefreshingServer):
     """KServe's uvicorn server, which refreshes TLS certificates, with a drain at its end."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await drain(self)
+        await self._drain()
         await super().shutdown(sockets)
 
+    async def _drain(self) -> None:
+        """Stop listening, and wait ``CLIENT_SECONDS`` at most for each client's next request."""
+        state = self.server_state
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
+        await self._accept_queued()
+        deadline = asyncio.get_running_loop().time() + CLIENT_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            cycles = [getattr(connection, "cycle", None) for connection in state.connections]
+            if all(cycle is not None and not cycle.response_complete for cycle in cycles):
+                break  # every open connection is waiting for its response
+            await asyncio.sleep(0.01)
 
-async def drain(server: Any) -> None:
-    """Stop listening, and wait until each open connection has a request, or ``CLIENT_SECONDS``."""
-    state = server.server_state
-    state.default_headers = [*state.default_headers, (b"connection", b"close")]
-    await _accept_queued(server)
-    deadline = asyncio.get_running_loop().time() + CLIENT_SECONDS
-    while asyncio.get_running_loop().time() < deadline:
-        cycles = [getattr(connection, "cycle", None) for connection in state.connections]
-        if all(cycle is not None and not cycle.response_complete for cycle in cycles):
-            break  # every open connection is waiting for its response
-        await asyncio.sleep(0.01)
+    async def _accept_queued(self) -> None:
+        """Stop listening, and accept the connections that are in the kernel's queue.
 
-
-async def _accept_queued(server: Any) -> None:
-    """Stop listening, and accept the connections that are in the kernel's queue.
-
-    The kernel resets the connections in its queue when the listening socket is closed. A
-    duplicate of the socket keeps the queue open until it is empty.
-    """
-    loop = asyncio.get_running_loop()
-    listening = [listener for each in server.servers for listener in each.sockets]
-    duplicates = [socket.socket(fileno=os.dup(listener.fileno())) for listener in listening]
-    protocol = partial(
-        server.config.http_protocol_class,
-        config=server.config,
-        server_state=server.server_state,
-        app_state=server.lifespan.state,
-    )
-    for each in server.servers:
-        each.close()
-    queued = []
-    for duplicate in duplicates:
-        duplicate.setblocking(False)
-        try:
-            while True:
-                queued.append(duplicate.accept()[0])
-        except BlockingIOError:
-            duplicate.close()
-    for connection in queued:
-        await loop.connect_accepted_socket(protocol, connection, ssl=server.config.ssl)
+        The kernel resets the connections in its queue when the listening socket is closed. A
+        duplicate of the socket keeps the queue open until it is empty.
+        """
+        loop = asyncio.get_running_loop()
+        listening = [listener for each in self.servers for listener in each.sockets]
+        duplicates = [socket.socket(fileno=os.dup(listener.fileno())) for listener in listening]
+        protocol = partial(
+            self.config.http_protocol_class,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        for each in self.servers:
+            each.close()
+        queued = []
+        for duplicate in duplicates:
+            duplicate.setblocking(False)
+            try:
+                while True:
+                    queued.append(duplicate.accept()[0])
+            except BlockingIOError:
+                duplicate.close()
+        for connection in queued:
+            await loop.connect_accepted_socket(protocol, connection, ssl=self.config.ssl)

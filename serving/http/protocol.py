@@ -16,10 +16,10 @@ _LOGGER = logging.getLogger(LOGGER_NAME)
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Close a connection whose next head is too large, or late by the keep-alive timeout.
+    """Limit the head of a request to ``MAX_HEAD`` bytes and to the keep-alive timeout.
 
-    httptools gathers a head without a limit of size, and uvicorn waits for it without a limit of
-    time (Kludex/uvicorn#157, seen with 0.54.0).
+    httptools gathers a head of any size, and uvicorn waits for it forever (Kludex/uvicorn#157, seen
+    with 0.54.0).
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -85,9 +85,9 @@ class _Metadata:
 def load(uri: str, version: str | None = None) -> LoadedModel:
     """Load the model at ``uri``, check it and warm it up.
 
-    A folder, as KServe's storage initializer leaves it in /mnt/models, does not contain its
-    version; ``version`` gives it, or else the first digits of the model's digest do.
-    ``models:/NAME@ALIAS`` and ``models:/NAME/VERSION`` name a version in the MLflow registry.
+    ``uri`` is a folder, as KServe's storage initializer leaves it in /mnt/models, or
+    ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` in the MLflow registry. A folder does not
+    contain its version: it is ``version``, or else the first digits of the model's digest.
 
     Raises:
         SourceError: there is no such model, it is damaged, or it is not a sentiment model.
