@@ -25,9 +25,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.training import DATA
 from components.io.processes import answers, free_ports, running
-from serving.limits import Limits
+from serving.limits import RequestLimits
 
-CROWD = 10 * Limits().max_in_flight
+CROWD = 10 * RequestLimits().max_in_flight
 LUA = """
 local file = io.open(os.getenv("BODY"))
 wrk.method, wrk.body = "POST", file:read("*a")

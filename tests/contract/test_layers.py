@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from pipelines.pictures import imports
 from serving import errors, rpc
-from serving.limits import Limits
+from serving.limits import RequestLimits
 from tests.conftest import REPO
 from tests.contract.test_pipelines import STAGES as OF_TRAINING
 from tests.manifests import kubectl
@@ -112,7 +112,7 @@ def test_help_lists_every_target():
 
 def test_the_limits_are_documented_as_they_are():
     docs = (REPO / "docs" / "serving.md").read_text()
-    for limit in fields(Limits):
+    for limit in fields(RequestLimits):
         assert f"| `--{limit.name}` | {limit.default:,} |" in docs
     for kind in errors.KINDS.values():
         line = next(line for line in docs.splitlines() if f"`{kind.label}`" in line)
