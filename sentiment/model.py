@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from sentiment import weighting
 from sentiment.exact import Floats, sigmoid
 from sentiment.regression import Linear, path, platt
-from sentiment.rows import cut
+from sentiment.shards import cut
 from sentiment.vectorizer import NgramVectorizer
 
 LABELS = ("negative", "positive")  # by the value of the label column

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from sentiment.exact import Floats, sigmoid, total
-from sentiment.rows import Shard, over
+from sentiment.shards import Shard, over
 from sentiment.weighting import TERM_FREQUENCY
 
 _ROUNDING = 1e-24  # the square of what rounding leaves of a difference

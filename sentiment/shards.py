@@ -4,18 +4,24 @@ What is read in part is mapped into memory, and what is read whole is copied, so
 what is in use and no more.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+from joblib import cpu_count
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from sentiment import ngrams
 from sentiment.merging import Loader
 from sentiment.ngrams import Counts, Ints
-from sentiment.rows import Shard
 
+# Brings rows into memory: counts of n-grams, shape (texts, columns), and the label of each text.
+Shard = Callable[[], tuple[csr_array, NDArray[np.int8]]]
+Result = TypeVar("Result")
 _ROWS = ("starts", "columns", "counts", "labels")
 
 
@@ -53,3 +59,21 @@ def _write(directory: Path, **arrays: NDArray[np.generic]) -> None:
     directory.mkdir()
     for name, array in arrays.items():
         np.save(directory / f"{name}.npy", array)
+
+
+def over(function: Callable[..., Result], *sequences: Sequence[Any]) -> Iterator[Result]:
+    """Yield what ``map(function, *sequences)`` would, computed as many at a time as cores.
+
+    Who adds the results up gets the same sum, to the last bit, on any number of cores.
+    """
+    cores = cpu_count()
+    with ThreadPoolExecutor(cores) as pool:  # NumPy and SciPy let go of the interpreter's lock
+        for start in range(0, len(sequences[0]), cores):
+            yield from pool.map(function, *(each[start : start + cores] for each in sequences))
+
+
+def cut(matrix: csr_array, labels: NDArray[np.int8], rows: int = 5_000) -> list[Shard]:
+    """Return shards of rows that are in memory."""
+    starts = range(0, len(labels), rows)
+    pieces = [(matrix[start : start + rows], labels[start : start + rows]) for start in starts]
+    return [partial(lambda piece: piece, piece) for piece in pieces]

@@ -11,7 +11,7 @@ from sklearn.metrics import log_loss
 from sentiment import weighting
 from sentiment.exact import sigmoid
 from sentiment.regression import Linear, path, platt
-from sentiment.rows import Shard, over
+from sentiment.shards import Shard, over
 
 _DIGITS = 12  # of a log loss; NumPy's logarithm depends on the processor in the last of sixteen
 

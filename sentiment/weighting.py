@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.exact import Floats, ln, power
-from sentiment.rows import Shard, over
+from sentiment.shards import Shard, over
 
 # The weight of an n-gram by its count in a text, 1 + ln(count): sublinear term frequency.
 TERM_FREQUENCY = np.append(0.0, 1.0 + ln(np.arange(1, 256)))

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sentiment import weighting
 from sentiment.exact import sigmoid
 from sentiment.regression import path, platt
-from sentiment.rows import cut
+from sentiment.shards import cut
 
 
 @pytest.fixture

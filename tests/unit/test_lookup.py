@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sentiment import table
-from sentiment.table import Table
+from sentiment import lookup
+from sentiment.lookup import Table
 
 KEYS = st.integers(1, 2**63 - 1)
 
@@ -25,6 +25,6 @@ def test_a_million_keys_in_a_row_all_find_a_place():
 
 
 def test_takes_more_room_where_keys_find_no_place(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(table, "_ROOM", 0.5)
+    monkeypatch.setattr(lookup, "_ROOM", 0.5)
     keys = np.arange(1, 1001)
     np.testing.assert_array_equal(Table(keys, keys).find(keys), keys)
