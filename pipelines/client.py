@@ -1,7 +1,9 @@
 """A client of a Kubeflow Pipelines server, and its errors in one line."""
 
 import json
+import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,9 @@ from kfp.client import ServiceAccountTokenVolumeCredentials
 from requests.utils import get_environ_proxies, select_proxy
 
 from components.errors import UserError
+from pipelines import ir
+
+log = logging.getLogger("submit")
 
 REFUSED = (
     "the server refuses the credentials; token or session may have expired, or there is none"
@@ -106,3 +111,122 @@ def _said(error: kfp_server_api.ApiException) -> str:
     except (TypeError, ValueError, AttributeError):
         said = str(error.reason)
     return said.strip().partition("\n")[0]
+
+
+def named(name: str) -> str:
+    """Return the filter, as the API takes it, for things of this display name."""
+    predicate = {"operation": "EQUALS", "key": "display_name", "stringValue": name}
+    return json.dumps({"predicates": [predicate]})
+
+
+def find(
+    client: kfp.Client, documents: ir.Documents, namespace: str | None
+) -> tuple[str | None, kfp_server_api.V2beta1PipelineVersion | None]:
+    """Return the id of the pipeline on the server, and its version of this content, if any."""
+    name = ir.name(documents)
+    found = client.list_pipelines(filter=named(name), namespace=namespace).pipelines
+    if not found:
+        return None, None
+    pipeline_id = found[0].pipeline_id
+    wanted = named(ir.version(documents))
+    versions = client.list_pipeline_versions(pipeline_id, filter=wanted).pipeline_versions
+    return pipeline_id, versions[0] if versions else None
+
+
+def upload(
+    client: kfp.Client, documents: ir.Documents, namespace: str | None
+) -> kfp_server_api.V2beta1PipelineVersion:
+    """Return the server's version of this content, new only if there was none."""
+    try:
+        return _upload(client, documents, namespace)
+    except kfp_server_api.ApiException as error:
+        if error.status != 409:
+            raise
+        log.info("another submission makes the same; looking again")
+        return _upload(client, documents, namespace)
+
+
+def _upload(
+    client: kfp.Client, documents: ir.Documents, namespace: str | None
+) -> kfp_server_api.V2beta1PipelineVersion:
+    pipeline_id, version = find(client, documents, namespace)
+    if version is not None:
+        log.info("version %s is there already", version.display_name)
+        return version
+    if pipeline_id is None:
+        info = documents[0]["pipelineInfo"]
+        pipeline = kfp_server_api.V2beta1Pipeline(
+            display_name=info["name"], description=info.get("description"), namespace=namespace
+        )
+        made = client.pipelines.pipeline_service_create_pipeline(pipeline=pipeline)
+        pipeline_id = answered(made.pipeline_id)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "pipeline.yaml"
+        path.write_text(ir.dump(documents))
+        version = client.upload_pipeline_version(
+            str(path), ir.version(documents), pipeline_id=pipeline_id
+        )
+    answered(version.pipeline_version_id)
+    log.info("uploaded version %s", ir.version(documents))
+    return version
+
+
+def schedule(
+    client: kfp.Client,
+    name: str,
+    cron: str,
+    experiment_id: str,
+    version: kfp_server_api.V2beta1PipelineVersion,
+    parameters: dict[str, Any],
+    service_account: str | None,
+) -> str:
+    """Make a recurring run of this name, in place of those that there are, and return its id.
+
+    One that says the same already stays as it is.
+    """
+    listed = client.list_recurring_runs(
+        experiment_id=experiment_id, filter=named(name), page_size=100
+    )
+    present = listed.recurring_runs or []
+    same = [each for each in present if _says(each, cron, version, parameters, service_account)]
+    if same:
+        kept = answered(same[0].recurring_run_id)
+        log.info("recurring run %s is there already", kept)
+    else:
+        made = client.create_recurring_run(
+            experiment_id=experiment_id,
+            job_name=name,
+            cron_expression=cron,
+            max_concurrency=1,
+            no_catchup=True,
+            params=parameters,
+            pipeline_id=version.pipeline_id,
+            version_id=version.pipeline_version_id,
+            service_account=service_account,
+        )
+        kept = answered(made.recurring_run_id)
+    for each in present:  # one that a stopped submission has left among them
+        if each.recurring_run_id != kept:
+            client.delete_recurring_run(each.recurring_run_id)
+            log.info("recurring run %s is gone, as %s takes its place", each.recurring_run_id, kept)
+    return kept
+
+
+def _says(
+    recurring: kfp_server_api.V2beta1RecurringRun,
+    cron: str,
+    version: kfp_server_api.V2beta1PipelineVersion,
+    parameters: dict[str, Any],
+    service_account: str | None,
+) -> bool:
+    """Tell whether a recurring run is what is wanted; the server leaves out what is empty."""
+    trigger, reference = recurring.trigger, recurring.pipeline_version_reference
+    config = recurring.runtime_config
+    return bool(
+        recurring.mode == "ENABLE"
+        and (trigger and trigger.cron_schedule and trigger.cron_schedule.cron) == cron
+        and reference
+        and reference.pipeline_version_id == version.pipeline_version_id
+        and ((config and config.parameters) or {}) == parameters
+        and service_account in (None, recurring.service_account)
+    )

@@ -4,25 +4,41 @@ Everything is kept in one directory, so that the next run finds the champion of 
 """
 
 import argparse
+import json
 import logging
+import os
 import re
+import secrets
+import shutil
+import signal
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import boto3
 import docker
 import kfp.components
 import kfp.local
+import requests.exceptions
+from kfp import local
+from kfp.local import docker_task_handler
 
 from components import cli
 from components.errors import UserError
-from components.io import processes
+from components.io import processes, registry
 from components.io.files import read_json
-from pipelines import containers, ir
+from pipelines import ir
 
 UPLOADED = ("source", "captured")  # parameters that may name a file of this machine
+BUCKETS = ("mlflow", "inputs")
+USER = 10001  # of the images
+LABEL = "sentiment.pipeline-local"
+BOUNDED = ("nofile", "nproc")
 
 
 def run(
@@ -36,7 +52,7 @@ def run(
     artifacts = directory / "runs"
     artifacts.mkdir(exist_ok=True)
     before = set(artifacts.iterdir())
-    runner = containers.runner(directory, artifacts, environment)
+    runner = docker_runner(directory, artifacts, environment)
     kfp.local.init(runner, pipeline_root=str(artifacts))
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "pipeline.yaml"
@@ -84,7 +100,7 @@ def _uploaded(values: dict[str, Any], storage: dict[str, str]) -> dict[str, Any]
         path = Path(str(given.get(name, "")))
         if path.is_file():
             key = f"{name}/{path.name}"
-            processes.s3_client(storage).upload_file(str(path), "inputs", key)
+            s3_client(storage).upload_file(str(path), "inputs", key)
             given[name] = f"s3://inputs/{key}"
     return given
 
@@ -96,6 +112,140 @@ def _summary(made: Path) -> None:
         lines += [f"{name:10s} {read_json(path)[key]}" for path in made.rglob(name)]
     # not by print, which kfp leaves changed when tasks ran side by side
     sys.stdout.write("\n".join(["", *lines, ""]))
+
+
+@contextmanager
+def engine(directory: Path) -> Iterator[docker.DockerClient]:
+    """Yield a client of the container engine: Docker's, or a podman service of our own."""
+    with ExitStack() as stack:
+        if "DOCKER_HOST" not in os.environ and not Path("/var/run/docker.sock").exists():
+            podman = shutil.which("podman")
+            if podman is None:
+                raise UserError("neither docker nor podman is here; on Debian: make packages")
+            socket = directory / "podman.sock"
+            socket.unlink(missing_ok=True)
+            address = f"unix://{socket}"
+            command = [podman, "system", "service", "--time", "0", address]
+            stack.enter_context(processes.running(command, socket.exists, directory / "podman.log"))
+            os.environ["DOCKER_HOST"] = address  # kfp makes clients of its own
+            stack.callback(os.environ.pop, "DOCKER_HOST")
+        try:
+            client = docker.from_env()
+            stack.enter_context(closing(client))
+            client.ping()
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            raise UserError(f"container engine: {error}") from error
+        yield client
+
+
+def clear(client: docker.DockerClient, directory: Path) -> None:
+    """End the containers that a killed run in ``directory`` has left behind."""
+    label = {"label": f"{LABEL}={directory}"}
+    for container in client.containers.list(all=True, filters=label):
+        container.remove(force=True)
+
+
+def docker_runner(
+    directory: Path, artifacts: Path, environment: dict[str, str]
+) -> local.DockerRunner:
+    """Return what tells kfp how to run a task: confined as on a cluster, and able to write."""
+    docker_task_handler.run_docker_container = _run
+    user = {"user": f"{os.getuid()}:{os.getgid()}", "userns_mode": "keep-id"}
+    if os.getuid() == 0:  # stay the images' own user
+        os.chown(artifacts, USER, USER)
+        user = {}
+    return local.DockerRunner(
+        environment=environment,
+        labels={LABEL: str(directory)},
+        network_mode="host",  # MLflow and S3 listen on loopback
+        read_only=True,
+        tmpfs={"/tmp": "mode=1777"},  # noqa: S108 - of the container
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        # engines ask for a million of each, which they may not be given where they run confined
+        ulimits=[docker.types.Ulimit(name=name, soft=4096, hard=4096) for name in BOUNDED],
+        **user,
+    )
+
+
+def _run(
+    client: docker.DockerClient,
+    image: str,
+    command: list[str],
+    volumes: dict[str, Any],
+    **arguments: Any,
+) -> int:
+    """Run a task's container to its end, print what it says, and return its exit status.
+
+    Stands in for kfp 2.17's own function, which has the engine remove the container as it ends
+    and takes one that is gone for a success: with podman that is every failure.
+    """
+    container = client.containers.run(image, command, volumes=volumes, detach=True, **arguments)
+    try:
+        for chunk in container.logs(stream=True):
+            sys.stdout.write(chunk.decode(errors="replace"))
+            sys.stdout.flush()
+        return int(container.wait()["StatusCode"])
+    finally:
+        container.remove(force=True)
+
+
+@contextmanager
+def s3_server(directory: Path) -> Iterator[dict[str, str]]:
+    """Run SeaweedFS on the files in ``directory`` and yield the environment that AWS tools read."""
+    directory.mkdir(parents=True, exist_ok=True)
+    keys = directory / "s3.json"
+    if not keys.exists():
+        pair = {"accessKey": secrets.token_hex(8), "secretKey": secrets.token_hex(20)}
+        identity = {"name": "local", "credentials": [pair], "actions": ["Admin"]}
+        keys.touch(mode=0o600)
+        keys.write_text(json.dumps({"identities": [identity]}))
+    pair = json.loads(keys.read_text())["identities"][0]["credentials"][0]
+    names = ["master.port", "volume.port", "filer.port", "s3.port"]
+    ports = dict(zip([*names, *(f"{n}.grpc" for n in names)], processes.free_ports(8), strict=True))
+    command = ["weed", "server", f"-dir={directory}", "-ip=127.0.0.1", "-s3", f"-s3.config={keys}"]
+    command += ["-master.volumeSizeLimitMB=256", "-volume.max=40", "-volume.readMode=local"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on ports that are always the same
+    command += [f"-{name}={port}" for name, port in ports.items()]
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3.port']}",
+        "AWS_ACCESS_KEY_ID": pair["accessKey"],
+        "AWS_SECRET_ACCESS_KEY": pair["secretKey"],
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    ready = partial(processes.answers, environment["AWS_ENDPOINT_URL"])
+    # what it has acknowledged is on disk, and its graceful end takes half a minute
+    with processes.running(command, ready, directory / "weed.log", stop=signal.SIGKILL):
+        client = s3_client(environment)
+        present = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+        for bucket in set(BUCKETS) - present:
+            client.create_bucket(Bucket=bucket)
+        yield environment
+
+
+def s3_client(environment: dict[str, str]) -> "boto3.client":
+    return boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        region_name=environment["AWS_DEFAULT_REGION"],
+    )
+
+
+@contextmanager
+def mlflow_server(directory: Path, storage: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Run an MLflow server on SQLite whose clients keep artifacts on S3; yield its address."""
+    database = f"sqlite:///{directory}/mlflow.db"
+    registry.create_database(database)
+    (port,) = processes.free_ports(1)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database]
+    command += ["--default-artifact-root", "s3://mlflow", "--no-serve-artifacts"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    address = f"http://127.0.0.1:{port}"
+    ready = partial(processes.answers, f"{address}/health")
+    with processes.running(command, ready, directory / "mlflow.log", storage):
+        yield {"MLFLOW_TRACKING_URI": address}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -119,12 +269,12 @@ def main(argv: list[str] | None = None) -> int:
         documents = ir.load(args.pipeline, args.image)
         values = ir.parameters(documents, args.param)
         directory.mkdir(parents=True, exist_ok=True)
-        with containers.engine(directory) as client:
+        with engine(directory) as client:
             _check_images(client, documents)
-            containers.clear(client, directory)
+            clear(client, directory)
             with (
-                processes.s3(directory / "s3") as storage,
-                processes.mlflow(directory, storage) as tracking,
+                s3_server(directory / "s3") as storage,
+                mlflow_server(directory, storage) as tracking,
             ):
                 made = run(documents, _uploaded(values, storage), directory, storage | tracking)
         _summary(made)

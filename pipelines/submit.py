@@ -15,9 +15,9 @@ from pathlib import Path
 from components import cli
 from components.arguments import positive
 from components.errors import UserError
-from pipelines import ir, runs, versions
-from pipelines.client import answered, connect, one_line
-from pipelines.schedule import schedule
+from pipelines import client as server
+from pipelines import follow, ir
+from pipelines.client import answered, connect, one_line, schedule
 
 log = logging.getLogger("submit")
 
@@ -68,12 +68,12 @@ def submit(args: argparse.Namespace) -> None:
     client = connect(args.host, args.namespace, args.token_file)
     namespace = args.namespace or client.get_user_namespace() or None  # in a pod, its own
     if args.dry_run:
-        _, version = versions.find(client, documents, namespace)
+        _, version = server.find(client, documents, namespace)
         then = f"schedule ({args.recurring})" if args.recurring else "run"
         log.info("would %s%s %s", "" if version else "upload and ", then, ir.version(documents))
         log.info("image %s, parameters %s", ", ".join(ir.images(documents)), values or "as default")
         return
-    version = versions.upload(client, documents, namespace)
+    version = server.upload(client, documents, namespace)
     experiment = client.create_experiment(args.experiment, namespace=namespace)
     experiment_id = answered(experiment.experiment_id)
     if args.recurring:
@@ -91,10 +91,10 @@ def submit(args: argparse.Namespace) -> None:
         version_id=version.pipeline_version_id,
         service_account=args.service_account,
     )
-    where = runs.address(args.host, answered(run.run_id))
+    where = follow.address(args.host, answered(run.run_id))
     log.info("run %s", where)
     if args.wait:
-        runs.follow(client, run.run_id, where, args.timeout, ir.tasks(documents))
+        follow.follow(client, run.run_id, where, args.timeout, ir.tasks(documents))
         log.info("the run succeeded")
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cloudevents.http import from_json
 
-from components.io import processes
 from components.monitor import read_texts
+from pipelines.local import s3_client, s3_server
 from serving.capture import targets, writer
 from tests.serving import EXPLAIN, INFER, JSON, TEXTS, serving
 
@@ -51,8 +51,8 @@ def test_of_a_sample_about_so_many_are_kept(trained, tmp_path):
 
 
 def test_s3_takes_the_same(trained, tmp_path):
-    with processes.s3(tmp_path / "s3") as environment:
-        client = processes.s3_client(environment)
+    with s3_server(tmp_path / "s3") as environment:
+        client = s3_client(environment)
         client.create_bucket(Bucket="kept")
         target = "s3://kept/of/sentiment/"
         with serving(

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from components.io import processes, reviews
+from components.io import reviews
+from pipelines.local import s3_client, s3_server
 from tests.conftest import REPO, assert_one_line
 
 BUCKET = "sentiment"
@@ -16,8 +17,8 @@ BUCKET = "sentiment"
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment that AWS's own tools read."""
-    with processes.s3(tmp_path_factory.mktemp("s3")) as environment:
-        client = processes.s3_client(environment)
+    with s3_server(tmp_path_factory.mktemp("s3")) as environment:
+        client = s3_client(environment)
         client.create_bucket(Bucket=BUCKET)
         body = b"text,label\ngood film,pos\nbad film,neg\n"
         client.put_object(Bucket=BUCKET, Key="in/mine.csv", Body=body)
@@ -32,7 +33,7 @@ def test_ingest_from_s3(stage, s3, tmp_path):
 
 
 def test_ingest_a_prefix_of_shards(stage, s3, tmp_path):
-    client = processes.s3_client(s3)
+    client = s3_client(s3)
     for number in range(1003):  # more than one page of a listing holds
         body = f"text,label\nreview {number:04},{number % 2}\n".encode()
         client.put_object(Bucket=BUCKET, Key=f"many/part-{number:04}.csv", Body=body)

@@ -22,7 +22,7 @@ import kfp_server_api
 import pytest
 import yaml
 
-from pipelines import runs, submit
+from pipelines import follow, submit
 from tests.conftest import REPO, free_port
 
 IMAGE = f"registry.example.org/sentiment-train@sha256:{'0a' * 32}"
@@ -205,7 +205,7 @@ def server():
 def nobody(monkeypatch, tmp_path):
     for name in ("KFP_TOKEN", "KFP_COOKIE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(runs, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(follow, "POLL_SECONDS", 0.01)
 
 
 def say(server: StandIn, *arguments: str) -> int:
@@ -415,7 +415,7 @@ def test_a_login_page_at_any_other_moment_is_no_answer(server, capsys, after):
 
 
 def test_a_server_that_goes_away_ends_the_wait(server, capsys, monkeypatch):
-    monkeypatch.setattr(runs, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(follow, "PATIENCE_SECONDS", 0.1)
     server.states = [("RUNNING", [])]
     server.closing = 10_000
     assert pinned(server, "--wait") == 1

@@ -20,6 +20,7 @@ import sentiment.store
 from components import candidates, count, evaluate, ingest, merge, prepare, select, train, trial
 from components.io import matrices, processes, registry, reviews
 from components.io.files import write_json
+from pipelines.local import mlflow_server
 from pipelines.tasks import PARAMETERS
 from tests.conftest import REPO, free_port
 from tests.system.conftest import environment
@@ -115,7 +116,7 @@ def test_the_receivers_image_exports_what_became_of_it_and_ends_when_told(whole,
     ready = partial(processes.answers, f"{address}/favicon.ico")
     try:
         with (
-            processes.mlflow(whole, {}) as tracking,
+            mlflow_server(whole, {}) as tracking,
             processes.running(command, ready, tmp_path / "log", tracking),
         ):
             with urllib.request.urlopen(f"{address}/metrics", timeout=60) as response:
