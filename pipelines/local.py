@@ -25,7 +25,6 @@ import docker
 import kfp.components
 import kfp.local
 import requests.exceptions
-from kfp import local
 from kfp.local import docker_task_handler
 
 from components import cli
@@ -34,11 +33,11 @@ from components.io import processes, registry
 from components.io.files import read_json
 from pipelines import ir
 
-UPLOADED = ("source", "captured")  # parameters that may name a file of this machine
+FILE_PARAMETERS = ("source", "captured")  # may name a file of this machine
 BUCKETS = ("mlflow", "inputs")
-USER = 10001  # of the images
+IMAGE_USER = 10001
 LABEL = "sentiment.pipeline-local"
-BOUNDED = ("nofile", "nproc")
+ULIMITS = ("nofile", "nproc")
 
 
 def run(
@@ -60,28 +59,28 @@ def run(
         pipeline = kfp.components.load_component_from_file(str(path))
     unresolved: list[str] = []
 
-    def follow(record: logging.LogRecord) -> bool:
-        """Leave out the listing of outputs; keep what kfp warns of and then takes for false."""
+    def inspect(record: logging.LogRecord) -> bool:
+        """Drop kfp's list of outputs; keep its warnings of conditions that it takes for false."""
         message = record.getMessage()
         if "ould not resolve" in message or "ondition evaluation failed" in message:
             unresolved.append(message)
         return " outputs:" not in message
 
-    logging.getLogger().addFilter(follow)
+    logging.getLogger().addFilter(inspect)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Task .* settings .* have no effect")  # limits, names
             pipeline(**values)
     except RuntimeError as error:
-        said = re.sub(r"\x1b\[\d+m", "", str(error))  # its colours
-        task = re.search(r"Inner task failed: '([\w-]+)'", said)
-        raise UserError(f"task {task[1]} failed; see above" if task else said) from error
+        message = re.sub(r"\x1b\[\d+m", "", str(error))  # without colours
+        task = re.search(r"Inner task failed: '([\w-]+)'", message)
+        raise UserError(f"task {task[1]} failed; see above" if task else message) from error
     finally:
-        logging.getLogger().removeFilter(follow)
+        logging.getLogger().removeFilter(inspect)
     if unresolved:
         raise UserError(f"a condition was not evaluated: {unresolved[0]}")
-    (made,) = set(artifacts.iterdir()) - before
-    return made
+    (created,) = set(artifacts.iterdir()) - before
+    return created
 
 
 def _check_images(client: docker.DockerClient, documents: ir.Documents) -> None:
@@ -93,30 +92,30 @@ def _check_images(client: docker.DockerClient, documents: ir.Documents) -> None:
             raise UserError(message) from error
 
 
-def _uploaded(values: dict[str, Any], storage: dict[str, str]) -> dict[str, Any]:
-    """Bring files of this machine to S3, where a container can read them."""
-    given = dict(values)
-    for name in UPLOADED:
-        path = Path(str(given.get(name, "")))
+def _upload_files(values: dict[str, Any], storage: dict[str, str]) -> dict[str, Any]:
+    """Upload files of this machine to S3, where a container can read them."""
+    uploaded = dict(values)
+    for name in FILE_PARAMETERS:
+        path = Path(str(values.get(name, "")))
         if path.is_file():
             key = f"{name}/{path.name}"
             s3_client(storage).upload_file(str(path), "inputs", key)
-            given[name] = f"s3://inputs/{key}"
-    return given
+            uploaded[name] = f"s3://inputs/{key}"
+    return uploaded
 
 
-def _summary(made: Path) -> None:
-    """Say what the run came to, by the reports that are among its artifacts."""
-    lines = [f"artifacts  {made}"]
+def _print_summary(artifacts: Path) -> None:
+    """Print the outcome of the run from the reports among its artifacts."""
+    lines = [f"artifacts  {artifacts}"]
     for name, key in (("drift", "why"), ("verdict", "why"), ("promotion", "outcome")):
-        lines += [f"{name:10s} {read_json(path)[key]}" for path in made.rglob(name)]
-    # not by print, which kfp leaves changed when tasks ran side by side
+        lines += [f"{name:10s} {read_json(path)[key]}" for path in artifacts.rglob(name)]
+    # print() would not do: kfp replaces it while tasks run in parallel, and leaves it replaced
     sys.stdout.write("\n".join(["", *lines, ""]))
 
 
 @contextmanager
 def engine(directory: Path) -> Iterator[docker.DockerClient]:
-    """Yield a client of the container engine: Docker's, or a podman service of our own."""
+    """Yield a client of the container engine: Docker's, or a podman service that is started."""
     with ExitStack() as stack:
         if "DOCKER_HOST" not in os.environ and not Path("/var/run/docker.sock").exists():
             podman = shutil.which("podman")
@@ -127,7 +126,7 @@ def engine(directory: Path) -> Iterator[docker.DockerClient]:
             address = f"unix://{socket}"
             command = [podman, "system", "service", "--time", "0", address]
             stack.enter_context(processes.running(command, socket.exists, directory / "podman.log"))
-            os.environ["DOCKER_HOST"] = address  # kfp makes clients of its own
+            os.environ["DOCKER_HOST"] = address  # kfp creates clients of its own
             stack.callback(os.environ.pop, "DOCKER_HOST")
         try:
             client = docker.from_env()
@@ -138,8 +137,8 @@ def engine(directory: Path) -> Iterator[docker.DockerClient]:
         yield client
 
 
-def clear(client: docker.DockerClient, directory: Path) -> None:
-    """End the containers that a killed run in ``directory`` has left behind."""
+def remove_leftovers(client: docker.DockerClient, directory: Path) -> None:
+    """Remove the containers that a killed run in ``directory`` has left behind."""
     label = {"label": f"{LABEL}={directory}"}
     for container in client.containers.list(all=True, filters=label):
         container.remove(force=True)
@@ -147,14 +146,14 @@ def clear(client: docker.DockerClient, directory: Path) -> None:
 
 def docker_runner(
     directory: Path, artifacts: Path, environment: dict[str, str]
-) -> local.DockerRunner:
-    """Return what tells kfp how to run a task: confined as on a cluster, and able to write."""
-    docker_task_handler.run_docker_container = _run
+) -> kfp.local.DockerRunner:
+    """Return kfp's settings for a task's container: confined as on a cluster, able to write."""
+    docker_task_handler.run_docker_container = _run_container
     user = {"user": f"{os.getuid()}:{os.getgid()}", "userns_mode": "keep-id"}
-    if os.getuid() == 0:  # stay the images' own user
-        os.chown(artifacts, USER, USER)
+    if os.getuid() == 0:  # keep the images' own user
+        os.chown(artifacts, IMAGE_USER, IMAGE_USER)
         user = {}
-    return local.DockerRunner(
+    return kfp.local.DockerRunner(
         environment=environment,
         labels={LABEL: str(directory)},
         network_mode="host",  # MLflow and S3 listen on loopback
@@ -162,23 +161,23 @@ def docker_runner(
         tmpfs={"/tmp": "mode=1777"},  # noqa: S108 - of the container
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
-        # engines ask for a million of each, which they may not be given where they run confined
-        ulimits=[docker.types.Ulimit(name=name, soft=4096, hard=4096) for name in BOUNDED],
+        # an engine asks for a million of each by default, which a confined engine cannot have
+        ulimits=[docker.types.Ulimit(name=name, soft=4096, hard=4096) for name in ULIMITS],
         **user,
     )
 
 
-def _run(
+def _run_container(
     client: docker.DockerClient,
     image: str,
     command: list[str],
     volumes: dict[str, Any],
     **arguments: Any,
 ) -> int:
-    """Run a task's container to its end, print what it says, and return its exit status.
+    """Run a task's container to its end, print its output, and return its exit status.
 
-    Stands in for kfp 2.17's own function, which has the engine remove the container as it ends
-    and takes one that is gone for a success: with podman that is every failure.
+    Replaces kfp 2.17's own function, which has the engine remove the container at its end and
+    takes a removed container for a success: with podman every failure would be one.
     """
     container = client.containers.run(image, command, volumes=volumes, detach=True, **arguments)
     try:
@@ -205,7 +204,7 @@ def s3_server(directory: Path) -> Iterator[dict[str, str]]:
     ports = dict(zip([*names, *(f"{n}.grpc" for n in names)], processes.free_ports(8), strict=True))
     command = ["weed", "server", f"-dir={directory}", "-ip=127.0.0.1", "-s3", f"-s3.config={keys}"]
     command += ["-master.volumeSizeLimitMB=256", "-volume.max=40", "-volume.readMode=local"]
-    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # else on ports that are always the same
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # off: their default ports are fixed
     command += [f"-{name}={port}" for name, port in ports.items()]
     environment = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['s3.port']}",
@@ -214,7 +213,7 @@ def s3_server(directory: Path) -> Iterator[dict[str, str]]:
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     ready = partial(processes.answers, environment["AWS_ENDPOINT_URL"])
-    # what it has acknowledged is on disk, and its graceful end takes half a minute
+    # SIGKILL: acknowledged writes are on disk, and a graceful shutdown takes half a minute
     with processes.running(command, ready, directory / "weed.log", stop=signal.SIGKILL):
         client = s3_client(environment)
         present = {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
@@ -251,7 +250,7 @@ def mlflow_server(directory: Path, storage: dict[str, str]) -> Iterator[dict[str
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipelines.local", description=__doc__)
     parser.add_argument("--pipeline", default="training", help="default: %(default)s")
-    parser.add_argument("--image", help="to run every task in; default: as compiled")
+    parser.add_argument("--image", help="image of every task; default: as compiled")
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", help="may be repeated"
     )
@@ -271,13 +270,14 @@ def main(argv: list[str] | None = None) -> int:
         directory.mkdir(parents=True, exist_ok=True)
         with engine(directory) as client:
             _check_images(client, documents)
-            clear(client, directory)
+            remove_leftovers(client, directory)
             with (
                 s3_server(directory / "s3") as storage,
                 mlflow_server(directory, storage) as tracking,
             ):
-                made = run(documents, _uploaded(values, storage), directory, storage | tracking)
-        _summary(made)
+                uploaded = _upload_files(values, storage)
+                artifacts = run(documents, uploaded, directory, storage | tracking)
+        _print_summary(artifacts)
 
     return cli.run("pipeline-local", work)
 

@@ -18,7 +18,7 @@ START_SECONDS = 120
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nothing listens on at the moment."""
+    """Return TCP ports of loopback that are free at the moment."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -44,9 +44,12 @@ def running(
     environment: dict[str, str] | None = None,
     stop: signal.Signals = signal.SIGTERM,
 ) -> Iterator[None]:
-    """Run a server until the block ends, from the moment that it is ``ready``.
+    """Start a server, wait until it is ``ready``, and stop it when the block ends.
 
-    What it prints goes to ``log``. On Linux it does not outlive us, even if we are killed.
+    Its output goes to ``log``. On Linux the kernel stops it if this process is killed.
+
+    Raises:
+        UserError: it ended early, or was not ready within ``START_SECONDS``.
     """
     bound = ["setpriv", "--pdeathsig", stop.name[3:]] if shutil.which("setpriv") else []
     with log.open("wb") as output:
@@ -78,7 +81,7 @@ def _wait(ready: Callable[[], bool], server: subprocess.Popen[bytes]) -> None:
 
 
 def answers(url: str) -> bool:
-    """Tell whether a server answers at ``url``, be it with an error."""
+    """Tell whether a server answers at ``url``; an error status counts as an answer."""
     try:
         urllib.request.urlopen(url, timeout=5).close()
     except urllib.error.HTTPError:
