@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from components import cli
 from components.io import reviews
 from components.io.files import write_json
-from sentiment.ngrams import runs
+from sentiment.ngrams import run_starts
 
 log = logging.getLogger("validate")
 
@@ -93,7 +93,7 @@ def _copies(keys: NDArray[np.uint64], labels: NDArray[np.float64]) -> dict[str, 
     filled = keys != 0
     keys, labels = keys[filled], labels[filled]
     order = np.lexsort((labels, keys))
-    texts, changes = runs(keys[order]), runs(labels[order])
+    texts, changes = run_starts(keys[order]), run_starts(labels[order])
     return {
         "empty": int((~filled).sum()),
         "smaller_class": min(positive, len(filled) - positive),
