@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sentiment.store
-from benchmarks.serving import floor, material, tables
+from benchmarks.serving import in_process, inputs, tables
+from benchmarks.serving.comparison import Contest, Results
 from benchmarks.serving.contenders import CONTENDERS, PIPELINE, REFERENCE, Contender
-from benchmarks.serving.contest import Contest, Results
 from benchmarks.serving.load import Load
 from components.errors import UserError
 
@@ -64,11 +64,11 @@ def compare(args: argparse.Namespace, chosen: list[Contender], scratch: Path) ->
     Raises:
         UserError: the reviews or the model cannot be had.
     """
-    texts = material.texts(args.data / "test", REVIEWS)
-    folder = material.model_folder(args.model_uri, scratch)
+    texts = inputs.texts(args.data / "test", REVIEWS)
+    folder = inputs.model_folder(args.model_uri, scratch)
     folders = {PIPELINE: folder}
     if any(contender.model == REFERENCE for contender in chosen):
-        folders[REFERENCE] = material.reference_model(args.data / "train", scratch)
+        folders[REFERENCE] = inputs.reference_model(args.data / "train", scratch)
     model = sentiment.store.load(folder)
     contest = Contest(texts, model.predict_proba(texts)[:, 1].tolist(), folders, scratch)
     results, costs = Results(), defaultdict(list)
@@ -78,7 +78,7 @@ def compare(args: argparse.Namespace, chosen: list[Contender], scratch: Path) ->
             busy = os.getloadavg()[0]
             print(f"round {turn + 1}: {contender.name}, load {busy:.1f}", file=sys.stderr)
             contest.run(contender, planned, results)
-        for name, milliseconds in floor.measure(model, texts, BATCH):
+        for name, milliseconds in in_process.measure(model, texts, BATCH):
             costs[name].append(milliseconds)
     for load in planned:
         yield tables.of_load(load, chosen, results)

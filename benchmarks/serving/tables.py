@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Sequence
 from operator import attrgetter
 
+from benchmarks.serving.comparison import Results
 from benchmarks.serving.contenders import Contender
-from benchmarks.serving.contest import Results
 from benchmarks.serving.load import Load
 
 COLUMNS = {
