@@ -22,7 +22,7 @@ from sentiment.training import Weighting
 log = logging.getLogger("trial")
 
 MAX_ITERATIONS = 8
-CODE = ("exact", "regression", "rows", "training", "weighting")  # of sentiment, as in dvc.yaml
+CODE = ("exact", "regression", "shards", "training", "weighting")  # of sentiment, as in dvc.yaml
 
 
 def trial(

@@ -19,7 +19,7 @@ from components.io import records
 from components.io import reviews as tables_of
 from components.io.records import record
 from components.stage import Artifact, parameters
-from sentiment.ngrams import runs
+from sentiment.ngrams import run_starts
 
 log = logging.getLogger("validate")
 
@@ -114,7 +114,7 @@ def _copies(keys: NDArray[np.uint64], labels: NDArray[np.float64]) -> dict[str, 
     filled = keys != 0
     keys, labels = keys[filled], labels[filled]
     order = np.lexsort((labels, keys))
-    texts, changes = runs(keys[order]), runs(labels[order])
+    texts, changes = run_starts(keys[order]), run_starts(labels[order])
     return {
         "empty": int((~filled).sum()),
         "smaller_class": min(positive, len(filled) - positive),

@@ -15,7 +15,7 @@ from components.io import records
 from components.io.records import record
 from sentiment import shards
 from sentiment.ngrams import Ints
-from sentiment.rows import Shard
+from sentiment.shards import Shard
 
 SHARD_FILE = "shard.json"
 MATRIX_FILE = "matrix.json"

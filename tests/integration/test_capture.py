@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cloudevents.http import from_json
 
-from components.io import processes
 from components.monitor import read_texts
+from pipelines.local import s3_client, s3_server
 from serving.capture import targets, writer
 from tests.serving import EXPLAIN, INFER, JSON, PREDICT, TEXTS, serving
 
@@ -51,8 +51,8 @@ def test_sample_is_a_fraction_of_the_requests(trained, tmp_path):
 
 
 def test_predictions_are_written_to_s3(trained, tmp_path):
-    with processes.s3(tmp_path / "s3") as environment:
-        client = processes.s3_client(environment)
+    with s3_server(tmp_path / "s3") as environment:
+        client = s3_client(environment)
         client.create_bucket(Bucket="captured")
         flags = ["--capture", "s3://captured/of/sentiment/"]
         with serving(trained.model, tmp_path / "server", *flags, **environment) as server:

@@ -1,4 +1,4 @@
-"""trial and select: a rung of the search."""
+"""Test trial and select, a rung of the search."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from components.errors import UserError
 from components.io import matrices
 
 
-def test_what_a_candidate_sets():
+def test_candidate_names_are_parsed_and_checked():
     assert candidates.parse("default") == Candidate()
     found = candidates.parse("max_n=2,ratio_power=0")
     assert found == Candidate(max_n=2, ratio_power=0)
@@ -23,7 +23,7 @@ def test_what_a_candidate_sets():
             candidates.parse(wrong)
 
 
-def test_a_trial_is_what_its_budget_and_its_candidate_say(trained, tmp_path):
+def test_trials_follow_budget_and_candidate(trained, tmp_path):
     matrix = matrices.load(trained.matrix)
     given = [candidates.parse(each) for each in ("default", "max_n=1")]
     part = trial.trial(matrix, given, tmp_path / "part", budget=0.5)
@@ -39,7 +39,7 @@ def test_a_trial_is_what_its_budget_and_its_candidate_say(trained, tmp_path):
     assert 0 < allowed[1].sum() < (~allowed[1]).sum()
 
 
-def test_a_search_that_was_stopped_goes_on_where_it_was(trained, tmp_path, caplog):
+def test_a_stopped_search_resumes(trained, tmp_path, caplog):
     matrix = matrices.load(trained.matrix)
     given = [candidates.parse(each) for each in ("default", "max_n=1")]
     first = trial.trial(matrix, given[:1], tmp_path)
@@ -47,11 +47,11 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(trained, tmp_path, caplo
     caplog.set_level("INFO")
     assert trial.trial(matrix, given, tmp_path)[:1] == first
     assert [record.message.endswith("done before") for record in caplog.records] == [True, False]
-    # of another budget it is another trial
+    # another budget is another trial
     assert trial.trial(matrix, given[:1], tmp_path, budget=0.5) != first
 
 
-def test_a_search_by_other_code_begins_anew(trained, tmp_path, caplog, monkeypatch):
+def test_changed_code_repeats_the_trials(trained, tmp_path, caplog, monkeypatch):
     matrix = matrices.load(trained.matrix)
     given = [candidates.parse("max_n=1")]
     (before,) = trial.trial(matrix, given, tmp_path)
@@ -63,7 +63,7 @@ def test_a_search_by_other_code_begins_anew(trained, tmp_path, caplog, monkeypat
     assert replace(before, code_digest="") == replace(after, code_digest="")
 
 
-def test_the_best_are_kept_and_all_are_told(trained):
+def test_select_keeps_the_best_and_lists_all(trained):
     selection = select.select([trained.trials], keep=1)
     losses = [each.valid.log_loss for each in selection.trials]
     assert losses == sorted(losses)
@@ -72,8 +72,8 @@ def test_the_best_are_kept_and_all_are_told(trained):
     assert len(select.select([trained.trials], keep=5).selected) == 2
 
 
-def test_one_directory_each_gives_the_same_as_one_for_all(trained, tmp_path):
-    """Kubeflow hands over a directory for each task of the fan-out, in an order of its own."""
+def test_trials_may_be_in_several_directories(trained, tmp_path):
+    """Kubeflow passes a directory for each parallel task, in any order."""
     parts = []
     for number, path in enumerate(trained.trials.iterdir()):
         parts.append(tmp_path / str(number))
@@ -83,7 +83,7 @@ def test_one_directory_each_gives_the_same_as_one_for_all(trained, tmp_path):
         assert select.select(order, keep=1) == select.select([trained.trials], keep=1)
 
 
-def test_what_an_earlier_search_left_does_not_take_part(trained, tmp_path):
+def test_leftover_trials_are_removed(trained, tmp_path):
     shutil.copytree(trained.trials, tmp_path / "trials")
     left, kept = sorted((tmp_path / "trials").iterdir())
     left.write_text(left.read_text().replace('"data_digest": "', '"data_digest": "other '))
