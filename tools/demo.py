@@ -1,4 +1,4 @@
-"""Run the whole system once: stages, registry, predictor, two questions and the metrics."""
+"""Run the whole system once: stages, registry, predictor, two requests and its metrics."""
 
 import argparse
 import json

@@ -1,6 +1,6 @@
-# Names the lines of .env that make, a shell, kubectl and gh would not all read the same, and never
-# says what is in them. gh takes `---` at the end of a line for YAML's, so no value ends in a hyphen;
-# of two lines with one name each takes another.
+# List the lines of .env that make, a shell, kubectl and gh would not read alike, without their values.
+# No value ends in a hyphen, as gh reads `---` at the end of a line as YAML. No name stands twice, as
+# some of them take the first value and some the last.
 BEGIN { FS = "=" }
 /^#/ || /^$/ { next }
 /^[A-Z][A-Z0-9_]*=([A-Za-z0-9_.\/:@%+,=-]*[A-Za-z0-9_.\/:@%+,=])?$/ && !seen[$1]++ { next }

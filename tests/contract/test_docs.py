@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPO
-from tests.contract.test_layers import blocks, commands, pages
+from tests.documents import blocks, commands, pages
 
 ARCHITECTURE = REPO / "docs/architecture.md"
 MAKEFILE = (REPO / "Makefile").read_text()

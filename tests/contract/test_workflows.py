@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.conftest import REPO
-from tests.contract.test_layers import targets
+from tests.documents import targets
 
 WORKFLOWS = {path.stem: path for path in (REPO / ".github/workflows").glob("*.yml")}
 CHECKOUT = r"actions/checkout@[0-9a-f]{40} # v[\d.]+"

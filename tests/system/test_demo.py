@@ -1,4 +1,4 @@
-"""What the README's first command does, in a clone with an empty home; and once more."""
+"""The README's first command works in a new clone with an empty home, and a second time."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.conftest import free_port, running
 from tests.system.conftest import clone, environment, run
 
 
-def test_the_summary_says_what_was_made(demo):
+def test_the_summary_shows_the_results(demo):
     directory, output = demo
     accuracy = re.search(r"^Accuracy +(0\.\d{4}) on the test reviews$", output, re.MULTILINE)
     assert accuracy is not None
@@ -30,7 +30,7 @@ def test_the_summary_says_what_was_made(demo):
     assert "make serve" in output
 
 
-def test_the_second_time_there_is_nothing_to_do(demo):
+def test_a_second_run_has_nothing_to_do(demo):
     directory, _ = demo
     lock = (directory / "dvc.lock").read_bytes()
     again = run(["dvc", "repro"], directory)
@@ -50,8 +50,8 @@ def test_dvc_shows_metrics_and_plots(demo):
         assert title in page
 
 
-def test_the_champion_answers_as_it_was_evaluated(demo):
-    """Probabilities over HTTP equal those of evaluate, to the last bit, on 1,000 test reviews."""
+def test_served_equals_evaluated(demo):
+    """Probabilities over HTTP equal those of evaluate to the bit on 1,000 test reviews."""
     directory, _ = demo
     evaluated = pd.read_parquet(directory / "reports/predictions.parquet").iloc[:1000]
     http, grpc = free_port(), free_port()
@@ -70,7 +70,7 @@ def test_the_champion_answers_as_it_was_evaluated(demo):
     assert served == evaluated["probability"].tolist()
 
 
-def test_another_clone_killed_on_the_way_gives_the_same_digits(demo, tmp_path):
+def test_a_killed_clone_gets_the_same_digits(demo, tmp_path):
     first, _ = demo
     second = clone(tmp_path / "project")
     process = subprocess.Popen(
@@ -83,7 +83,7 @@ def test_another_clone_killed_on_the_way_gives_the_same_digits(demo, tmp_path):
     )
     while not (second / "data/matrix").exists() and process.poll() is None:
         time.sleep(0.1)
-    time.sleep(5)  # into the search
+    time.sleep(5)  # until the search runs
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (second / "reports/metrics.json").exists()

@@ -1,8 +1,8 @@
-"""From .env alone: `make retrain`, `make release`, and a second clone that serves the champion.
+"""With .env alone, `make retrain` and `make release` work, and a second clone serves the champion.
 
-MLflow with its passwords is real, and keeps the artifacts itself, as DagsHub's does; S3 is a real
-server, SeaweedFS, that takes one token for both keys. DagsHub itself is not here. Retrain finds all
-trained and has only to keep it; tests/system/test_delivery.py trains.
+MLflow is real, has passwords and proxies the artifacts, as DagsHub's does; S3 is a real SeaweedFS
+that takes one token for both keys. DagsHub itself is not here. The stages are up to date, so
+retrain only pushes; tests/system/test_delivery.py trains.
 """
 
 import json
@@ -23,12 +23,12 @@ from tests.conftest import free_port, running, tracking_server
 from tests.serving import PREDICT, TEXTS, Server
 from tests.system.conftest import clone, environment
 
-TOKEN = "0123456789abcdef" * 2  # of a server that lives as long as the test
+TOKEN = "0123456789abcdef" * 2  # of the test's own S3 server
 
 
 @dataclass(frozen=True)
-class Place:
-    """A clone with what has been trained and released from it, and the servers of its .env."""
+class Released:
+    """A clone that was trained and released, the values of its .env, and what make printed."""
 
     work: Path
     values: dict[str, str]
@@ -37,7 +37,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, trained):
+def released(tmp_path_factory, trained):
     directory = tmp_path_factory.mktemp("env")
     (directory / "s3").mkdir()
     pair = {"accessKey": TOKEN, "secretKey": TOKEN}
@@ -49,43 +49,45 @@ def place(tmp_path_factory, trained):
     ):
         s3_client(storage).create_bucket(Bucket="dvc")
         work = clone(directory / "work")
-        put(trained, work)
+        commit_outputs(trained, work)
         values = tracking | {
             "DVC_REMOTE": "s3://dvc",
             "DVC_ENDPOINT_URL": storage["AWS_ENDPOINT_URL"],
             "DVC_TOKEN": TOKEN,
         }
-        prepared(work, values)
+        write_env(work, values)
         results = [make(work, target) for target in ("retrain", "release")]
-        output = "".join(each.stdout + each.stderr for each in results)
-        assert [each.returncode for each in results] == [0, 0], output
-        yield Place(work, values, storage, output)
+        output = "".join(result.stdout + result.stderr for result in results)
+        assert [result.returncode for result in results] == [0, 0], output
+        yield Released(work, values, storage, output)
 
 
-def prepared(work: Path, values: dict[str, str]) -> Path:
-    """Give a clone its .env, and leave the packages to those around us."""
+def write_env(work: Path, values: dict[str, str]) -> Path:
+    """Write the .env of a clone, which uses the packages of this process."""
     (work / ".venv").mkdir(exist_ok=True)
     (work / ".venv/installed").touch()
     (work / ".env").write_text("".join(f"{key}={value}\n" for key, value in values.items()))
     return work
 
 
-def put(trained, work: Path) -> None:
-    """Give the stages' outputs to DVC as if it had run them, and commit the lock."""
+def commit_outputs(trained, work: Path) -> None:
+    """Let DVC take files as the outputs of the stages, and commit the lock."""
     params = yaml.safe_load((work / "params.yaml").read_text())
     params["gate"]["min_accuracy"] = 0.5
     (work / "params.yaml").write_text(yaml.safe_dump(params))
-    made = {
+    stages = yaml.safe_load((work / "dvc.lock").read_text())["stages"]
+    rungs = [name.removeprefix("trial@") for name in stages if name.startswith("trial@")]
+    outputs = {
         **{f"data/{name}": getattr(trained, name) for name in ("train", "valid", "test")},
         **{"data/reviews.parquet": trained.reviews, "models/sentiment": trained.model},
         **{"data/counts": trained.counts, "data/matrix": trained.matrix},
-        **{f"models/trials/{rung}": trained.trials for rung in params["trial"]["rungs"]},
-        **{f"models/selection/{rung}.json": trained.selection for rung in params["trial"]["rungs"]},
+        **{f"models/trials/{rung}": trained.trials for rung in rungs},
+        **{f"models/selection/{rung}.json": trained.selection for rung in rungs},
         **{f"reports/{path.name}": path for path in (trained.metrics, trained.findings)},
         **{"reports/plots": trained.plots, "reports/predictions.parquet": trained.predictions},
         "reports/validation.json": trained.metrics,  # nothing reads it
     }
-    for name, source in made.items():
+    for name, source in outputs.items():
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, work / name)
     command = ["dvc", "commit", "--quiet", "--force", "--with-deps", "evaluate"]
@@ -93,16 +95,16 @@ def put(trained, work: Path) -> None:
     delivery.git(work, "commit", "--quiet", "--all", "--message", "Train")
 
 
-def again(place: Place, directory: Path, **changes: str) -> Path:
-    """Return a second clone, with the same .env but for ``changes``."""
+def clone_again(released: Released, directory: Path, **changes: str) -> Path:
+    """Return a second clone, whose .env differs by ``changes``."""
     work = directory / "clone"
-    delivery.git(directory, "clone", "--quiet", str(place.work), str(work))
-    return prepared(work, place.values | changes)
+    delivery.git(directory, "clone", "--quiet", str(released.work), str(work))
+    return write_env(work, released.values | changes)
 
 
 def clean(work: Path) -> dict[str, str]:
-    found = environment(work.parent / "home")
-    return {key: value for key, value in found.items() if not key.startswith(("AWS_", "DVC_"))}
+    values = environment(work.parent / "home")
+    return {key: value for key, value in values.items() if not key.startswith(("AWS_", "DVC_"))}
 
 
 def make(work: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -116,42 +118,46 @@ def make(work: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_version_is_registered_with_its_files(place, monkeypatch, tmp_path):
-    for key, value in place.values.items():
+def test_the_version_is_registered_with_its_files(released, monkeypatch, tmp_path):
+    for key, value in released.values.items():
         monkeypatch.setenv(key, value)
     with registry.connected() as client:
         version = registry.alias_version(client, "sentiment", "champion")
         assert str(version.version) == "1"
         assert client.get_run(version.run_id).info.artifact_uri.startswith("mlflow-artifacts:/")
         folder = registry.download(client, version, tmp_path)
-        assert registry.moves(client, "sentiment")[0]["by"] == "admin"
-    assert sentiment.store.digest(folder) == sentiment.store.digest(place.work / "models/sentiment")
-    assert not (place.work / "mlflow.db").exists()
+        assert registry.moves(client, "sentiment")[0].by == "admin"
+    assert sentiment.store.digest(folder) == sentiment.store.digest(
+        released.work / "models/sentiment"
+    )
+    assert not (released.work / "mlflow.db").exists()
 
 
-def test_the_data_are_in_the_remote(place):
-    listed = s3_client(place.storage).list_objects_v2(Bucket="dvc")["Contents"]
-    cached = (place.work / ".dvc/cache/files/md5").rglob("*")
+def test_the_data_are_in_the_remote(released):
+    listed = s3_client(released.storage).list_objects_v2(Bucket="dvc")["Contents"]
+    cached = (released.work / ".dvc/cache/files/md5").rglob("*")
     assert len(listed) == len([path for path in cached if path.is_file()]) > 10
 
 
-def test_no_password_is_printed_or_kept(place):
-    hidden = [place.values["MLFLOW_TRACKING_PASSWORD"], TOKEN]
-    assert not [each for each in hidden if each in place.output]
-    kept = [path for path in place.work.rglob("*") if path.is_file() and path.name != ".env"]
-    # the server's password is in the tests' own code too
+def test_no_password_is_printed_or_stored(released):
+    hidden = [released.values["MLFLOW_TRACKING_PASSWORD"], TOKEN]
+    assert not [each for each in hidden if each in released.output]
+    kept = [path for path in released.work.rglob("*") if path.is_file() and path.name != ".env"]
+    # the code of the tests has the server's password
     assert not [path for path in kept if TOKEN.encode() in path.read_bytes()]
-    made = [path for path in kept if path.relative_to(place.work).parts[0] in (".dvc", "reports")]
+    made = [
+        path for path in kept if path.relative_to(released.work).parts[0] in (".dvc", "reports")
+    ]
     assert not [path for path in made if hidden[0].encode() in path.read_bytes()]
 
 
-def test_a_second_clone_serves_the_champion(place, tmp_path):
-    work = again(place, tmp_path)
+def test_a_second_clone_serves_the_champion(released, tmp_path):
+    work = clone_again(released, tmp_path)
     pulled = make(work, "pull")
     assert pulled.returncode == 0, pulled.stderr
     model = sentiment.store.load(work / "models/sentiment")
     http, grpc = free_port(), free_port()
-    # from here on its environment is that of the clone alone
+    # env -i: the server sees the clone's environment only
     command = ["env", "-i", *(f"{key}={value}" for key, value in clean(work).items())]
     command += ["make", "serve", f"HTTP_PORT={http}", f"GRPC_PORT={grpc}"]
     address = f"http://127.0.0.1:{http}"
@@ -159,28 +165,31 @@ def test_a_second_clone_serves_the_champion(place, tmp_path):
         server = Server(address, f"127.0.0.1:{grpc}", log)
         body = json.dumps({"instances": TEXTS}).encode()
         status, answer, headers = server.ask(PREDICT, body)
-    assert (status, headers["x-model-version"]) == (200, "1")
-    found = [row["probability"] for row in answer["predictions"]]
-    assert found == sentiment.model.probabilities(model, TEXTS).tolist()
+    assert status == 200
+    assert headers["x-model-version"] == "1"
+    probabilities = [row["probability"] for row in answer["predictions"]]
+    assert probabilities == sentiment.model.probabilities(model, TEXTS).tolist()
 
 
-def test_a_wrong_token_names_its_variable(place, tmp_path):
-    result = make(again(place, tmp_path, DVC_TOKEN="wrong-horse-1"), "pull")
+def test_a_wrong_token_names_its_variable(released, tmp_path):
+    result = make(clone_again(released, tmp_path, DVC_TOKEN="wrong-horse-1"), "pull")
     assert result.returncode == 2
     assert "dvc pull: see DVC_REMOTE and DVC_TOKEN" in result.stderr
     assert "wrong-horse-1" not in result.stdout + result.stderr
 
 
-def test_a_wrong_password_names_its_variable(place, tmp_path):
-    result = make(again(place, tmp_path, MLFLOW_TRACKING_PASSWORD="wrong-horse-1"), "serve")
+def test_a_wrong_password_names_its_variable(released, tmp_path):
+    result = make(
+        clone_again(released, tmp_path, MLFLOW_TRACKING_PASSWORD="wrong-horse-1"), "serve"
+    )
     assert result.returncode == 2
     (line,) = [each for each in result.stderr.splitlines() if "serving: error: " in each]
     assert "MLFLOW_TRACKING_PASSWORD are refused" in line
     assert "wrong-horse-1" not in result.stdout + result.stderr
 
 
-def test_without_the_file_the_variables_are_said_not_to_be_set(place, tmp_path):
-    work = again(place, tmp_path)
+def test_an_unset_variable_is_named(released, tmp_path):
+    work = clone_again(released, tmp_path)
     (work / ".env").unlink()
     result = make(work, "pull")
     assert result.returncode == 2

@@ -1,4 +1,4 @@
-"""What a lock may not be, told without data."""
+"""`tools.lock` tells a stale, inconsistent or edited dvc.lock without data."""
 
 import subprocess
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools import lock
+from tools.record import ROBOT
 
 
 def stage(deps: dict[str, str], outs: dict[str, str]) -> dict:
@@ -13,7 +14,7 @@ def stage(deps: dict[str, str], outs: dict[str, str]) -> dict:
     return {k: [{"path": p, "md5": m} for p, m in v.items()] for k, v in both.items()}
 
 
-def test_missing_data_are_no_change_and_missing_code_is():
+def test_missing_code_is_a_change():
     status = {
         "ingest": [{"changed outs": {"data/reviews.parquet": "not in cache"}}],
         "count": [{"changed deps": {"data/train": "deleted", "components/count.py": "modified"}}],
@@ -25,17 +26,17 @@ def test_missing_data_are_no_change_and_missing_code_is():
     }
 
 
-def test_a_lock_of_two_halves_is_torn():
+def test_a_merged_lock_is_inconsistent():
     stages = {
         "ingest": stage({}, {"reviews": "1"}),
         "train": stage({"reviews": "1"}, {"model": "2"}),
         "evaluate": stage({"model": "2"}, {"metrics": "3"}),
-        # what was registered before the model was trained anew
+        # an older model was registered
         "register": stage({"model": "0"}, {"registered": "4"}),
     }
-    assert lock.torn(stages) == []
+    assert lock.inconsistent_outputs(stages) == []
     stages["train"] = stage({"reviews": "9"}, {"model": "2"})
-    assert lock.torn(stages) == ["reviews"]
+    assert lock.inconsistent_outputs(stages) == ["reviews"]
 
 
 def test_only_the_robot_changes_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -50,13 +51,8 @@ def test_only_the_robot_changes_the_lock(tmp_path: Path, monkeypatch: pytest.Mon
     subprocess.run(["git", "init", "-q"], check=True)
     commit("me@example.org", "dvc.lock", "1")
     subprocess.run(["git", "tag", "base"], check=True)
-    commit(lock.ROBOT, "dvc.lock", "2")
+    commit(ROBOT, "dvc.lock", "2")
     commit("me@example.org", "other", "1")
-    assert lock.by_hand("base") == []
+    assert lock.manual_changes("base") == []
     commit("me@example.org", "dvc.lock", "3")
-    assert len(lock.by_hand("base")) == 1
-
-
-def test_the_makefile_commits_as_the_robot():
-    text = (Path(__file__).parents[2] / "Makefile").read_text()
-    assert f"ROBOT := {lock.ROBOT}\n" in text
+    assert len(lock.manual_changes("base")) == 1

@@ -1,0 +1,92 @@
+"""Imports keep the contracts of .importlinter, and a command loads no library it does not need."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPO
+from tests.contract.test_commands import STAGES
+
+PACKAGES = ("sentiment", "components", "serving", "pipelines", "deploy", "monitoring", "tools")
+WITH_MLFLOW = {"register", "gate", "promote", "monitor"}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("imports")
+    for package in PACKAGES:
+        shutil.copytree(REPO / package, directory / package, ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copy(REPO / ".importlinter", directory)
+    return directory
+
+
+def lint(directory: Path) -> subprocess.CompletedProcess[str]:
+    program = "import sys; from importlinter.cli import lint_imports_command as run; run()"
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=directory, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_the_contracts_are_kept(copy):
+    result = lint(copy)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "contract"),
+    [
+        ("components/verdict.py", "import pipelines.ir", "Packages import downwards only"),
+        ("deploy/version.py", "import pipelines.ir", "Packages import downwards only"),
+        ("components/verdict.py", "import serving.metrics", "Packages import downwards only"),
+        ("tools/demo.py", "import serving.metrics", "Only serving imports serving"),
+        ("components/io/files.py", "import components.gate", "Stages use io and report"),
+        ("components/errors.py", "import components.cli", "No circle of imports"),
+        ("sentiment/tokens.py", "import pandas", "The model knows neither MLflow nor pandas"),
+        ("components/gate.py", "import kfp", "Only component specs, pipelines and monitoring"),
+        ("components/gate.py", "import kserve", "Only serving imports KServe"),
+        ("serving/metrics.py", "import mlflow", "Serving needs nothing of training"),
+    ],
+)
+def test_a_broken_contract_is_noticed(copy, module: str, statement: str, contract: str):
+    path = copy / module
+    text = path.read_text()
+    path.write_text(f"{text}\n{statement}\n")
+    try:
+        result = lint(copy)
+    finally:
+        path.write_text(text)
+    assert result.returncode == 1
+    broken = re.findall(r"^(.+) BROKEN", result.stdout, re.MULTILINE)
+    assert [name for name in broken if name.startswith(contract)], result.stdout
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """Return the top-level packages that a new process has loaded after importing ``modules``."""
+    program = f"import sys, {', '.join(modules)}; print(*{{n.split('.')[0] for n in sys.modules}})"
+    output = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=True
+    )
+    return set(output.stdout.split())
+
+
+def test_the_model_loads_no_server():
+    loaded = loaded_by("sentiment.model", "sentiment.store")
+    assert not loaded & {"mlflow", "kfp", "kserve", "boto3"}
+
+
+def test_stages_load_neither_kfp_nor_kserve():
+    loaded = loaded_by(*(f"components.{stage}" for stage in STAGES))
+    assert not loaded & {"kfp", "kserve", "dvc"}
+
+
+def test_training_stages_load_no_mlflow():
+    stages = [stage for stage in STAGES if stage not in WITH_MLFLOW]
+    assert "mlflow" not in loaded_by(*(f"components.{stage}" for stage in stages))
+
+
+def test_serving_loads_no_mlflow():
+    assert not loaded_by("serving.__main__") & {"mlflow", "kfp", "dvc"}

@@ -1,0 +1,63 @@
+"""setup.cfg, its locks, the Dockerfiles and the compiled pipelines fit each other."""
+
+import configparser
+import re
+
+import pytest
+from packaging.requirements import Requirement
+
+from pipelines import ir
+from tests.conftest import REPO
+
+CONFIG = configparser.ConfigParser()
+CONFIG.read(REPO / "setup.cfg")
+EXTRAS = CONFIG["options.extras_require"]
+DOCKERFILES = sorted(REPO.glob("Dockerfile.*"))
+BASE = r"docker\.io/library/python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}"
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_a_lock_fits_its_extra(extra: str):
+    lock = (REPO / "requirements" / f"{extra}.txt").read_text()
+    locked = dict(re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==(\S+)", lock, re.MULTILINE))
+    lines = (CONFIG["options"]["install_requires"] + EXTRAS[extra]).splitlines()
+    for line in filter(None, lines):
+        requirement = Requirement(line)
+        version = locked[requirement.name.lower()]
+        assert requirement.specifier.contains(version), f"{line}: run make lock"
+    assert lock.count("==") <= lock.count("--hash="), "a package without a hash"
+    assert "://" not in lock
+
+
+def test_locks_agree_on_versions():
+    """Images, tests and benchmarks run the same versions of what they share."""
+    locks = {extra: (REPO / "requirements" / f"{extra}.txt").read_text() for extra in EXTRAS}
+    pins = {extra: set(re.findall(r"^\S+==\S+", text, re.M)) for extra, text in locks.items()}
+    versions = dict(pin.split("==") for pin in pins["dev"])
+    for extra in set(EXTRAS) - {"dev"}:
+        for name, version in (pin.split("==") for pin in pins[extra]):
+            assert versions.get(name, version) == version, f"{extra}: {name}"
+
+
+def test_compiled_pipelines_name_this_version():
+    image = f"localhost/sentiment-train:{CONFIG['metadata']['version']}"
+    for name in ("training", "monitoring"):
+        assert ir.images(ir.load(name)) == [image], "run make compile"
+
+
+def test_the_changelog_has_this_version():
+    changelog = (REPO / "CHANGELOG.md").read_text()
+    assert f"\n## [{CONFIG['metadata']['version']}]" in changelog
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_a_dockerfile_pins_its_base(path):
+    """Dependabot reads a literal FROM only; a build replaces the stage ``base`` by a context."""
+    first, *others = re.findall(r"^FROM (.*)$", path.read_text(), re.MULTILINE)
+    assert re.fullmatch(f"{BASE} AS base", first)
+    assert others == ["base AS build", "base"]
+
+
+def test_dockerfiles_share_one_base():
+    assert len(DOCKERFILES) == 3
+    assert len({re.search(BASE, path.read_text())[0] for path in DOCKERFILES}) == 1

@@ -1,0 +1,73 @@
+"""Mark as heavy the tests that `make test` leaves to `make test-all`.
+
+A test is heavy if it needs minutes, root, or a program outside the virtual environment: if it has a
+``skipif`` with a reason that begins with "needs", uses a fixture of FIXTURES, or matches a pattern
+of TESTS. While `make test` runs, a test that starts such a program fails.
+"""
+
+import os
+import shutil
+import tempfile
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+NOT_HEAVY = "not heavy"  # the expression that `make test` gives to pytest
+PROGRAMS = (
+    *("amtool", "buildah", "chromium", "docker", "docker-registry", "kubectl", "mmdebstrap"),
+    *("node", "npm", "podman", "prometheus", "prometheus-alertmanager", "promtool", "psql"),
+)
+FIXTURES = {
+    "alertmanager": "Alertmanager",
+    "images": "podman",
+    "postgres": "PostgreSQL",
+    "prometheus": "Prometheus",
+    "sphinx": "the environment of Sphinx",
+}
+TESTS = {  # by path beneath tests/
+    "system/*": "clones, containers, a browser",
+    "contract/test_manifests.py::*": "kubectl",
+    "contract/test_monitoring.py::*": "kubectl",
+    "contract/test_workflows.py::test_the_linters_*": "npm",
+    "contract/test_workflows.py::test_shellcheck_notices": "npm",
+    "integration/test_faults.py::*": "root, and minutes: it kills each stage many times",
+    "integration/test_tally.py::*": "Prometheus",
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "heavy: needs minutes or a program outside .venv")
+    if config.option.markexpr == NOT_HEAVY and not hasattr(config, "workerinput"):
+        folder = Path(tempfile.mkdtemp(prefix="no-programs-"))
+        for name in PROGRAMS:
+            script = folder / name
+            script.write_text(f"#!/bin/sh\necho 'make test must not run {name}' >&2\nexit 127\n")
+            script.chmod(0o755)
+        os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+        config.add_cleanup(lambda: shutil.rmtree(folder))
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    used: set[str] = set()
+    for item in items:
+        reasons = why_heavy(item)
+        if reasons:
+            item.add_marker(pytest.mark.heavy)
+        used.update(reasons)
+    unused = (FIXTURES.keys() | TESTS.keys()) - used
+    whole = config.args == config.getini("testpaths") and not config.option.ignore
+    if unused and whole:
+        raise pytest.UsageError(f"tests/selection.py: no test has {', '.join(sorted(unused))}")
+
+
+def why_heavy(item: pytest.Item) -> set[str]:
+    """Return the fixtures, patterns and reasons that make a test heavy."""
+    name = item.nodeid.removeprefix("tests/")
+    skips = {str(mark.kwargs.get("reason", "")) for mark in item.iter_markers("skipif")}
+    return {
+        *(fixture for fixture in FIXTURES if fixture in getattr(item, "fixturenames", ())),
+        *(pattern for pattern in TESTS if fnmatch(name, pattern)),
+        *(reason for reason in skips if reason.startswith("needs ")),
+    }

