@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import Field
 
 from components import stage
-from components.candidates import Selection, read_trials
 from components.io import records
+from components.io.candidates import Selection, read_trials
 from components.stage import Artifact, parameters
 
 log = logging.getLogger("select")

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import sentiment.model
 import sentiment.store
-from components import candidates, stage, trial
-from components.candidates import Selection
+from components import stage, trial
 from components.errors import UserError
-from components.io import matrices, records
+from components.io import candidates, matrices, records
+from components.io.candidates import Selection
 from components.io.files import replacing_directory
 from components.io.matrices import Matrix
 from components.io.models import TRIALS_FILE, TrainingFacts

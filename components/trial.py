@@ -10,10 +10,10 @@ from typing import Annotated
 from pydantic import Field
 
 import sentiment
-from components import candidates, stage
-from components.candidates import Candidate, CandidateText, Score, Selection, Trial
+from components import stage
 from components.errors import UserError
-from components.io import matrices, records
+from components.io import candidates, matrices, records
+from components.io.candidates import Candidate, CandidateText, Score, Selection, Trial
 from components.io.matrices import Matrix
 from components.stage import Artifact, parameters
 from sentiment import ngrams, training

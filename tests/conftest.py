@@ -16,8 +16,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from components import candidates, count, evaluate, ingest, merge, prepare, select, train, trial
-from components.io import matrices, records, reviews
+from components import count, evaluate, ingest, merge, prepare, select, train, trial
+from components.io import candidates, matrices, records, reviews
 from components.io.files import write_json
 from components.io.models import load_trials
 from components.report import plots

@@ -5,9 +5,9 @@ from pathlib import Path
 from sklearn.pipeline import Pipeline
 
 import sentiment.store
-from components.candidates import Score, Trial
 from components.errors import UserError
 from components.io import records
+from components.io.candidates import Score, Trial
 from components.io.records import record
 from sentiment.store import FACTS_FILE
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import mlflow
 from mlflow.entities import Metric, Param
 
-from components.candidates import Trial
 from components.io import records, registry
+from components.io.candidates import Trial
 from components.io.models import TrainingFacts
 
 LONGEST_DESCRIPTION = 5_000  # characters, MLflow's column; PostgreSQL refuses more

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from components.candidates import DEFAULTS, Trial
+from components.io.candidates import DEFAULTS, Trial
 from components.io.models import TrainingFacts
 from sentiment.model import LABELS
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from components.candidates import Trial
+from components.io.candidates import Trial
 from sentiment.model import LABELS
 
 POINTS = 500  # of a curve: a plot of 500 pixels shows no more

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from components import candidates, select, trial
-from components.candidates import Candidate
+from components import select, trial
 from components.errors import UserError
-from components.io import matrices
+from components.io import candidates, matrices
+from components.io.candidates import Candidate
 
 
 def test_candidate_names_are_parsed_and_checked():
