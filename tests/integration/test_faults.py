@@ -144,7 +144,7 @@ def test_killed_registration_can_be_repeated(trained, tmp_path, monkeypatch):
         champion = registry.alias_version(client, "sentiment", "champion")
         assert champion is not None
         moves = registry.moves(client, "sentiment")
-        assert {(move["from"], move["to"]) for move in moves} == {("none", "1")}
+        assert {(move.before, move.after) for move in moves} == {("none", "1")}
 
 
 @pytest.fixture

@@ -17,11 +17,10 @@ import pandas as pd
 import pytest
 
 import sentiment.store
-from components import candidates, count, evaluate, ingest, merge, prepare, select, train, trial
-from components.io import matrices, processes, registry, reviews
-from components.io.files import write_json
+from components import count, evaluate, ingest, merge, prepare, select, train, trial
+from components.io import candidates, matrices, processes, records, registry, reviews
 from pipelines.local import mlflow_server
-from pipelines.tasks import PARAMETERS
+from pipelines.inputs import PARAMS
 from tests.conftest import REPO, free_port
 from tests.system.conftest import environment
 from tests.system.test_images import CONFINED, podman
@@ -62,7 +61,7 @@ def registry_state(directory: Path) -> dict[str, object]:
         "versions": [str(v.version) for v in client.search_model_versions("name = 'sentiment'")],
         "champion": champion and str(champion.version),
         "challenger": challenger and str(challenger.version),
-        "moves": [(move["from"], move["to"]) for move in registry.moves(client, "sentiment")],
+        "moves": [(move.before, move.after) for move in registry.moves(client, "sentiment")],
         "status": [v.status for v in client.search_model_versions("name = 'sentiment'")],
     }
 
@@ -138,21 +137,20 @@ def test_functions_dvc_and_containers_agree(whole, demo, tmp_path):
     dvc_metrics = json.loads((clone / "reports/metrics.json").read_text())
     dvc_digest = sentiment.store.digest(clone / "models/sentiment")
 
-    ingest.ingest(PARAMETERS["ingest"]["source"], tmp_path / "reviews.parquet")
+    ingest.ingest(PARAMS["ingest"]["source"], tmp_path / "reviews.parquet")
     splits = {name: tmp_path / name for name in prepare.SPLITS}
-    prepare.prepare(tmp_path / "reviews.parquet", splits, **PARAMETERS["prepare"])
-    count.count(splits["train"], splits["valid"], PARAMETERS["count"]["max_n"], tmp_path / "counts")
-    of_merge = PARAMETERS["merge"]
-    merge.merge([tmp_path / "counts"], of_merge["min_df"], tmp_path / "matrix")
+    prepare.prepare(tmp_path / "reviews.parquet", splits, **PARAMS["prepare"])
+    count.count(splits["train"], splits["valid"], PARAMS["count"]["max_n"], tmp_path / "counts")
+    merge.merge([tmp_path / "counts"], PARAMS["merge"]["min_df"], tmp_path / "matrix")
     matrix, selections = matrices.load(tmp_path / "matrix"), []
-    names = PARAMETERS["trial"]["rungs"]["1"]["given"]["candidates"]
-    for name, rung in PARAMETERS["trial"]["rungs"].items():
-        tried = [candidates.candidate(each) for each in names]
-        trial.trial(matrix, tried, tmp_path / "trials" / name, rung["budget"])
-        selections.append(tmp_path / f"{name}.json")
-        selection = select.select([tmp_path / "trials" / name], rung["keep"])
-        write_json(selections[-1], selection)
-        names = selection["selected"]
+    names = PARAMS["trial"]["candidates"]
+    for key, rung in PARAMS["rungs"].items():
+        tried = [candidates.parse(name) for name in names]
+        trial.trial(matrix, tried, tmp_path / "trials" / key, rung["trial"]["budget"])
+        selections.append(tmp_path / f"{key}.json")
+        selection = select.select([tmp_path / "trials" / key], rung["select"]["keep"])
+        records.write(selections[-1], selection)
+        names = selection.selected
     train.train(matrix, selections, tmp_path / "model")
     metrics, _, _ = evaluate.evaluate(
         tmp_path / "model", reviews.labelled(splits["test"]), tmp_path / "predictions.parquet"
