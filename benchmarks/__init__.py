@@ -1,1 +1,1 @@
-"""Measurements: what was tried, and the figures that the docs state."""
+"""Measure the model, training and serving, for the figures in the docs."""

@@ -1,7 +1,7 @@
-"""What was tried beside the model, and what it is worth, by cross-validation without the test.
+"""Compare variants of the model by cross-validation on all but the test reviews.
 
-Each row changes one thing of the model or adds one thing to it, over the same five folds of the
-training and validation reviews. Needs ``data/`` from ``make train``.
+Each row changes one part of the model or adds one, over the same five folds of the training and
+validation reviews. Needs ``data/`` from ``make train``.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from sentiment.vectorizer import NgramVectorizer
 Scores = NDArray[np.float64]
 _FOLDS = StratifiedKFold(5, shuffle=True, random_state=0)
 _TIMES = np.arange(256.0)
-_SURE = 0.99
+_SURE = 0.99  # probability above which self-training takes a prediction for a label
 
 
 class Data:
@@ -47,14 +47,14 @@ class Data:
         self.folds = list(_FOLDS.split(self.labels, self.labels))
 
     def out_of_fold(self, score: Callable[[NDArray[np.intp], NDArray[np.intp]], Scores]) -> Scores:
-        """Return the score of each text by what was fitted to the other folds."""
+        """Return the score of each text by the model that was fitted to the other folds."""
         scores = np.zeros(len(self.labels))
         for train, held_out in self.folds:
             scores[held_out] = score(train, held_out)
         return scores
 
     def model(self, counts: csr_array | None = None, **parameters: Any) -> Scores:
-        """Return out-of-fold scores of the model on ``counts``, or else on its own."""
+        """Return out-of-fold scores of the model on ``counts``, by default those of its n-grams."""
         matrix = self.counts if counts is None else counts
 
         def score(train: NDArray[np.intp], held_out: NDArray[np.intp]) -> Scores:
@@ -85,8 +85,8 @@ def characters(data: Data) -> Scores:
     return data.model(counts)
 
 
-def form(data: Data) -> Scores:
-    """Return scores of length, marks and capitals beside the model's score."""
+def surface_features(data: Data) -> Scores:
+    """Return scores of the model's score with length, punctuation and capitals."""
     rows = [
         [
             np.log1p(len(text)),
@@ -99,14 +99,14 @@ def form(data: Data) -> Scores:
 
 
 def lexicon(data: Data) -> Scores:
-    """Return scores of VADER's four figures beside the model's score."""
+    """Return scores of the model's score with VADER's four figures."""
     vader = SentimentIntensityAnalyzer().polarity_scores
     rows = [list(vader(text).values()) for text in data.texts]
     return data.regression(np.column_stack([data.model(), rows]))
 
 
 def vectors(data: Data) -> Scores:
-    """Return the score beside 200 latent dimensions, the linear kin of paragraph vectors."""
+    """Return scores with 200 latent dimensions, a linear relative of paragraph vectors."""
     tfidf = TfidfVectorizer(tokenizer=tokenize, token_pattern=None, lowercase=False, min_df=3)
     dense = TruncatedSVD(200, random_state=0).fit_transform(tfidf.fit_transform(data.texts))
     return data.regression(np.column_stack([data.model(), dense]))
@@ -127,7 +127,7 @@ def logistic(data: Data) -> Scores:
 
 
 def self_training(data: Data) -> Scores:
-    """Return scores after the held-out texts that the model is sure of were learned as well."""
+    """Return scores after training on the held-out texts, too, where the model is sure of them."""
 
     def score(train: NDArray[np.intp], held_out: NDArray[np.intp]) -> Scores:
         first = NgramClassifier().fit(data.counts[train], data.labels[train])
@@ -144,8 +144,8 @@ def self_training(data: Data) -> Scores:
     return data.out_of_fold(score)
 
 
-def average(scores: Iterable[Scores]) -> Scores:
-    return np.mean([each / each.std() for each in scores], axis=0)
+def average(models: Iterable[Scores]) -> Scores:
+    return np.mean([scores / scores.std() for scores in models], axis=0)
 
 
 ROWS: dict[str, Callable[[Data], Scores]] = {
@@ -159,7 +159,7 @@ ROWS: dict[str, Callable[[Data], Scores]] = {
     "averaged with that": lambda data: average([data.model(), logistic(data)]),
     "character 2-5 grams instead": characters,
     "averaged with those": lambda data: average([data.model(), characters(data)]),
-    "with length, marks and capitals": form,
+    "with length, marks and capitals": surface_features,
     "with VADER's figures": lexicon,
     "with 200 latent dimensions": vectors,
     "self-training on the held-out texts": self_training,
@@ -168,7 +168,7 @@ ROWS: dict[str, Callable[[Data], Scores]] = {
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
-    parser.add_argument("--rows", type=int, help="how many reviews; default: all")
+    parser.add_argument("--rows", type=int, help="number of reviews; default: all")
     args = parser.parse_args(argv)
     splits = [reviews.read(Path("data", name)) for name in ("train", "valid")]
     data = Data(pd.concat(splits)[: args.rows])
@@ -181,9 +181,12 @@ def main(argv: list[str] | None = None) -> int:
         p = sigmoid(data.regression(scores[:, None]))
         loss = log_loss(data.labels, p)
         base = right if base is None else base
-        moved = f"{(right & ~base).sum()}, {(base & ~right).sum()}"
+        changes = f"{(right & ~base).sum()}, {(base & ~right).sum()}"
         seconds = time.monotonic() - started
-        print(f"| {name} | {right.mean():.4f} | {loss:.4f} | {moved} | {seconds:.0f} |", flush=True)
+        print(
+            f"| {name} | {right.mean():.4f} | {loss:.4f} | {changes} | {seconds:.0f} |",
+            flush=True,
+        )
     return 0
 
 

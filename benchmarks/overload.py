@@ -1,8 +1,8 @@
-"""What callers and probes get at ten times the load that a server lets in.
+"""Measure served and refused requests, and liveness, at ten times the load that is admitted.
 
-wrk (of Debian) keeps as many connections busy as it is told, each with its next request as soon as
-it has an answer, be it a refusal. Meanwhile liveness is asked for fifty times a second, each time
-on a new connection, as a kubelet does. Needs ``data/`` and a champion from ``make train``.
+wrk (from Debian) keeps a number of connections busy: each sends its next request when it has an
+answer, a refusal included. Meanwhile liveness is probed fifty times a second, each time on a new
+connection, as the kubelet does. Needs ``data/`` and a champion from ``make train``.
 """
 
 import argparse
@@ -25,9 +25,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.training import DATA
 from components.io.processes import answers, free_ports, running
-from serving.limits import Limits
+from serving.limits import RequestLimits
 
-CROWD = 10 * Limits().max_in_flight
+OVERLOAD = 10 * RequestLimits().max_in_flight
 LUA = """
 local file = io.open(os.getenv("BODY"))
 wrk.method, wrk.body = "POST", file:read("*a")
@@ -59,11 +59,11 @@ def get(port: int, path: str) -> str:
 
 def metric(port: int, name: str) -> float:
     families = text_string_to_metric_families(get(port, "/metrics"))
-    return next(each.samples[0].value for each in families if each.name == name)
+    return next(family.samples[0].value for family in families if family.name == name)
 
 
-def load(port: int, size: int, connections: int, seconds: int, scratch: Path) -> str:
-    """Load the server, probe it meanwhile, and return a row of the table."""
+def run_load(port: int, size: int, connections: int, seconds: int, scratch: Path) -> str:
+    """Load the server, probe it at the same time, and return a row of the table."""
     script = scratch / "post.lua"
     script.write_text(LUA)
     command = ["wrk", "--threads=1", f"--connections={connections}", f"--duration={seconds}"]
@@ -79,11 +79,11 @@ def load(port: int, size: int, connections: int, seconds: int, scratch: Path) ->
         probes.append((time.perf_counter() - started) * 1000)
         time.sleep(0.02)
     cpu = metric(port, "process_cpu_seconds") - before
-    said = wrk.communicate()[0]
-    all_, lasted = map(float, re.findall(r"(\d+) requests in ([\d.]+)s", said)[0])
-    refused = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", said)))
+    output = wrk.communicate()[0]
+    total, lasted = map(float, re.findall(r"(\d+) requests in ([\d.]+)s", output)[0])
+    refused = sum(map(int, re.findall(r"Non-2xx or 3xx responses: (\d+)", output)))
     median, p99 = np.percentile(probes, [50, 99])
-    rates = f"{(all_ - refused) / lasted:.0f} | {refused / lasted:.0f}"
+    rates = f"{(total - refused) / lasted:.0f} | {refused / lasted:.0f}"
     live = f"{median:.1f} | {p99:.1f} | {max(probes):.1f}"
     return f"| {size} | {connections} | {rates} | {cpu / lasted:.0%} | {live} |"
 
@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=int, default=20)
     args = parser.parse_args(argv)
     if not DATA.exists():
-        parser.error(f"{DATA} is not there; make train first")
+        parser.error(f"{DATA} does not exist; run make train first")
     table = pd.read_parquet(DATA, columns=["text"])
     texts = table["text"][table["text"].str.len().between(1000, 1600)].tolist()
     print("| reviews | clients | served/s | refused/s | CPU | live p50 ms | p99 | max |")
@@ -104,10 +104,10 @@ def main(argv: list[str] | None = None) -> int:
         with serving(args.model_uri, scratch) as port:
             for size in (1, 32, 256):
                 (scratch / f"{size}.json").write_text(json.dumps({"instances": texts[:size]}))
-                for connections in (8, CROWD):
+                for connections in (8, OVERLOAD):
                     while metric(port, "app_requests_in_flight"):
                         time.sleep(0.5)
-                    print(load(port, size, connections, args.seconds, scratch), flush=True)
+                    print(run_load(port, size, connections, args.seconds, scratch), flush=True)
     return 0
 
 

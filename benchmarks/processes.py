@@ -1,4 +1,4 @@
-"""Time and memory of a command, with all the processes that it starts."""
+"""Measure time and memory of a command and all processes that it starts."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import psutil
 
 ROOT = Path(__file__).parent.parent
-_INTERVAL = 0.05  # seconds between two looks at the memory
+_INTERVAL = 0.05  # seconds between two samples of the memory
 
 
 class Cost(NamedTuple):
@@ -19,12 +19,12 @@ class Cost(NamedTuple):
     megabytes: float
 
 
-def measured(scratch: Path, *command: object) -> Cost:
-    """Run ``python -m`` with ``command`` in ``scratch`` and return what it took.
+def measure(scratch: Path, *command: object) -> Cost:
+    """Run ``python -m`` with ``command`` in ``scratch`` and return its cost.
 
-    Memory is the peak of all its processes together, looked at twenty times a second, as
-    proportional set size: a page which two of them share counts once. What the kernel calls the
-    peak of a child is no use: it begins with the size of the process that started it.
+    Memory is the peak over all its processes together, sampled twenty times a second, as
+    proportional set size: a page that two processes share counts once. The kernel's own peak of a
+    child would not do, as it includes the size of the parent at the fork.
     """
     started = time.monotonic()
     process = subprocess.Popen(
@@ -47,12 +47,12 @@ def measured(scratch: Path, *command: object) -> Cost:
 
 
 def memory(pid: int) -> float:
-    """Return the bytes that a process and all below it hold at the moment."""
+    """Return the proportional set size of a process and its descendants, in bytes."""
     total = 0
     try:
         root = psutil.Process(pid)
-        for each in (root, *root.children(recursive=True)):
-            total += each.memory_full_info().pss
-    except psutil.Error:  # one has ended meanwhile
+        for process in (root, *root.children(recursive=True)):
+            total += process.memory_full_info().pss
+    except psutil.Error:  # a process has ended meanwhile
         pass
     return float(total)

@@ -1,8 +1,8 @@
-"""The system that this one replaces, stage by stage, rebuilt from a description to be measured.
+"""Rebuild the system that this one replaces, from a description, to measure its stages.
 
-It cleans with ``DataFrame.apply``, keeps the 50 commonest words, hands dense CSV files on, and fits
-an L1 logistic regression. NLTK's stop words and WordNet need a download: scikit-learn's list and
-the Porter stemmer stand in for them.
+It cleans with ``DataFrame.apply``, keeps the 50 commonest words, passes dense CSV files between
+stages, and fits an L1 logistic regression. NLTK's stop words and WordNet need a download;
+scikit-learn's list and the Porter stemmer replace them.
 """
 
 import argparse
@@ -73,14 +73,14 @@ def evaluate(source: Path, work: Path) -> None:
     (work / "metrics.json").write_text(json.dumps({"accuracy": accuracy}))
 
 
-STAGES = {each.__name__: each for each in (ingest, prepare, features, train, evaluate)}
+STAGES = {stage.__name__: stage for stage in (ingest, prepare, features, train, evaluate)}
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reference", description=__doc__)
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("source", type=Path, help="Parquet file from our ingest")
-    parser.add_argument("work", type=Path, help="directory for what the stages hand on")
+    parser.add_argument("work", type=Path, help="directory for the files between stages")
     args = parser.parse_args(argv)
     STAGES[args.stage](args.source, args.work)
     return 0

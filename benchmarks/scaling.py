@@ -1,7 +1,7 @@
-"""Time and peak memory of training as the reviews grow.
+"""Measure time and peak memory of training as the number of reviews grows.
 
-More reviews than there are come from resampling: a review drawn at random, one word in ten of it
-replaced by a word drawn from all reviews, so that new n-grams keep coming as they would. Needs
+Additional reviews are resampled: a random review with one word in ten replaced by a random word of
+all reviews, so that new n-grams keep coming as in real reviews. Needs
 ``data/`` from ``make train``.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.processes import Cost, measured
+from benchmarks.processes import Cost, measure
 from benchmarks.training import DATA
 from components.io import reviews
 
@@ -21,11 +21,11 @@ SPLITS = ("--train", "train", "--valid", "valid", "--test", "test")
 
 
 def resample(source: Path, rows: int, output: Path, seed: int = 0) -> None:
-    """Write ``rows`` reviews made of those in ``source`` to ``output``, a folder of shards."""
+    """Write ``rows`` reviews, resampled from ``source``, to ``output``, a folder of shards."""
     random = np.random.default_rng(seed)
     table = reviews.read(source)
     split = [text.split() for text in table["text"]]
-    words = np.array([word for each in split for word in each], object)
+    words = np.array([word for review in split for word in review], object)
     output.mkdir()
     for start in range(0, rows, SHARD):
         drawn = random.integers(0, len(table), min(SHARD, rows - start))
@@ -35,14 +35,14 @@ def resample(source: Path, rows: int, output: Path, seed: int = 0) -> None:
 
 
 def _noisy(words: list[str], others: np.ndarray, random: np.random.Generator) -> str:
-    found = np.array(words, object)
-    places = np.flatnonzero(random.random(len(found)) < NOISE)
-    found[places] = others[random.integers(0, len(others), len(places))]
-    return " ".join(found)
+    noisy = np.array(words, object)
+    replaced = np.flatnonzero(random.random(len(noisy)) < NOISE)
+    noisy[replaced] = others[random.integers(0, len(others), len(replaced))]
+    return " ".join(noisy)
 
 
 def stages(source: Path) -> list[list[object]]:
-    """Return the stages from the shards to the metrics, with one candidate, on all rows."""
+    """Return the command lines from the shards to the metrics, for one candidate on all rows."""
     return [
         ["ingest", "--source", source, "--output", "reviews.parquet"],
         ["validate", "--reviews", "reviews.parquet", "--report", "report.json"],
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, nargs="+", default=[25_000, 250_000, 1_000_000])
     args = parser.parse_args(argv)
     if not DATA.exists():
-        parser.error(f"{DATA} is not there; make train first")
+        parser.error(f"{DATA} does not exist; run make train first")
     print("| reviews | stage | seconds | CPU seconds | per 1,000 | peak MB |")
     print("|---|---|---|---|---|---|")
     for rows in args.rows:
@@ -73,16 +73,16 @@ def main(argv: list[str] | None = None) -> int:
             resample(DATA, rows, source)
             costs = []
             for name, *arguments in stages(source):
-                costs.append(measured(Path(scratch), f"components.{name}", *arguments))
-                _print(rows, str(name), costs[-1])
+                costs.append(measure(Path(scratch), f"components.{name}", *arguments))
+                _print_row(rows, str(name), costs[-1])
             seconds, cpu_seconds, megabytes = zip(*costs, strict=True)
-            _print(rows, "all", Cost(sum(seconds), sum(cpu_seconds), max(megabytes)))
+            _print_row(rows, "all", Cost(sum(seconds), sum(cpu_seconds), max(megabytes)))
     return 0
 
 
-def _print(rows: int, name: str, cost: Cost) -> None:
-    each = cost.cpu_seconds / rows * 1000
-    cells = f"{cost.seconds:.1f} | {cost.cpu_seconds:.1f} | {each:.2f} | {cost.megabytes:.0f}"
+def _print_row(rows: int, name: str, cost: Cost) -> None:
+    per_1000 = cost.cpu_seconds / rows * 1000
+    cells = f"{cost.seconds:.1f} | {cost.cpu_seconds:.1f} | {per_1000:.2f} | {cost.megabytes:.0f}"
     print(f"| {rows:,} | {name} | {cells} |", flush=True)
 
 

@@ -1,7 +1,7 @@
-"""Compare ways to turn a review into tokens, by cross-validation on all but the test reviews.
+"""Compare tokenizers by cross-validation on all but the test reviews.
 
 Prints accuracy, log loss and seconds for each, over the same five folds, with the model's other
-parts as they are. NLTK's stop words and lemmatizer need data that no package registry has.
+parts unchanged. NLTK's stop words and lemmatizer need data that no package registry has.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from components.io import reviews
 from sentiment.tokens import tokenize
 
 FOLDS = 5
-# a list of the commonest function words, as NLTK's own needs a download
+# the commonest function words; NLTK's list needs a download
 _STOP = frozenset(
     """a about all am an and any are as at be been being but by can could did do does for from had
     has have he her him his how i if in is it its just me more most my no nor not of on only or
@@ -40,19 +40,19 @@ _snowball = lru_cache(None)(SnowballStemmer("english").stem)
 _tweet = TweetTokenizer()
 
 
-def _bare(text: str) -> str:
+def _lower_without_tags(text: str) -> str:
     return re.sub(r"<[^<>]*>", " ", text).lower()
 
 
 TOKENIZERS: dict[str, Callable[[str], list[str]]] = {
     "words and single marks (the model's)": tokenize,
-    "words": lambda text: re.findall(r"\w+", _bare(text)),
+    "words": lambda text: re.findall(r"\w+", _lower_without_tags(text)),
     "words with case": lambda text: re.findall(r"\w+", re.sub(r"<[^<>]*>", " ", text)),
-    "words with apostrophes": lambda text: _APOSTROPHES.findall(_bare(text)),
-    "words and punctuation": lambda text: _MARKS.findall(_bare(text)),
+    "words with apostrophes": lambda text: _APOSTROPHES.findall(_lower_without_tags(text)),
+    "words and punctuation": lambda text: _MARKS.findall(_lower_without_tags(text)),
     "words but stop words": lambda text: [t for t in tokenize(text) if t not in _STOP],
-    "NLTK TweetTokenizer": lambda text: _tweet.tokenize(_bare(text)),
-    "NLTK mark_negation": lambda text: mark_negation(_MARKS.findall(_bare(text))),
+    "NLTK TweetTokenizer": lambda text: _tweet.tokenize(_lower_without_tags(text)),
+    "NLTK mark_negation": lambda text: mark_negation(_MARKS.findall(_lower_without_tags(text))),
     "NLTK Porter stems": lambda text: [_porter(t) for t in tokenize(text)],
     "NLTK Snowball stems": lambda text: [_snowball(t) for t in tokenize(text)],
 }
@@ -73,7 +73,7 @@ def score(tokenizer: Callable[[str], list[str]], table: pd.DataFrame) -> tuple[f
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tokenizers", description=__doc__)
-    parser.add_argument("--rows", type=int, help="how many reviews; default: all")
+    parser.add_argument("--rows", type=int, help="number of reviews; default: all")
     args = parser.parse_args(argv)
     splits = [reviews.read(Path("data", name)) for name in ("train", "valid")]
     table = pd.concat(splits)[: args.rows]

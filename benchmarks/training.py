@@ -1,4 +1,4 @@
-"""Time and peak memory of training: n-grams beside scikit-learn's, stages beside the reference's.
+"""Measure time and peak memory of training beside scikit-learn and the reference.
 
 Each figure is of a process of its own, all in one run. Needs ``data/`` from ``make train``.
 """
@@ -17,7 +17,7 @@ import yaml
 from sklearn.feature_extraction.text import CountVectorizer
 
 from benchmarks import reference
-from benchmarks.processes import ROOT, measured
+from benchmarks.processes import ROOT, measure
 from sentiment.tokens import tokenize
 from sentiment.vectorizer import NgramVectorizer
 
@@ -26,7 +26,7 @@ REGISTRY = ("register", "gate", "promote")  # the reference has no such stages
 
 
 def vectorize(name: str) -> None:
-    """Learn the 1-3 grams of two reviews or more from all the reviews; ``nothing`` reads them."""
+    """Find the 1-3 grams of two reviews or more; ``nothing`` only reads the reviews."""
     texts = pd.read_parquet(DATA, columns=["text"])["text"]
     if name == "ours":
         NgramVectorizer(max_n=3, min_df=2).fit_transform(texts)
@@ -37,11 +37,11 @@ def vectorize(name: str) -> None:
 
 
 def stages() -> Iterator[tuple[str, list[str]]]:
-    """Yield our stages with their arguments, as DVC runs them, each after those it depends on."""
+    """Yield our stages with their arguments, as DVC runs them, in the order of dependencies."""
     lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
-    made_by = {out["path"]: name for name, stage in lock.items() for out in stage["outs"]}
+    producer = {out["path"]: name for name, stage in lock.items() for out in stage["outs"]}
     needed = {
-        name: {made_by[dep["path"]] for dep in stage["deps"] if dep["path"] in made_by}
+        name: {producer[dep["path"]] for dep in stage["deps"] if dep["path"] in producer}
         for name, stage in lock.items()
     }
     for name in TopologicalSorter(needed).static_order():
@@ -53,7 +53,7 @@ def compare_vectorizers(scratch: Path) -> None:
     print("| vectorizer | seconds | CPU seconds | peak MB |\n|---|---|---|---|")
     costs = {}
     for name in ("nothing", "ours", "scikit-learn's"):
-        costs[name] = measured(scratch, "benchmarks.training", "--vectorize", name)
+        costs[name] = measure(scratch, "benchmarks.training", "--vectorize", name)
         print("| {} | {:.1f} | {:.1f} | {:.0f} |".format(name, *costs[name]), flush=True)
     nothing, ours, theirs = (np.array(cost) for cost in costs.values())
     print("| ratio | {:.1f} | {:.1f} | {:.1f} |".format(*(theirs / ours)))
@@ -68,13 +68,13 @@ def compare_stages(scratch: Path) -> None:
     total = np.zeros((2, 2))
     for pair in zip_longest(stages(), theirs):
         cells: list[str] = []
-        for side, given in enumerate(pair):
-            if given is None:
+        for side, stage in enumerate(pair):
+            if stage is None:
                 cells += [""] * 4
                 continue
-            cost = measured(scratch, *given[1])
+            cost = measure(scratch, *stage[1])
             total[side] += cost[:2]
-            cells += [given[0], *(f"{x:.1f}" for x in cost[:2]), f"{cost.megabytes:.0f}"]
+            cells += [stage[0], *(f"{x:.1f}" for x in cost[:2]), f"{cost.megabytes:.0f}"]
         print(f"| {' | '.join(cells)} |", flush=True)
     accuracies = (
         json.loads((scratch / path).read_text())["accuracy"]
@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
         vectorize(args.vectorize)
         return 0
     if not DATA.exists():
-        parser.error(f"{DATA} is not there; make train first")
+        parser.error(f"{DATA} does not exist; run make train first")
     with tempfile.TemporaryDirectory() as scratch:
         compare_vectorizers(Path(scratch))
         compare_stages(Path(scratch))

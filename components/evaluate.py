@@ -1,21 +1,22 @@
-"""Measure a model on the test reviews: metrics, curves, pictures and each prediction."""
+"""Measure a model on the test reviews: metrics, curves, plots and each prediction."""
 
-import argparse
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.pipeline import Pipeline
 
-from components import cli
+from components import stage
 from components.io import reviews
-from components.io.files import read_json, replacing, replacing_directory, write_json
-from components.io.models import TRIALS_FILE, load_model
-from components.report import measures, plots
+from components.io.files import replacing, replacing_directory, write_json
+from components.io.models import load_model, load_trials
+from components.report import measures
+from components.report.plots import write_curves, write_trials
+from components.stage import Artifact
 from sentiment import behaviour, drift
 
 log = logging.getLogger("evaluate")
@@ -26,11 +27,11 @@ PREDICTIONS = pa.schema([*reviews.SCHEMA, ("probability", pa.float64()), ("predi
 def evaluate(
     model_directory: Path, test: Iterable[pd.DataFrame], predictions: Path
 ) -> tuple[dict[str, float], dict[str, Any], pd.DataFrame]:
-    """Write each prediction, and return the metrics, all else that is found, and the scores.
+    """Write each prediction; return the metrics, the findings and the scores.
 
     The findings are ``slices``, ``calibration``, ``behaviour`` (see :mod:`sentiment.behaviour`)
     and the ``reference`` that monitor compares requests with. The scores are label, source and
-    the statistics of :mod:`sentiment.drift` for each review; the texts are not kept in memory.
+    the statistics of :mod:`sentiment.drift` for each review; memory does not keep the texts.
     """
     model = load_model(model_directory)
     scored = pd.concat(_score(model, test, predictions), ignore_index=True)
@@ -63,35 +64,28 @@ def _score(
             yield table[["label", "source"]].assign(**statistics)
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m components.evaluate", description=__doc__)
-    parser.add_argument("--model", required=True, type=Path, help="directory from train")
-    parser.add_argument("--test", required=True, type=Path, help="directory from prepare")
-    parser.add_argument("--predictions", required=True, type=Path, help="Parquet file to write")
-    parser.add_argument("--plots", required=True, type=Path, help="directory to write")
-    parser.add_argument("--findings", required=True, type=Path, help="JSON file to write")
-    parser.add_argument("--metrics", required=True, type=Path, help="JSON file to write")
-    return parser
+def run(
+    model: Annotated[Path, Artifact("directory from train", "Model")],
+    test: Annotated[Path, Artifact("directory from prepare", "Dataset")],
+    predictions: Annotated[Path, Artifact("Parquet file to write", "Dataset", output=True)],
+    plots: Annotated[Path, Artifact("directory to write", output=True)],
+    findings: Annotated[Path, Artifact("JSON file to write", output=True)],
+    metrics: Annotated[Path, Artifact("JSON file to write", output=True)],
+) -> None:
+    values, found, scores = evaluate(model, reviews.labelled(test), predictions)
+    with replacing_directory(plots) as partial:
+        write_curves(scores["label"].to_numpy(), scores["score"].to_numpy(), partial)
+        write_trials(load_trials(model), partial)
+    write_json(findings, found)
+    write_json(metrics, values)
+    for name, value in values.items():
+        log.info("%-26s %.4f", name, value)
+    for result in found["behaviour"]:
+        log.info("%(capability)-26s %(passed)d of %(cases)d", result)
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-
-    def work() -> None:
-        test = reviews.labelled(args.test)
-        values, findings, scored = evaluate(args.model, test, args.predictions)
-        trials = read_json(args.model / TRIALS_FILE)
-        with replacing_directory(args.plots) as partial:
-            plots.write(scored["label"].to_numpy(), scored["score"].to_numpy(), partial)
-            plots.write_trials(trials, partial)
-        write_json(args.findings, findings)
-        write_json(args.metrics, values)
-        for name, value in values.items():
-            log.info("%-26s %.4f", name, value)
-        for result in findings["behaviour"]:
-            log.info("%(capability)-26s %(passed)d of %(cases)d", result)
-
-    return cli.run("evaluate", work)
+    return stage.main("evaluate", run, argv)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Run a stage as a task of Kubeflow Pipelines, and tell it what the stage wrote.
+"""Run a stage as a task of Kubeflow Pipelines, and report what the stage wrote.
 
-The stage's own command line comes last and is run as it is, but for ``*NAME``, which stands for
-the paths of all artifacts of the input NAME: Kubeflow has no placeholder for the paths of a list.
+The command line of the stage comes last. In it, ``*NAME`` stands for the paths of all artifacts of
+the input NAME, because Kubeflow has no placeholder for the paths of a list.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from typing import Any
 from components.io.files import write_json
 from sentiment.model import LABELS
 
-POINTS = 200  # of a ROC curve, which the metadata store keeps as one value
-MOUNTS = {"gs": "gcs"}  # where the launcher puts remote artifacts; the other schemes keep a name
+POINTS = 200  # of a ROC curve: the metadata store keeps the curve as one value
+MOUNTS = {"gs": "gcs"}  # the launcher's folder of a scheme, where it has another name
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,10 +47,10 @@ def _path(artifact: dict[str, Any]) -> str:
 
 
 def _executor_output(outputs: dict[str, Any]) -> dict[str, Any]:
-    """Return the message that the launcher reads: metadata of artifacts, values of parameters.
+    """Return the message for the launcher: metadata of artifacts and values of parameters.
 
-    Metrics are the numbers in the JSON files of the stage, and a classification's curves are the
-    CSV files beside its pictures. An output parameter is the value of its name in the JSON files.
+    Metrics are the numbers in the JSON files that the stage wrote; curves of a classification are
+    the CSV files beside its plots. An output parameter has the value of its name in the JSON files.
     """
     artifacts = {name: each["artifacts"][0] for name, each in outputs.get("artifacts", {}).items()}
     paths = [Path(_path(artifact)) for artifact in artifacts.values()]
@@ -73,15 +73,15 @@ def _executor_output(outputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the JSON object in ``path``, or nothing where that is not what it is."""
+    """Return the JSON object in ``path``; an empty one if the file holds anything else."""
     with suppress(OSError, ValueError), path.open("rb") as file:
-        if file.read(1) == b"{":  # or else it may be large
+        if file.read(1) == b"{":  # other files, such as Parquet, may be large
             return dict(json.loads(b"{" + file.read()))
     return {}
 
 
 def _numbers(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """Return the numbers, those in objects under names like ``valid_accuracy``."""
+    """Return the numbers; a number in an object gets a name such as ``valid_accuracy``."""
     numbers: dict[str, float] = {}
     for name, value in values.items():
         if isinstance(value, dict):
@@ -92,7 +92,7 @@ def _numbers(values: dict[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 def _curves(plots: Path) -> dict[str, Any]:
-    """Return confusion matrix and ROC curve in the form that the Kubeflow UI draws."""
+    """Return the confusion matrix and the ROC curve as the Kubeflow UI reads them."""
     with (plots / "roc.csv").open() as file:
         curve = list(csv.DictReader(file))
     with (plots / "confusion.csv").open() as file:
@@ -115,7 +115,7 @@ def _curves(plots: Path) -> dict[str, Any]:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m components.executor", description=__doc__)
-    parser.add_argument("executor_input", help="JSON, which Kubeflow puts in place of {{$}}")
+    parser.add_argument("executor_input", help="JSON that Kubeflow puts in the place of {{$}}")
     parser.add_argument("stage", help="module of this package")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of the stage's command line")
     return parser

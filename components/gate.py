@@ -1,13 +1,14 @@
-"""Judge the challenger against the champion on the same test reviews. A refusal is no error."""
+"""Judge the challenger against the champion on the same test reviews.
 
-import argparse
+A refusal is an outcome, not an error: the exit code is 0.
+"""
+
 import logging
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import mlflow
 import numpy as np
@@ -17,49 +18,44 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 import sentiment.model
-from components import cli
+from components import stage
 from components.errors import UserError
-from components.io import registry, reviews
-from components.io.files import read_json, write_json
+from components.io import records, registry, reviews
 from components.io.models import load_model
-from components.verdict import Limits, capabilities, first, paired
+from components.io.registry import Registered
+from components.stage import Artifact
+from components.verdict import GateLimits, GateVerdict, capabilities, first, paired
 from sentiment import behaviour
 
 log = logging.getLogger("gate")
 
 
-def gate(name: str, version: str, test: Iterable[pd.DataFrame], limits: Limits) -> dict[str, Any]:
-    """Return the verdict on ``version``: whether it passed, why, and the figures.
+def gate(name: str, version: str, test: Iterable[pd.DataFrame], limits: GateLimits) -> GateVerdict:
+    """Return the verdict on ``version``.
 
-    ``champion`` is the version it was judged against. Both are read from the registry, as serving
-    will read them. A refusal is recorded in the registry; it is promote that moves the champion.
+    Both models are read from the registry, as serving will read them. A refusal is recorded in the
+    registry here; a promotion is recorded by promote, which moves the alias.
     """
     with registry.connected() as client:
         challenger = client.get_model_version(name, version)
         champion = registry.alias_version(client, name, registry.CHAMPION)
-        present = str(champion.version) if champion else registry.NONE
-        judged = {"name": name, "version": version, "champion": present}
+        current = str(champion.version) if champion else registry.NONE
         if champion is not None and champion.version == challenger.version:
             why = f"version {version} is the champion already"
-            return judged | {"passed": False, "outcome": "unchanged", "why": why, "figures": {}}
+            return GateVerdict(name, version, current, "unchanged", False, why, {})
         models = [_load(client, each) for each in (challenger, champion) if each]
         labels, right = _score(models, test)
         if champion is None:
-            verdict = first(labels, right[0], limits)
+            check = first(labels, right[0], limits)
         else:
-            behaves, behaved = map(_behave, models)
-            verdict = paired(right[1], right[0], limits)
-            verdict &= capabilities(behaved, behaves, limits)
-        outcome = "passed" if verdict.passed else "refused"
-        if not verdict.passed:
-            decision = registry.Decision(outcome, present, version, verdict.why, verdict.figures)
+            after, before = map(_behave, models)
+            check = paired(right[1], right[0], limits)
+            check &= capabilities(before, after, limits)
+        outcome = "passed" if check.passed else "refused"
+        if not check.passed:
+            decision = registry.Decision(outcome, current, version, check.why, check.figures)
             registry.decide(client, name, decision)
-    return judged | {
-        "passed": verdict.passed,
-        "outcome": outcome,
-        "why": verdict.why,
-        "figures": verdict.figures,
-    }
+    return GateVerdict(name, version, current, outcome, check.passed, check.why, check.figures)
 
 
 def _load(client: mlflow.MlflowClient, version: ModelVersion) -> Pipeline:
@@ -69,7 +65,7 @@ def _load(client: mlflow.MlflowClient, version: ModelVersion) -> Pipeline:
         except UserError as error:
             raise UserError(
                 f"version {version.version} cannot be read ({error}); if another release of this"
-                " code made it, judge with that one, or take its alias away to begin anew"
+                " code made it, judge with that release, or delete its alias to start without it"
             ) from error
 
 
@@ -100,33 +96,20 @@ def _behave(model: Pipeline) -> dict[str, list[bool]]:
     return outcomes
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m components.gate", description=__doc__)
-    parser.add_argument("--registered", required=True, type=Path, help="JSON file from register")
-    parser.add_argument("--test", required=True, type=Path, help="directory from prepare")
-    for field in fields(Limits):
-        parser.add_argument(
-            "--" + field.name.replace("_", "-"),
-            type=float,
-            default=field.default,
-            help="default: %(default)s",
-        )
-    parser.add_argument("--verdict", required=True, type=Path, help="JSON file to write")
-    return parser
+def run(
+    registered: Annotated[Path, Artifact("JSON file from register")],
+    test: Annotated[Path, Artifact("directory from prepare", "Dataset")],
+    verdict: Annotated[Path, Artifact("JSON file to write", output=True)],
+    limits: GateLimits,
+) -> None:
+    challenger = records.read(registered, Registered)
+    found = gate(challenger.name, challenger.version, reviews.labelled(test), limits)
+    records.write(verdict, found)
+    log.info("version %s %s: %s", found.version, found.outcome, found.why)
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-
-    def work() -> None:
-        registered = read_json(args.registered)
-        limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
-        test = reviews.labelled(args.test)
-        verdict = gate(registered["name"], registered["version"], test, limits)
-        write_json(args.verdict, verdict)
-        log.info("version %(version)s %(outcome)s: %(why)s", verdict)
-
-    return cli.run("gate", work)
+    return stage.main("gate", run, argv)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,23 @@
 """Bring reviews from a file, S3, the web or the built-in set into one Parquet table."""
 
-import argparse
 import logging
 import tempfile
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
-from components import cli
+from components import stage
 from components.errors import UserError
 from components.io import formats
 from components.io.files import replacing
-from components.io.formats import ENDINGS, FORMATS
+from components.io.formats import ENDINGS
 from components.io.reviews import SCHEMA
 from components.io.sources import Origin, fetch
+from components.stage import Artifact, parameters
 
 log = logging.getLogger("ingest")
 
@@ -32,7 +34,7 @@ def ingest(
 ) -> int:
     """Write the reviews of ``source`` to ``output`` in their order and return their number.
 
-    A missing text stays missing, for validate to report. Files are fetched one at a time and
+    A missing text stays missing, and validate reports it. Files are fetched one at a time and
     read in batches, so that neither memory nor scratch space grows with their number.
 
     Raises:
@@ -41,19 +43,19 @@ def ingest(
     with tempfile.TemporaryDirectory() as scratch, replacing(output) as partial:
         rows = 0
         with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-            # with a format given, the files of a folder need no ending that tells it
+            # with a format given, the names in a folder need no ending that tells the format
             for origin in fetch(source, Path(scratch), [""] if format else ENDINGS):
                 log.info("reading %s", origin.address)
-                of_file = 0
+                file_rows = 0
                 for batch in formats.read(origin.path, format, encoding, origin.address):
-                    batch = _reviews(batch, of_file, origin, text_column, label_column)
+                    batch = _reviews(batch, file_rows, origin, text_column, label_column)
                     writer.write_table(_table(batch, origin.address))
-                    of_file += len(batch)
+                    file_rows += len(batch)
                     if len(batch):
-                        log.info("%d reviews", rows + of_file)
-                rows += of_file
+                        log.info("%d reviews", rows + file_rows)
+                rows += file_rows
         if not rows:
-            raise UserError(f"{source}: no reviews in it")
+            raise UserError(f"{source}: holds no reviews")
     return rows
 
 
@@ -69,13 +71,12 @@ def _reviews(
             found = ", ".join(map(str, batch.columns))
             raise UserError(f"{source}: no column {column!r} among ({found}); see {flag}")
     texts = batch[text_column]
-    strange = texts.map(lambda value: not isinstance(value, str)) & texts.notna()
-    if strange.any():
-        at = strange.to_numpy().argmax()
+    not_text = texts.map(lambda value: not isinstance(value, str)) & texts.notna()
+    if not_text.any():
+        at = not_text.to_numpy().argmax()
         kind = type(texts.iloc[at]).__name__
         raise UserError(f"{source}: review {offset + at + 1}: text is a {kind}, not a string")
-    given = batch[label_column].map(lambda value: str(value).strip().lower())
-    labels = given.map(LABELS)
+    labels = batch[label_column].map(lambda value: LABELS.get(str(value).strip().lower()))
     if labels.isna().any():
         at = labels.isna().to_numpy().argmax()
         raise UserError(
@@ -92,37 +93,42 @@ def _table(batch: pd.DataFrame, source: str) -> pa.Table:
         raise UserError(f"{source}: a text is not valid Unicode ({error})") from error
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m components.ingest", description=__doc__)
-    parser.add_argument(
-        "--source",
-        required=True,
-        help="a file or a folder of files, s3://bucket/key or s3://bucket/prefix/, https://host/path,"
-        " 'builtin' (25,000 IMDB reviews) or 'builtin:rotten_tomatoes' (8,530 sentences)",
+@parameters
+class Parameters:
+    source: str = Field(
+        description="A file or a folder of files, s3://bucket/key or s3://bucket/prefix/,"
+        " https://host/path, 'builtin' (25,000 IMDB reviews) or 'builtin:rotten_tomatoes'"
+        " (8,530 sentences)."
     )
-    parser.add_argument("--output", required=True, type=Path, help="Parquet file to write")
-    parser.add_argument("--text-column", default="text", help="default: %(default)s")
-    parser.add_argument("--label-column", default="label", help="default: %(default)s")
-    parser.add_argument("--format", choices=FORMATS, help="default: by the ending of the name")
-    parser.add_argument("--encoding", default="utf-8", help="of CSV and TSV; default: %(default)s")
-    return parser
+    text_column: str = Field(default="text", description="Column of the text.")
+    label_column: str = Field(
+        default="label", description="Column of the label: positive/negative, pos/neg or 1/0."
+    )
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field(
+        default="auto", description="Format of the files; auto: by the ending of the name."
+    )
+    encoding: str = Field(default="utf-8", description="Encoding of CSV and TSV.")
+
+
+def run(
+    reviews: Annotated[
+        Path, Artifact("Parquet file to write", "Dataset", output=True, flag="--output")
+    ],
+    parameters: Parameters,
+) -> None:
+    ingest(
+        parameters.source,
+        reviews,
+        parameters.text_column,
+        parameters.label_column,
+        None if parameters.format == "auto" else parameters.format,
+        parameters.encoding,
+    )
+    log.info("done: %s", reviews)
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-
-    def work() -> None:
-        ingest(
-            args.source,
-            args.output,
-            args.text_column,
-            args.label_column,
-            args.format,
-            args.encoding,
-        )
-        log.info("done: %s", args.output)
-
-    return cli.run("ingest", work)
+    return stage.main("ingest", run, argv)
 
 
 if __name__ == "__main__":

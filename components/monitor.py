@@ -1,22 +1,23 @@
-"""Compare captured requests with the reviews that the champion was checked on."""
+"""Compare captured requests with the test reviews of the champion."""
 
-import argparse
 import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import pandas as pd
+from pydantic import Field
 
-from components import cli
-from components.arguments import count, positive
+from components import stage
 from components.errors import UserError
-from components.io import formats, registry
-from components.io.files import read_json, replacing, write_json
-from components.io.formats import ENDINGS, FORMATS
+from components.io import formats, records, registry
+from components.io.files import read_json, replacing
+from components.io.formats import ENDINGS
 from components.io.models import load_model
+from components.io.records import record
 from components.io.sources import fetch
+from components.stage import Artifact, parameters
 from sentiment import drift
 from sentiment.store import FINDINGS_FILE
 
@@ -29,11 +30,30 @@ MEANING = {
 }
 
 
-def monitor(name: str, texts: Sequence[str], max_psi: float, min_rows: int) -> dict[str, Any]:
-    """Return whether the texts have drifted from the champion's reference, why, and the figures.
+@record
+class Drift:
+    """Whether the requests have drifted from the reference of a version, why, and the figures.
 
-    They have when the population stability index of any statistic is above ``max_psi``. Fewer
-    than ``min_rows`` texts say nothing: the index of few texts is large by chance alone.
+    ``stability`` and ``means`` are the population stability index and the mean of each statistic.
+    """
+
+    name: str
+    version: str
+    rows: int
+    drifted: bool
+    why: str
+    stability: dict[str, float]
+    means: dict[str, float]
+
+
+def monitor(name: str, texts: Sequence[str], max_psi: float, min_rows: int) -> Drift:
+    """Compare the texts with the champion's reference.
+
+    The texts have drifted when the population stability index of any statistic is above
+    ``max_psi``. Fewer than ``min_rows`` texts show nothing: their index is large by chance alone.
+
+    Raises:
+        UserError: the model has no champion, or the champion cannot be read.
     """
     with registry.connected() as client, tempfile.TemporaryDirectory() as scratch:
         champion = registry.alias_version(client, name, registry.CHAMPION)
@@ -41,31 +61,31 @@ def monitor(name: str, texts: Sequence[str], max_psi: float, min_rows: int) -> d
             raise UserError(f"{name} has no champion to compare with; run the training pipeline")
         folder = registry.download(client, champion, Path(scratch))
         model, reference = load_model(folder), read_json(folder / FINDINGS_FILE)["reference"]
-    found: dict[str, Any] = {"name": name, "version": str(champion.version), "rows": len(texts)}
-    if len(texts) < min_rows:
-        why = f"{len(texts)} captured requests, too few to tell; {min_rows} are needed"
-        return found | {"drifted": False, "why": why, "stability": {}, "means": {}}
-    log.info("scoring %d texts with version %s", len(texts), champion.version)
+    version, rows = str(champion.version), len(texts)
+    if rows < min_rows:
+        why = f"{rows} captured requests, too few to tell; {min_rows} are needed"
+        return Drift(name, version, rows, False, why, {}, {})
+    log.info("scoring %d texts with version %s", rows, version)
     statistics = drift.describe(model, texts)
     stability = drift.stability(reference, statistics)
-    passed = [f"{key} {value:.3f}" for key, value in stability.items() if value > max_psi]
+    above = [f"{key} {value:.3f}" for key, value in stability.items() if value > max_psi]
     limit = f"a population stability index of {max_psi}"
-    why = f"{', '.join(passed)}: above {limit}" if passed else f"nothing is above {limit}"
+    why = f"{', '.join(above)}: above {limit}" if above else f"nothing is above {limit}"
     means = {key: float(values.mean()) for key, values in statistics.items()}
-    return found | {"drifted": bool(passed), "why": why, "stability": stability, "means": means}
+    return Drift(name, version, rows, bool(above), why, stability, means)
 
 
-def report(drift: dict[str, Any]) -> str:
-    """Return what :func:`monitor` found as Markdown."""
+def markdown(found: Drift) -> str:
+    """Return the comparison as Markdown."""
     rows = "\n".join(
-        f"| {key} | {MEANING[key]} | {value:.4f} | {drift['means'][key]:.4f} |"
-        for key, value in drift["stability"].items()
+        f"| {key} | {MEANING[key]} | {value:.4f} | {found.means[key]:.4f} |"
+        for key, value in found.stability.items()
     )
-    return f"""# {"Drift" if drift["drifted"] else "No drift"}: {drift["name"]} {drift["version"]}
+    return f"""# {"Drift" if found.drifted else "No drift"}: {found.name} {found.version}
 
-{drift["why"]}
+{found.why}
 
-{drift["rows"]} captured requests, against the champion's test reviews:
+{found.rows} captured requests, against the champion's test reviews:
 
 | | | stability index | mean |
 |---|---|---|---|
@@ -80,7 +100,7 @@ def read_texts(source: str, column: str, format: str | None) -> list[str]:
         for origin in fetch(source, Path(scratch), [""] if format else ENDINGS):
             address = origin.address
             tables = list(formats.read(origin.path, format, "utf-8", address))
-            if not tables:  # a quiet day
+            if not tables:  # a day without requests
                 continue
             texts = pd.concat([_column(t, column, address) for t in tables], ignore_index=True)
             wrong = ~texts.map(lambda value: isinstance(value, str)).to_numpy()
@@ -97,38 +117,47 @@ def _column(table: pd.DataFrame, column: str, source: str) -> pd.Series:
     return table[column]
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m components.monitor", description=__doc__)
-    parser.add_argument(
-        "--captured", required=True, help="captured requests, a source such as ingest's"
+@parameters
+class Parameters:
+    captured: str = Field(
+        description="Captured requests: a file or folder, s3://bucket/key, s3://bucket/prefix/ or"
+        " https://host/path."
     )
-    parser.add_argument(
-        "--text-column", default="data.text", help="default: %(default)s, as the predictor captures"
+    text_column: str = Field(
+        default="data.text",
+        description="Column of their text; the default is that of what the predictor captures.",
     )
-    parser.add_argument("--format", choices=FORMATS, help="default: by the ending of the name")
-    parser.add_argument("--name", default="sentiment", help="default: %(default)s")
-    parser.add_argument("--max-psi", type=positive, default=0.2, help="default: %(default)s")
-    parser.add_argument("--min-rows", type=count, default=200, help="default: %(default)s")
-    parser.add_argument(
-        "--newest", type=count, default=20_000, help="requests to look at; default: the last 20000"
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field(
+        default="auto", description="Format of the files; auto: by the ending of the name."
     )
-    parser.add_argument("--drift", required=True, type=Path, help="JSON file to write")
-    parser.add_argument("--report", required=True, type=Path, help="Markdown file to write")
-    return parser
+    name: str = Field(
+        default="sentiment", description="Registered model, whose champion is monitored."
+    )
+    max_psi: float = Field(
+        default=0.2, gt=0, description="Population stability index above which requests drifted."
+    )
+    min_rows: int = Field(default=200, ge=1, description="Fewest requests to tell from.")
+    newest: int = Field(
+        default=20_000, ge=1, description="Requests to look at, the last of all captured."
+    )
+
+
+def run(
+    drift: Annotated[Path, Artifact("JSON file to write", output=True)],
+    report: Annotated[Path, Artifact("Markdown file to write", "Markdown", output=True)],
+    parameters: Parameters,
+) -> None:
+    form = None if parameters.format == "auto" else parameters.format
+    texts = read_texts(parameters.captured, parameters.text_column, form)[-parameters.newest :]
+    found = monitor(parameters.name, texts, parameters.max_psi, parameters.min_rows)
+    with replacing(report) as partial:
+        partial.write_text(markdown(found))
+    records.write(drift, found)
+    log.info("%s: %s", "drift" if found.drifted else "no drift", found.why)
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-
-    def work() -> None:
-        texts = read_texts(args.captured, args.text_column, args.format)[-args.newest :]
-        found = monitor(args.name, texts, args.max_psi, args.min_rows)
-        with replacing(args.report) as partial:
-            partial.write_text(report(found))
-        write_json(args.drift, found)
-        log.info("%s: %s", "drift" if found["drifted"] else "no drift", found["why"])
-
-    return cli.run("monitor", work)
+    return stage.main("monitor", run, argv)
 
 
 if __name__ == "__main__":

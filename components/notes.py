@@ -1,4 +1,4 @@
-"""Write the release notes of a version: what it changed against the champion that it replaced."""
+"""Write the release notes of a version: what changed against the champion that it replaced."""
 
 import argparse
 from pathlib import Path

@@ -1,29 +1,30 @@
-"""Clean the set of reviews and split it into train, validation and test, for good."""
+"""Drop empty texts and copies, and split the reviews into train, validation and test."""
 
-import argparse
 import hashlib
 import logging
 import math
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Annotated, Self
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
+from pydantic import Field, model_validator
 
-from components import cli
-from components.arguments import count, fraction
+from components import stage
 from components.errors import UserError
-from components.io import reviews
+from components.io import reviews as tables_of
 from components.io.files import replacing_directory
+from components.stage import Artifact, parameters
 
 log = logging.getLogger("prepare")
 
 SPLITS = ("train", "valid", "test")
 SHARD_ROWS = 5_000
-MAX_SHARDS = 400  # of a split, as each is a file that is open while the reviews are dealt out
-_DEALT = pa.schema([*reviews.SCHEMA, ("key", pa.binary())])
+MAX_SHARDS = 400  # of a split: each shard is an open file while the reviews are distributed
+_RAW = pa.schema([*tables_of.SCHEMA, ("key", pa.binary())])
 
 
 def prepare(
@@ -35,17 +36,17 @@ def prepare(
 ) -> dict[str, int]:
     """Write a directory of shards for each split and return the rows of each.
 
-    Empty texts go, of the copies of a text the first stays, and a text that stands with both
-    labels goes altogether. A hash of the text decides split and shard: as data grows, no text
-    changes sides, so a new model can be compared with an old one on texts that neither has
-    learned from; and the copies of a text meet in one shard, so that memory holds one at a time.
+    Empty texts are dropped, and all copies of a text but the first, and every copy of a text that
+    has both labels. A hash of the text decides the split and the shard. So no text changes sides
+    as data grow, and a new model can be compared with an old one on texts that neither learned
+    from. All copies of a text are in one shard, so that memory holds one shard at a time.
 
     Raises:
-        UserError: the reviews cannot be read, or a split has not reviews of both labels.
+        UserError: the reviews cannot be read, or a split lacks reviews of one label.
     """
     shares = {"test": test_fraction, "valid": valid_fraction}
     shares["train"] = 1 - test_fraction - valid_fraction
-    total = reviews.rows(source)
+    total = tables_of.rows(source)
     shards = {
         name: min(MAX_SHARDS, math.ceil(total * share / shard_rows) or 1)
         for name, share in shares.items()
@@ -54,18 +55,18 @@ def prepare(
     labels: dict[str, Counter[int]] = {name: Counter() for name in SPLITS}
     with ExitStack() as stack:
         partial = {name: stack.enter_context(replacing_directory(outputs[name])) for name in SPLITS}
-        _deal(source, partial, shares, shards, dropped)
+        _distribute(source, partial, shares, shards, dropped)
         for name in SPLITS:
-            for dealt in sorted(partial[name].glob("*.arrow")):
-                shard = _clean(dealt, dropped)
-                reviews.write(dealt.with_suffix(".parquet"), shard)
+            for raw in sorted(partial[name].glob("*.arrow")):
+                shard = _clean(raw, dropped)
+                tables_of.write(raw.with_suffix(".parquet"), shard)
                 labels[name].update(shard["label"].tolist())
-                dealt.unlink()
+                raw.unlink()
             if len(labels[name]) < 2:
                 rows = labels[name].total()
                 raise UserError(
-                    f"{source}: the {name} split has {rows} reviews, not of both labels; more"
-                    " data is needed"
+                    f"{source}: the {name} split has {rows} reviews, and not of both labels;"
+                    " more data is needed"
                 )
         log.info(
             "dropped %d empty, %d of two labels and %d copies of %d reviews",
@@ -75,33 +76,33 @@ def prepare(
     return {name: labels[name].total() for name in SPLITS}
 
 
-def _deal(
+def _distribute(
     source: Path,
     outputs: dict[str, Path],
     shares: dict[str, float],
     shards: dict[str, int],
     dropped: Counter[str],
 ) -> None:
-    """Write each review that is not empty to a file of its split and shard."""
+    """Write each review to the file of its split and shard; drop empty texts."""
     with ExitStack() as stack:
         writers = {
             (name, shard): stack.enter_context(
-                pa.ipc.new_stream(outputs[name] / f"{shard:05}.arrow", _DEALT)
+                pa.ipc.new_stream(outputs[name] / f"{shard:05}.arrow", _RAW)
             )
             for name in SPLITS
             for shard in range(shards[name])
         }
-        for batch in reviews.batches(source):
-            keys = batch["text"].fillna("").map(reviews.key)
+        for batch in tables_of.batches(source):
+            keys = batch["text"].fillna("").map(tables_of.key)
             dropped["empty"] += int((keys == "").sum())
             batch = batch[keys != ""].assign(key=keys[keys != ""].map(_digest))
             places = [_place(digest, shares, shards) for digest in batch["key"]]
             for place, rows in batch.groupby(pd.Series(places, batch.index), sort=False):
-                writers[place].write(pa.RecordBatch.from_pandas(rows, _DEALT, preserve_index=False))
+                writers[place].write(pa.RecordBatch.from_pandas(rows, _RAW, preserve_index=False))
 
 
-def _clean(dealt: Path, dropped: Counter[str]) -> pd.DataFrame:
-    with pa.ipc.open_stream(dealt) as stream:
+def _clean(raw: Path, dropped: Counter[str]) -> pd.DataFrame:
+    with pa.ipc.open_stream(raw) as stream:
         shard = stream.read_pandas()
     both = shard.groupby("key")["label"].transform("nunique") > 1
     copies = shard["key"].duplicated() & ~both
@@ -115,7 +116,7 @@ def _digest(key: str) -> bytes:
 
 
 def _place(digest: bytes, shares: dict[str, float], shards: dict[str, int]) -> tuple[str, int]:
-    """Return split and shard, which depend on the text alone."""
+    """Return the split and the shard of a text from its digest alone."""
     position = int.from_bytes(digest[:6]) / 2**48
     split = "train"
     for name in ("test", "valid"):
@@ -126,31 +127,38 @@ def _place(digest: bytes, shares: dict[str, float], shards: dict[str, int]) -> t
     return split, int.from_bytes(digest[6:12]) % shards[split]
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m components.prepare", description=__doc__)
-    parser.add_argument("--reviews", required=True, type=Path, help="Parquet file from ingest")
-    for split in SPLITS:
-        parser.add_argument(f"--{split}", required=True, type=Path, help="directory to write")
-    parser.add_argument("--valid-fraction", type=fraction, default=0.1, help="default: %(default)s")
-    parser.add_argument("--test-fraction", type=fraction, default=0.2, help="default: %(default)s")
-    parser.add_argument(
-        "--shard-rows", type=count, default=SHARD_ROWS, help="about, of a file; default: 5000"
+@parameters
+class Parameters:
+    valid_fraction: float = Field(
+        default=0.1, gt=0, lt=1, description="Share of the reviews that candidates are chosen on."
     )
-    return parser
+    test_fraction: float = Field(
+        default=0.2, gt=0, lt=1, description="Share of the reviews that the gate judges on."
+    )
+    shard_rows: int = Field(default=SHARD_ROWS, ge=1, description="Reviews in a shard, about.")
+
+    @model_validator(mode="after")
+    def _leave_some_to_train_on(self) -> Self:
+        if self.valid_fraction + self.test_fraction >= 1:
+            raise ValueError("valid_fraction and test_fraction leave nothing to train on")
+        return self
+
+
+def run(
+    reviews: Annotated[Path, Artifact("Parquet file from ingest", "Dataset")],
+    train: Annotated[Path, Artifact("directory to write", "Dataset", output=True)],
+    valid: Annotated[Path, Artifact("directory to write", "Dataset", output=True)],
+    test: Annotated[Path, Artifact("directory to write", "Dataset", output=True)],
+    parameters: Parameters,
+) -> None:
+    outputs = {"train": train, "valid": valid, "test": test}
+    fractions = parameters.valid_fraction, parameters.test_fraction
+    for name, rows in prepare(reviews, outputs, *fractions, parameters.shard_rows).items():
+        log.info("%s: %d reviews in %s", name, rows, outputs[name])
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-    if args.valid_fraction + args.test_fraction >= 1:
-        parser().error("--valid-fraction and --test-fraction leave nothing to train on")
-
-    def work() -> None:
-        outputs = {name: getattr(args, name) for name in SPLITS}
-        fractions = args.valid_fraction, args.test_fraction
-        for name, rows in prepare(args.reviews, outputs, *fractions, args.shard_rows).items():
-            log.info("%s: %d reviews in %s", name, rows, outputs[name])
-
-    return cli.run("prepare", work)
+    return stage.main("prepare", run, argv)
 
 
 if __name__ == "__main__":

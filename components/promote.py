@@ -1,77 +1,86 @@
-"""Make the challenger the champion when it has passed the gate, or move the champion back."""
+"""Make the challenger the champion if it passed the gate, or move the champion back."""
 
 import argparse
 import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 from components import cli
 from components.errors import UserError
-from components.io import registry
-from components.io.files import read_json, write_json
+from components.io import records, registry
+from components.io.registry import Decision
 from components.report import release_notes
+from components.stage import Artifact
+from components.verdict import GateVerdict
 
 log = logging.getLogger("promote")
 
 
-def promote(verdict: dict[str, Any]) -> dict[str, str]:
-    """Carry out a verdict of gate and return the outcome, the versions before and after, and why.
+def promote(verdict: GateVerdict) -> Decision:
+    """Carry out a verdict of gate: promoted, refused or unchanged.
 
-    The outcome is promoted, refused or unchanged. A promoted version gets release notes.
+    A promoted version gets release notes.
 
     Raises:
         UserError: the champion is not the one that the challenger was judged against.
     """
-    result = _carry_out(verdict)
-    if result["outcome"] != "refused":  # unchanged too: a run that was killed may have left none
+    decision = _carry_out(verdict)
+    if decision.outcome != "refused":  # if unchanged, a killed run may have left no notes
         with registry.connected() as client:
-            release_notes.keep(client, verdict["name"], verdict["version"])
-    return result
+            release_notes.keep(client, verdict.name, verdict.version)
+    return decision
 
 
-def _carry_out(verdict: dict[str, Any]) -> dict[str, str]:
-    name, version, judged = verdict["name"], verdict["version"], verdict["champion"]
-    if not verdict["passed"]:
-        return {"outcome": verdict["outcome"], "from": judged, "to": judged, "why": verdict["why"]}
+def _carry_out(verdict: GateVerdict) -> Decision:
+    name, version, judged = verdict.name, verdict.version, verdict.champion
+    if not verdict.passed:
+        return Decision(verdict.outcome, judged, judged, verdict.why)
     with registry.connected() as client:
         champion = registry.alias_version(client, name, registry.CHAMPION)
-        now = str(champion.version) if champion else registry.NONE
-        if now == version:
+        current = str(champion.version) if champion else registry.NONE
+        if current == version:
             why = f"version {version} is the champion already"
-            return {"outcome": "unchanged", "from": now, "to": now, "why": why}
-        if now != judged:
+            return Decision("unchanged", current, current, why)
+        if current != judged:
             raise UserError(
-                f"{name}: the champion is version {now} now, and was {judged} when version"
+                f"{name}: the champion is version {current} now, and was {judged} when version"
                 f" {version} was judged; run gate again"
             )
-        why, figures = verdict["why"], verdict["figures"]
-        registry.decide(client, name, registry.Decision("promoted", now, version, why, figures))
-    return {"outcome": "promoted", "from": now, "to": version, "why": why}
+        decision = Decision("promoted", current, version, verdict.why, verdict.figures)
+        registry.decide(client, name, decision)
+    return replace(decision, figures=None)
 
 
-def rollback(name: str, to: str | None, why: str) -> dict[str, str]:
-    """Move the champion to version ``to``, or to the champion before the present one."""
+def rollback(name: str, to: str | None, why: str) -> Decision:
+    """Move the alias champion to version ``to``, or to the champion before the current one.
+
+    Raises:
+        UserError: there is no champion, no champion before it, or no such version.
+    """
     with registry.connected() as client:
         champion = registry.alias_version(client, name, registry.CHAMPION)
         if champion is None:
             raise UserError(f"{name} has no champion to roll back")
-        before = str(champion.version)
+        current = str(champion.version)
         if to is None:
-            to = former(registry.moves(client, name), before)
+            to = former_champion(registry.moves(client, name), current)
             if to is None:
-                raise UserError(f"{name} version {before} replaced no other; say --to VERSION")
-        client.get_model_version(name, to)
-        if to == before:
-            return {"outcome": "unchanged", "from": before, "to": to, "why": "champion already"}
-        registry.decide(client, name, registry.Decision("rolled_back", before, to, why))
-    return {"outcome": "rolled_back", "from": before, "to": to, "why": why}
+                raise UserError(f"{name} version {current} replaced no other; say --to VERSION")
+        client.get_model_version(name, to)  # raises if there is no such version
+        if to == current:
+            return Decision("unchanged", current, to, "champion already")
+        decision = Decision("rolled_back", current, to, why)
+        registry.decide(client, name, decision)
+    return decision
 
 
-def former(moves: list[dict[str, str]], champion: str) -> str | None:
-    """Return the champion before the present one, by the moves, the newest of which is first.
+def former_champion(moves: list[Decision], champion: str) -> str | None:
+    """Return the champion before the current one; the newest of ``moves`` is the first.
 
-    Going back undoes moves, so that it can be done again and never swings between two versions.
-    A version that was brought in otherwise, by --to or by hand, came after what was champion then.
+    A rollback undoes moves, so repeated rollbacks go further back and never swing between two
+    versions. A version that became champion otherwise, by --to or by hand, follows the version
+    that was champion at that time.
     """
     line: list[str] = []
 
@@ -82,13 +91,40 @@ def former(moves: list[dict[str, str]], champion: str) -> str | None:
             line.append(version)
 
     for move in reversed(moves):
-        reach(move["from"])
-        if move["outcome"] == "promoted":
-            line.append(move["to"])
+        reach(move.before)
+        if move.outcome == "promoted":
+            line.append(move.after)
         else:
-            reach(move["to"])
+            reach(move.after)
     reach(champion)
     return line[-2] if len(line) > 1 else None
+
+
+def run(
+    verdict: Annotated[Path, Artifact("JSON file from gate")],
+    promotion: Annotated[Path, Artifact("JSON file to write", output=True)],
+) -> None:
+    decision = promote(records.read(verdict, GateVerdict))
+    records.write(promotion, decision)
+    _log(decision)
+
+
+def _log(decision: Decision) -> None:
+    moved = decision.before != decision.after
+    versions = f", version {decision.before} -> {decision.after}" if moved else ""
+    log.info("%s%s: %s", decision.outcome, versions, decision.why)
+
+
+def print_history(name: str) -> None:
+    """Print the decisions so far, the newest first."""
+    with registry.connected() as client:
+        decisions = registry.decisions(client, name)
+    for each in decisions:
+        refused = each.outcome == "refused"
+        versions = each.after if refused else f"{each.before} -> {each.after}"
+        print(f"{each.at} {each.by}: {each.outcome} {versions}: {each.why}")
+    if not decisions:
+        log.info("nothing was decided yet")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -96,15 +132,15 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--verdict", type=Path, help="JSON file from gate")
     parser.add_argument("--promotion", type=Path, help="JSON file to write")
     parser.add_argument("--rollback", action="store_true", help="move the champion back instead")
-    parser.add_argument("--to", metavar="VERSION", help="where to, with --rollback")
-    parser.add_argument("--why", help="the reason to record, with --rollback")
+    parser.add_argument("--to", metavar="VERSION", help="with --rollback: the version to go to")
+    parser.add_argument("--why", help="with --rollback: the reason to record")
     parser.add_argument(
-        "--history", action="store_true", help="print what was decided so far, the newest first"
+        "--history", action="store_true", help="print the decisions so far, the newest first"
     )
     parser.add_argument(
         "--name",
         default="sentiment",
-        help="the model, with --rollback or --history; default: %(default)s",
+        help="with --rollback or --history: the registered model; default: %(default)s",
     )
     return parser
 
@@ -118,22 +154,11 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         if args.history:
-            with registry.connected() as client:
-                told = registry.decisions(client, args.name)
-            for each in told:
-                refused = each["outcome"] == "refused"
-                versions = each["to"] if refused else "{from} -> {to}".format(**each)
-                print("{at} {by}: {outcome}".format(**each), f"{versions}: {each['why']}")
-            if not told:
-                log.info("nothing was decided yet")
-            return
-        if args.rollback:
-            result = rollback(args.name, args.to, args.why)
+            print_history(args.name)
+        elif args.rollback:
+            _log(rollback(args.name, args.to, args.why))
         else:
-            result = promote(read_json(args.verdict))
-            write_json(args.promotion, result)
-        moved = ", version {from} -> {to}" if result["from"] != result["to"] else ""
-        log.info("%s%s: %s", result["outcome"], moved.format(**result), result["why"])
+            run(args.verdict, args.promotion)
 
     return cli.run("promote", work)
 

@@ -1,34 +1,36 @@
 """Log a trained model to MLflow, register it as a version, and call it the challenger."""
 
-import argparse
 import importlib.metadata
 import logging
 import os
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import mlflow
 import mlflow.sklearn
 import numpy as np
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
+from pydantic import Field
 
 import sentiment
 import sentiment.store
-from components import cli
-from components.io import registry, reviews, runs
+from components import stage
+from components.io import records, registry, reviews, runs
 from components.io.files import read_json, replacing, write_json
-from components.io.models import TRIALS_FILE, load_facts, load_model
-from components.report import card
+from components.io.models import load_facts, load_model, load_trials
+from components.io.registry import Registered
+from components.report.card import write as write_card
+from components.stage import Artifact, parameters
 from sentiment.store import FINDINGS_FILE
 
 log = logging.getLogger("register")
 
-# all that the model file needs to be read and run, at the versions that wrote it
+# the packages that read and run the model file, at the versions that wrote it
 REQUIREMENTS = ("numpy", "scikit-learn", "scipy", "skops")
-EXAMPLE = "A warm, funny film."  # not a customer's: it goes wherever the model goes
+EXAMPLE = "A warm, funny film."  # no customer's text: it is stored with every version
 SIGNATURE = ModelSignature(
     inputs=Schema([TensorSpec(np.dtype(str), (-1,))]),
     outputs=Schema([TensorSpec(np.dtype(float), (-1, 2))]),
@@ -42,38 +44,37 @@ def register(
     plots: Path,
     test_digest: str,
     name: str,
-) -> tuple[dict[str, str], str]:
-    """Return name, version and digests of the registered model, the new challenger, and its card.
+) -> tuple[Registered, str]:
+    """Register the model, set the alias challenger, and return the version and its card.
 
-    The same model, trained on the same data, is registered once: to run again, after a kill or
-    for no reason, finds the version and sets the alias.
+    A model of the same data is registered once: a second run finds the version and sets the alias.
     """
     facts = load_facts(model_directory)
     digests = {
-        "model_digest": facts["model_digest"],
-        "data_digest": facts["data_digest"],
+        "model_digest": facts.model_digest,
+        "data_digest": facts.data_digest,
         "test_digest": test_digest,
     }
     tags = digests | {"git_commit": _git_commit()}
-    trials = read_json(model_directory / TRIALS_FILE)
-    # it names no commit, so that the same model has the same card
-    text = card.write(name, facts, trials, metrics, findings, digests)
+    trials = load_trials(model_directory)
+    # the card names no commit, so that the same model has the same card
+    card = write_card(name, facts, trials, metrics, findings, digests)
     with registry.connected() as client:
         version = _find(client, name, digests)
         if version is None:
             with tempfile.TemporaryDirectory() as scratch:
                 packed = Path(scratch) / "model"
                 _pack(model_directory, packed)
-                (packed / "model_card.md").write_text(text)
+                (packed / "model_card.md").write_text(card)
                 write_json(packed / FINDINGS_FILE, findings)
                 version = runs.record(
-                    client, name, packed, facts, trials, metrics, tags, text, plots
+                    client, name, packed, facts, trials, metrics, tags, card, plots
                 )
             log.info("registered %s version %s", name, version)
         else:
             log.info("%s version %s is this model already", name, version)
         client.set_registered_model_alias(name, registry.CHALLENGER, version)
-    return {"name": name, "version": version, **digests}, text
+    return Registered(name, version, **digests), card
 
 
 def _find(client: mlflow.MlflowClient, name: str, digests: dict[str, str]) -> str | None:
@@ -83,7 +84,7 @@ def _find(client: mlflow.MlflowClient, name: str, digests: dict[str, str]) -> st
 
 
 def _pack(model_directory: Path, output: Path) -> None:
-    """Write the model in MLflow's scikit-learn flavour, with the very file that train wrote."""
+    """Write the model in MLflow's scikit-learn flavour, with the files that train wrote."""
     requirements = [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
     mlflow.sklearn.save_model(
         load_model(model_directory),
@@ -101,9 +102,9 @@ def _pack(model_directory: Path, output: Path) -> None:
 
 
 def _git_commit() -> str:
-    """Return the commit checked out, ``-dirty`` behind it where files differ, or unknown.
+    """Return the commit, with ``-dirty`` at its end if files differ from it, or ``unknown``.
 
-    In the training image, which holds no repository, it is the commit that the image was built of.
+    The training image holds no repository; its environment names the commit it was built from.
     """
     if built := os.environ.get("GIT_COMMIT"):
         return built
@@ -114,33 +115,31 @@ def _git_commit() -> str:
         return "unknown"
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m components.register", description=__doc__)
-    parser.add_argument("--model", required=True, type=Path, help="directory from train")
-    parser.add_argument("--metrics", required=True, type=Path, help="JSON file from evaluate")
-    parser.add_argument("--findings", required=True, type=Path, help="JSON file from evaluate")
-    parser.add_argument("--plots", required=True, type=Path, help="directory from evaluate")
-    parser.add_argument("--test", required=True, type=Path, help="directory from prepare")
-    parser.add_argument("--name", default="sentiment", help="default: %(default)s")
-    parser.add_argument("--registered", required=True, type=Path, help="JSON file to write")
-    parser.add_argument("--card", required=True, type=Path, help="Markdown file to write")
-    return parser
+@parameters
+class Parameters:
+    name: str = Field(default="sentiment", description="Registered model.")
+
+
+def run(
+    model: Annotated[Path, Artifact("directory from train", "Model")],
+    metrics: Annotated[Path, Artifact("JSON file from evaluate")],
+    findings: Annotated[Path, Artifact("JSON file from evaluate")],
+    plots: Annotated[Path, Artifact("directory from evaluate")],
+    test: Annotated[Path, Artifact("directory from prepare", "Dataset")],
+    registered: Annotated[Path, Artifact("JSON file to write", output=True)],
+    card: Annotated[Path, Artifact("Markdown file to write", "Markdown", output=True)],
+    parameters: Parameters,
+) -> None:
+    values, found = read_json(metrics), read_json(findings)
+    digest = reviews.digest(reviews.labelled(test))
+    version, text = register(model, values, found, plots, digest, parameters.name)
+    records.write(registered, version)
+    with replacing(card) as partial:
+        partial.write_text(text)
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-
-    def work() -> None:
-        metrics, findings = read_json(args.metrics), read_json(args.findings)
-        test_digest = reviews.digest(reviews.labelled(args.test))
-        registered, text = register(
-            args.model, metrics, findings, args.plots, test_digest, args.name
-        )
-        write_json(args.registered, registered)
-        with replacing(args.card) as partial:
-            partial.write_text(text)
-
-    return cli.run("register", work)
+    return stage.main("register", run, argv)
 
 
 if __name__ == "__main__":

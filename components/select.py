@@ -1,52 +1,52 @@
 """Keep the candidates that do best on the validation reviews: a rung of successive halving."""
 
-import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from components import candidates, cli
-from components.arguments import count
-from components.io.files import write_json
+from pydantic import Field
+
+from components import stage
+from components.io import records
+from components.io.candidates import Selection, read_trials
+from components.stage import Artifact, parameters
 
 log = logging.getLogger("select")
 
 
-def select(trials: Sequence[Path], keep: int) -> dict[str, Any]:
-    """Return the names of the ``keep`` best, the best first, and all that was found of each.
+def select(trials: Sequence[Path], keep: int) -> Selection:
+    """Return the names of the ``keep`` best candidates, and all trials.
 
     ``trials`` are directories that trial wrote. Source: Jamieson and Talwalkar 2016,
     "Non-stochastic Best Arm Identification and Hyperparameter Optimization".
     """
-    found = candidates.trials(trials)
-    names = [candidates.name(each["candidate"]) for each in found]
-    return {"selected": names[:keep], "trials": found}
+    ranked = read_trials(trials)
+    names = [trial.candidate.name for trial in ranked]
+    return Selection(selected=tuple(names[:keep]), trials=tuple(ranked))
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m components.select", description=__doc__)
-    parser.add_argument(
-        "--trials", required=True, type=Path, nargs="+", help="directories from trial"
-    )
-    parser.add_argument("--keep", type=count, default=1, help="how many; default: %(default)s")
-    parser.add_argument("--selection", required=True, type=Path, help="JSON file to write")
-    return parser
+@parameters
+class Parameters:
+    keep: int = Field(default=1, ge=1, description="Candidates to keep.")
+
+
+def run(
+    trials: Annotated[list[Path], Artifact("directories from trial")],
+    selection: Annotated[Path, Artifact("JSON file to write", output=True)],
+    parameters: Parameters,
+) -> None:
+    chosen = select(trials, parameters.keep)
+    for trial in chosen.trials:
+        name = trial.candidate.name
+        outcome = "kept" if name in chosen.selected else "dropped"
+        figures = trial.valid.log_loss, trial.valid.accuracy
+        log.info("log loss %.4f, accuracy %.4f: %s, %s", *figures, name, outcome)
+    records.write(selection, chosen)
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-
-    def work() -> None:
-        selection = select(args.trials, args.keep)
-        for each in selection["trials"]:
-            figures = each["valid"]["log_loss"], each["valid"]["accuracy"]
-            name = candidates.name(each["candidate"])
-            kept = "kept" if name in selection["selected"] else "dropped"
-            log.info("log loss %.4f, accuracy %.4f: %s, %s", *figures, name, kept)
-        write_json(args.selection, selection)
-
-    return cli.run("select", work)
+    return stage.main("select", run, argv)
 
 
 if __name__ == "__main__":

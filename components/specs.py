@@ -1,283 +1,115 @@
-"""The stages as Kubeflow components: each runs its command line in the training image.
+"""The stages as Kubeflow components, made from their signatures.
 
-The only module of this package that imports kfp. The image is the one that `make images` builds;
-a submission puts a digest in its place. Outputs of the types Metrics and ClassificationMetrics
-are for the eye alone: they live in Kubeflow's metadata, and no task reads them.
+Each component runs the command line of its stage in the training image; a submission replaces the
+image by one with a digest. This is the only module of the package that imports kfp.
 """
 
-from typing import Any
+import inspect
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from kfp import dsl
-from kfp.dsl import (
-    Artifact,
-    ClassificationMetrics,
-    ContainerSpec,
-    Dataset,
-    Input,
-    Markdown,
-    Metrics,
-    Model,
-    Output,
-)
+from kfp.dsl import ClassificationMetrics, ContainerSpec, Input, Metrics, Output
+from kfp.dsl.container_component_class import ContainerComponent
+from pydantic.fields import FieldInfo
+
+from components import stage as declared
 
 IMAGE = "localhost/sentiment-train:0.1.0"
 
 
-def _spec(stage: str, **arguments: Any) -> ContainerSpec:
-    """Return the stage's command line: ``max_n=3`` becomes ``--max-n 3``."""
-    args: list[Any] = []
-    for name, value in arguments.items():
-        values = value if isinstance(value, list) else [value]
-        args += ["--" + name.replace("_", "-"), *values]
-    return ContainerSpec(
-        image=IMAGE,
-        command=["python", "-m", "components.executor"],
-        args=[dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER, stage, *args],
+def component(
+    stage: str,
+    *,
+    one: str = "",
+    without: tuple[str, ...] = (),
+    split: Mapping[str, tuple[str, ...]] | None = None,
+    shown: Mapping[str, type] | None = None,
+    results: Mapping[str, type] | None = None,
+) -> ContainerComponent:
+    """Return the component of a stage.
+
+    ``one`` names the parameter that is a list on the command line and one value for a task;
+    ``without`` names parameters that only a laptop uses; ``split`` gives the inputs that together
+    are one list of artifacts. ``shown`` are outputs for the Kubeflow UI, which no task reads.
+    ``results`` are output parameters, whose values the stage writes into its JSON files.
+    """
+    signature = declared.of(stage)
+    hints: dict[str, Any] = {}
+    flags: dict[str, list[str]] = {}
+    for name, field in signature.fields().items():
+        if name not in without:
+            hints[name] = str if name == one else kubeflow_type(field)
+            flags[declared.flag(name)] = [name]
+    for name, artifact in signature.artifacts.items():
+        kind = getattr(dsl, artifact.kind)
+        inputs = (split or {}).get(name, (name,))
+        flags[signature.flag(name)] = list(inputs)
+        collected = _collected(name, signature, split)
+        for each in inputs:
+            if artifact.output:
+                hints[each] = Output[kind]
+            else:
+                hints[each] = Input[list[kind] if collected else kind]  # type: ignore[valid-type]
+    for name, shape in (shown or {}).items():
+        hints[name] = Output[shape]
+    hints |= {name: dsl.OutputPath(each) for name, each in (results or {}).items()}
+
+    def specification(*placeholders: Any) -> ContainerSpec:
+        given = dict(zip(hints, placeholders, strict=True))
+        args: list[Any] = [dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER, stage]
+        for flag, names in flags.items():
+            args.append(flag)
+            for name in names:
+                if _collected(name, signature, split):
+                    args.append(f"*{name}")
+                else:
+                    args.append(getattr(given[name], "path", given[name]))
+        return ContainerSpec(
+            image=IMAGE, command=["python", "-m", "components.executor"], args=args
+        )
+
+    specification.__name__ = stage
+    specification.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=hint)
+            for name, hint in hints.items()
+        ]
     )
+    return dsl.container_component(specification)
 
 
-@dsl.container_component
-def ingest(
-    source: str, text_column: str, label_column: str, reviews: Output[Dataset]
-) -> ContainerSpec:
-    """Bring reviews into one table of text, label and source."""
-    return _spec(
-        "ingest",
-        source=source,
-        text_column=text_column,
-        label_column=label_column,
-        output=reviews.path,
-    )
+def kubeflow_type(field: FieldInfo) -> type:
+    """Return the type of a parameter in Kubeflow."""
+    origin = typing.get_origin(field.annotation)
+    if origin is Literal:
+        return type(typing.get_args(field.annotation)[0])
+    found: type = list if origin is tuple else field.annotation  # type: ignore[assignment]
+    return found
 
 
-@dsl.container_component
-def validate(
-    min_rows: int,
-    max_empty: float,
-    min_class: float,
-    max_duplicates: float,
-    max_conflicts: float,
-    max_length: int,
-    max_damaged: float,
-    reviews: Input[Dataset],
-    report: Output[Artifact],
-) -> ContainerSpec:
-    """Check the reviews against limits, and stop the run when one is passed."""
-    return _spec(
-        "validate",
-        reviews=reviews.path,
-        min_rows=min_rows,
-        max_empty=max_empty,
-        min_class=min_class,
-        max_duplicates=max_duplicates,
-        max_conflicts=max_conflicts,
-        max_length=max_length,
-        max_damaged=max_damaged,
-        report=report.path,
-    )
+def _collected(
+    name: str, signature: declared.Signature, split: Mapping[str, tuple[str, ...]] | None
+) -> bool:
+    """Return whether an input takes the artifacts of all tasks of a loop."""
+    return name in signature.lists and name not in (split or {})
 
 
-@dsl.container_component
-def prepare(
-    valid_fraction: float,
-    test_fraction: float,
-    shard_rows: int,
-    reviews: Input[Dataset],
-    train: Output[Dataset],
-    valid: Output[Dataset],
-    test: Output[Dataset],
-) -> ContainerSpec:
-    """Remove copies and split by a hash of the text, into shards."""
-    return _spec(
-        "prepare",
-        reviews=reviews.path,
-        valid_fraction=valid_fraction,
-        test_fraction=test_fraction,
-        shard_rows=shard_rows,
-        train=train.path,
-        valid=valid.path,
-        test=test.path,
-    )
+def train(rungs: list[str]) -> ContainerComponent:
+    """Return the component of train, with one input for the selection of each rung."""
+    return component("train", split={"selections": tuple(f"rung_{rung}" for rung in rungs)})
 
 
-@dsl.container_component
-def count(
-    max_n: int,
-    part: str,
-    train: Input[Dataset],
-    valid: Input[Dataset],
-    counts: Output[Dataset],
-) -> ContainerSpec:
-    """Count the n-grams of a part of the shards."""
-    return _spec(
-        "count",
-        train=train.path,
-        valid=valid.path,
-        max_n=max_n,
-        part=part,
-        counts=counts.path,
-    )
-
-
-@dsl.container_component
-def merge(
-    min_df: int, max_features: int, counts: Input[list[Dataset]], matrix: Output[Dataset]
-) -> ContainerSpec:
-    """Merge the counts into one matrix of the n-grams that are frequent enough."""
-    return _spec(
-        "merge",
-        counts="*counts",
-        min_df=min_df,
-        max_features=max_features,
-        matrix=matrix.path,
-    )
-
-
-@dsl.container_component
-def trial(
-    candidates: str,
-    budget: float,
-    max_iterations: int,
-    matrix: Input[Dataset],
-    trials: Output[Artifact],
-    scores: Output[Metrics],
-) -> ContainerSpec:
-    """Fit a candidate to a share of the training reviews, and score it on the validation ones."""
-    return _spec(
-        "trial",
-        matrix=matrix.path,
-        candidates=candidates,
-        budget=budget,
-        max_iterations=max_iterations,
-        trials=trials.path,
-    )
-
-
-@dsl.container_component
-def select(
-    keep: int,
-    trials: Input[list[Artifact]],
-    selection: Output[Artifact],
-    selected: dsl.OutputPath(list),  # type: ignore[valid-type]
-) -> ContainerSpec:
-    """Keep the candidates that do best on the validation reviews."""
-    return _spec("select", trials="*trials", keep=keep, selection=selection.path)
-
-
-@dsl.container_component
-def train(
-    matrix: Input[Dataset],
-    first: Input[Artifact],
-    second: Input[Artifact],
-    third: Input[Artifact],
-    model: Output[Model],
-) -> ContainerSpec:
-    """Fit the best candidate of the search to all reviews but those of the test."""
-    selections = [first.path, second.path, third.path]
-    return _spec("train", matrix=matrix.path, selections=selections, model=model.path)
-
-
-@dsl.container_component
-def evaluate(
-    model: Input[Model],
-    test: Input[Dataset],
-    predictions: Output[Dataset],
-    plots: Output[Artifact],
-    findings: Output[Artifact],
-    metrics: Output[Artifact],
-    scores: Output[Metrics],
-    curves: Output[ClassificationMetrics],
-) -> ContainerSpec:
-    """Measure the model on reviews that it has not seen."""
-    return _spec(
-        "evaluate",
-        model=model.path,
-        test=test.path,
-        predictions=predictions.path,
-        plots=plots.path,
-        findings=findings.path,
-        metrics=metrics.path,
-    )
-
-
-@dsl.container_component
-def register(
-    name: str,
-    model: Input[Model],
-    metrics: Input[Artifact],
-    findings: Input[Artifact],
-    plots: Input[Artifact],
-    test: Input[Dataset],
-    registered: Output[Artifact],
-    card: Output[Markdown],
-) -> ContainerSpec:
-    """Log the model to MLflow, call it the challenger, and show its card."""
-    return _spec(
-        "register",
-        model=model.path,
-        metrics=metrics.path,
-        findings=findings.path,
-        plots=plots.path,
-        test=test.path,
-        name=name,
-        registered=registered.path,
-        card=card.path,
-    )
-
-
-@dsl.container_component
-def gate(
-    margin: float,
-    alpha: float,
-    min_accuracy: float,
-    capability_margin: float,
-    registered: Input[Artifact],
-    test: Input[Dataset],
-    verdict: Output[Artifact],
-    scores: Output[Metrics],
-    passed: dsl.OutputPath(bool),  # type: ignore[valid-type]
-) -> ContainerSpec:
-    """Judge the challenger against the champion on the same test reviews."""
-    return _spec(
-        "gate",
-        registered=registered.path,
-        test=test.path,
-        margin=margin,
-        alpha=alpha,
-        min_accuracy=min_accuracy,
-        capability_margin=capability_margin,
-        verdict=verdict.path,
-    )
-
-
-@dsl.container_component
-def promote(verdict: Input[Artifact], promotion: Output[Artifact]) -> ContainerSpec:
-    """Make the challenger the champion."""
-    return _spec("promote", verdict=verdict.path, promotion=promotion.path)
-
-
-@dsl.container_component
-def monitor(
-    captured: str,
-    text_column: str,
-    name: str,
-    max_psi: float,
-    min_rows: int,
-    newest: int,
-    drift: Output[Artifact],
-    report: Output[Markdown],
-    scores: Output[Metrics],
-    drifted: dsl.OutputPath(bool),  # type: ignore[valid-type]
-) -> ContainerSpec:
-    """Compare captured requests with the reviews that the champion was checked on."""
-    return _spec(
-        "monitor",
-        captured=captured,
-        text_column=text_column,
-        name=name,
-        max_psi=max_psi,
-        min_rows=min_rows,
-        newest=newest,
-        drift=drift.path,
-        report=report.path,
-    )
+ingest = component("ingest")
+validate = component("validate")
+prepare = component("prepare")
+count = component("count")
+merge = component("merge")
+trial = component("trial", one="candidates", without=("selected",), shown={"scores": Metrics})
+select = component("select", results={"selected": list})
+evaluate = component("evaluate", shown={"scores": Metrics, "curves": ClassificationMetrics})
+register = component("register")
+gate = component("gate", shown={"scores": Metrics}, results={"passed": bool})
+promote = component("promote")
+monitor = component("monitor", shown={"scores": Metrics}, results={"drifted": bool})

@@ -1,19 +1,20 @@
-"""Fit the model that the search found best to all reviews but those of the test."""
+"""Fit the model that the search found best to all reviews but the test reviews."""
 
-import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import sentiment.model
 import sentiment.store
-from components import candidates, cli, trial
+from components import stage, trial
 from components.errors import UserError
-from components.io import matrices
-from components.io.files import read_json, replacing_directory, write_json
+from components.io import candidates, matrices, records
+from components.io.candidates import Selection
+from components.io.files import replacing_directory
 from components.io.matrices import Matrix
-from components.io.models import TRIALS_FILE
+from components.io.models import TRIALS_FILE, TrainingFacts
+from components.stage import Artifact
 from sentiment import training
 from sentiment.regression import Linear
 from sentiment.store import FACTS_FILE
@@ -21,64 +22,78 @@ from sentiment.store import FACTS_FILE
 log = logging.getLogger("train")
 
 
-def train(matrix: Matrix, selections: Sequence[Path], output: Path) -> dict[str, Any]:
-    """Write the model and the facts of its training to the directory ``output``; return these.
+def train(matrix: Matrix, selections: Sequence[Path], output: Path) -> TrainingFacts:
+    """Write the model and the facts of its training to the directory ``output``; return the facts.
 
-    ``selections`` are files from select, of all the rungs. The best trial of the largest budget is
-    taken, with the iterations and the calibration that the validation reviews gave it, and fitted
-    to the training and the validation reviews.
+    ``selections`` are the files from select, one for each rung. The best trial of the largest
+    budget gives the candidate, the iterations and the calibration. The model is fitted to the
+    training and the validation reviews.
+
+    Raises:
+        UserError: the selections are not of the reviews in ``matrix``.
     """
-    found = candidates.ranked(trial for path in selections for trial in read_json(path)["trials"])
-    best = found[0]
-    if best["data_digest"] != matrix.facts["data_digest"]:
+    ranked = candidates.ranked(
+        trial for path in selections for trial in records.read(path, Selection).trials
+    )
+    best = ranked[0]
+    if best.data_digest != matrix.facts.data_digest:
         raise UserError("--selections: not of these reviews; run trial and select again")
-    rows = [*matrix.train, *matrix.valid]
-    how = {name: best[name] for name in ("iterations", "slope", "offset")}
-    linear = training.fit(trial.weighting(matrix, best["candidate"]), rows, **how)
-    used = linear.squares > 0  # the others add nothing to a score
-    parameters = best["candidate"] | {
-        "min_df": matrix.facts["min_df"],
-        "iterations": best["iterations"],
+    linear = training.fit(
+        trial.weighting(matrix, best.candidate),
+        [*matrix.train, *matrix.valid],
+        iterations=best.iterations,
+        slope=best.slope,
+        offset=best.offset,
+    )
+    used = linear.squares > 0  # the other columns add nothing to a score
+    parameters = records.plain(best.candidate) | {
+        "min_df": matrix.facts.min_df,
+        "iterations": best.iterations,
     }
     pipeline = sentiment.model.build(**parameters)
     pipeline["ngrams"].adopt(matrix.tokens, matrix.keys[used])
     pipeline["classifier"].adopt(
         Linear(linear.weights[used], linear.squares[used], linear.intercept)
     )
-    facts = {
-        "rows": sum(matrix.facts["rows"].values()),
-        "features": int(used.sum()),
-        "data_digest": matrix.facts["data_digest"],
-        "parameters": parameters,
-        "valid": best["valid"],
-    }
     with replacing_directory(output) as partial:
-        facts["model_digest"] = sentiment.store.save(pipeline, partial)
-        write_json(partial / FACTS_FILE, facts)
-        write_json(partial / TRIALS_FILE, found)
+        facts = TrainingFacts(
+            rows=sum(matrix.facts.rows.values()),
+            features=int(used.sum()),
+            data_digest=matrix.facts.data_digest,
+            parameters=parameters,
+            valid=best.valid,
+            model_digest=sentiment.store.save(pipeline, partial),
+        )
+        records.write(partial / FACTS_FILE, facts)
+        records.write(partial / TRIALS_FILE, ranked)
     return facts
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m components.train", description=__doc__)
-    parser.add_argument("--matrix", required=True, type=Path, help="directory from merge")
-    parser.add_argument(
-        "--selections", required=True, type=Path, nargs="+", help="JSON files from select"
-    )
-    parser.add_argument("--model", required=True, type=Path, help="directory to write")
-    return parser
+def selection_files(paths: Iterable[Path]) -> list[Path]:
+    """Return the files, with the JSON files of a directory in its place."""
+    return [
+        file
+        for path in paths
+        for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])
+    ]
+
+
+def run(
+    matrix: Annotated[Path, Artifact("directory from merge", "Dataset")],
+    selections: Annotated[list[Path], Artifact("JSON files from select, or directories of them")],
+    model: Annotated[Path, Artifact("directory to write", "Model", output=True)],
+) -> None:
+    files = selection_files(selections)
+    if not files:
+        raise UserError(f"--selections {', '.join(map(str, selections))}: no JSON files there")
+    facts = train(matrices.load(matrix), files, model)
+    log.info("%s", facts.parameters)
+    message = "%d reviews, %d n-grams, model %s in %s"
+    log.info(message, facts.rows, facts.features, facts.model_digest[:12], model)
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-
-    def work() -> None:
-        facts = train(matrices.load(args.matrix), args.selections, args.model)
-        log.info("%s", facts["parameters"])
-        form = "%d reviews, %d n-grams, model %s in %s"
-        log.info(form, facts["rows"], facts["features"], facts["model_digest"][:12], args.model)
-
-    return cli.run("train", work)
+    return stage.main("train", run, argv)
 
 
 if __name__ == "__main__":

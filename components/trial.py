@@ -1,28 +1,28 @@
-"""Fit candidates to a part of the training reviews and see how each does on the validation ones."""
+"""Fit candidates to a part of the training reviews and score each on the validation reviews."""
 
-import argparse
 import logging
 import time
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field
 
 import sentiment
-from components import candidates, cli
-from components.arguments import count, share
-from components.candidates import Candidate
+from components import stage
 from components.errors import UserError
-from components.io import matrices
-from components.io.files import read_json, write_json
+from components.io import candidates, matrices, records
+from components.io.candidates import Candidate, CandidateText, Score, Selection, Trial
 from components.io.matrices import Matrix
+from components.stage import Artifact, parameters
 from sentiment import ngrams, training
 from sentiment.training import Weighting
 
 log = logging.getLogger("trial")
 
 MAX_ITERATIONS = 8
-CODE = ("exact", "regression", "rows", "training", "weighting")  # of sentiment, as in dvc.yaml
+CODE = ("exact", "regression", "shards", "training", "weighting")  # of sentiment, as in dvc.yaml
 
 
 def trial(
@@ -31,32 +31,25 @@ def trial(
     output: Path,
     budget: float = 1.0,
     max_iterations: int = MAX_ITERATIONS,
-) -> list[dict[str, Any]]:
-    """Write what is found of each candidate to a file in ``output``, and return it.
+) -> list[Trial]:
+    """Write the trial of each candidate to a file in ``output`` and return the trials.
 
-    ``budget`` is the share of the training shards that is learned from, the first ones of them.
-    A file that is there already, of the same reviews and the same code, is not made again: a
-    search that was stopped goes on where it was. One of a candidate that is not given now goes.
+    ``budget`` is the share of the training shards to learn from, the first of them. A file of the
+    same reviews, candidate and code is kept, so that a stopped search resumes. Files of other
+    candidates are deleted: they are of an earlier search, perhaps on other reviews.
     """
-    wanted = {f"{candidates.name(candidate)}.json" for candidate in given}
-    for path in output.glob("*.json"):  # of an earlier search, perhaps on other reviews
+    wanted = {f"{candidate.name}.json" for candidate in given}
+    for path in output.glob("*.json"):
         if path.name not in wanted:
             path.unlink()
     rows = matrix.train[: max(1, round(budget * len(matrix.train)))]
-    found = []
+    trials = []
     for candidate in given:
-        path = output / f"{candidates.name(candidate)}.json"
-        identity = {
-            "candidate": candidate,
-            "budget": budget,
-            "max_iterations": max_iterations,
-            "code_digest": _code_digest(),
-            "data_digest": matrix.facts["data_digest"],
-            "min_df": matrix.facts["min_df"],
-        }
-        if path.exists() and identity.items() <= (before := read_json(path)).items():
-            log.info("%s: done before", candidates.name(candidate))
-            found.append(before)
+        path = output / f"{candidate.name}.json"
+        kept = _reusable(path, candidate, budget, max_iterations, matrix)
+        if kept is not None:
+            log.info("%s: done before", candidate.name)
+            trials.append(kept)
             continue
         started = time.monotonic()
         try:
@@ -64,67 +57,102 @@ def trial(
                 weighting(matrix, candidate), rows, matrix.valid, max_iterations
             )
         except ValueError as error:
-            raise UserError(f"{candidates.name(candidate)}: {error}") from error
-        valid = {name: getattr(result, name) for name in ("log_loss", "accuracy", "losses")}
-        chosen = {name: getattr(result, name) for name in ("iterations", "slope", "offset")}
-        found.append(identity | chosen | {"valid": valid})
-        write_json(path, found[-1])
+            raise UserError(f"{candidate.name}: {error}") from error
+        trials.append(
+            Trial(
+                candidate=candidate,
+                budget=budget,
+                max_iterations=max_iterations,
+                data_digest=matrix.facts.data_digest,
+                min_df=matrix.facts.min_df,
+                iterations=result.iterations,
+                slope=result.slope,
+                offset=result.offset,
+                valid=Score(result.log_loss, result.accuracy, tuple(result.losses)),
+                code_digest=_code_digest(),
+            )
+        )
+        records.write(path, trials[-1])
         log.info(
             "%s: log loss %.4f, accuracy %.4f after %d iterations, %.1f s",
-            candidates.name(candidate),
+            candidate.name,
             result.log_loss,
             result.accuracy,
             result.iterations,
             time.monotonic() - started,
         )
-    return found
+    return trials
+
+
+def _reusable(
+    path: Path, candidate: Candidate, budget: float, max_iterations: int, matrix: Matrix
+) -> Trial | None:
+    """Return the trial in ``path`` if it is of the same candidate, reviews, budget and code."""
+    if not path.exists():
+        return None
+    before = records.read(path, Trial)
+    wanted = (candidate, budget, max_iterations, matrix.facts.data_digest, matrix.facts.min_df)
+    found = (
+        before.candidate,
+        before.budget,
+        before.max_iterations,
+        before.data_digest,
+        before.min_df,
+    )
+    return before if found == wanted and before.code_digest == _code_digest() else None
 
 
 def weighting(matrix: Matrix, candidate: Candidate) -> Weighting:
-    """Return how ``candidate`` weighs the columns of ``matrix``."""
-    given = {name: candidate[name] for name in ("alpha", "ratio_power", "idf_power")}
-    allowed = ngrams.lengths(matrix.keys) <= candidate["max_n"]
-    return Weighting(min_df=matrix.facts["min_df"], allowed=allowed, **given)
+    """Return how ``candidate`` weights the columns of ``matrix``."""
+    return Weighting(
+        min_df=matrix.facts.min_df,
+        allowed=ngrams.lengths(matrix.keys) <= candidate.max_n,
+        alpha=candidate.alpha,
+        ratio_power=candidate.ratio_power,
+        idf_power=candidate.idf_power,
+    )
 
 
 def _code_digest() -> str:
-    """Return the SHA-256 of the code that a result comes of."""
+    """Return the SHA-256 of the code that decides the result of a trial."""
     folder = Path(str(sentiment.__file__)).parent
     paths = [Path(__file__), *(folder / f"{name}.py" for name in CODE)]
     return sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m components.trial", description=__doc__)
-    parser.add_argument("--matrix", required=True, type=Path, help="directory from merge")
-    given = parser.add_mutually_exclusive_group(required=True)
-    given.add_argument(
-        "--candidates",
-        type=candidates.candidate,
-        nargs="+",
-        help="such as ratio_power=1,idf_power=0.5; 'default' is all by default",
+@parameters
+class Parameters:
+    candidates: tuple[CandidateText, ...] = Field(
+        default=("default",),
+        description="Candidates to try, such as ratio_power=1,idf_power=0.5 or default.",
     )
-    given.add_argument("--selected", type=Path, help="JSON file from select, instead")
-    parser.add_argument(
-        "--budget", type=share, default=1.0, help="of the training shards; default: 1, all"
+    selected: Path | None = Field(
+        default=None, description="JSON file from select, whose candidates to try instead."
     )
-    parser.add_argument(
-        "--max-iterations", type=count, default=MAX_ITERATIONS, help="default: %(default)s"
+    budget: float = Field(
+        default=1.0, gt=0, le=1, description="Share of the training shards to learn from."
     )
-    parser.add_argument("--trials", required=True, type=Path, help="directory to write to")
-    return parser
+    max_iterations: int = Field(
+        default=MAX_ITERATIONS,
+        ge=1,
+        description="Most iterations of a fit; the validation reviews say when to stop.",
+    )
+
+
+def run(
+    matrix: Annotated[Path, Artifact("directory from merge", "Dataset")],
+    trials: Annotated[Path, Artifact("directory to write to", output=True)],
+    parameters: Parameters,
+) -> None:
+    names = parameters.candidates
+    if parameters.selected is not None:
+        names = records.read(parameters.selected, Selection).selected
+    given = [candidates.parse(name) for name in names]
+    trial(matrices.load(matrix), given, trials, parameters.budget, parameters.max_iterations)
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-
-    def work() -> None:
-        given = args.candidates or [
-            candidates.candidate(text) for text in read_json(args.selected)["selected"]
-        ]
-        trial(matrices.load(args.matrix), given, args.trials, args.budget, args.max_iterations)
-
-    return cli.run("trial", work)
+    return stage.main("trial", run, argv)
 
 
 if __name__ == "__main__":

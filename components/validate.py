@@ -1,58 +1,79 @@
-"""Check reviews against limits; write a report, and exit 1 when a limit is passed."""
+"""Check reviews against limits; write a report, and exit 1 when a limit is broken."""
 
-import argparse
 import hashlib
 import logging
 import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
-from components import cli
-from components.io import reviews
-from components.io.files import write_json
-from sentiment.ngrams import runs
+from components import stage
+from components.io import records
+from components.io import reviews as tables_of
+from components.io.records import record
+from components.stage import Artifact, parameters
+from sentiment.ngrams import run_starts
 
 log = logging.getLogger("validate")
 
-# what is left of text that was decoded with the wrong table, or cut inside a character
+# characters that a wrong encoding, or a cut inside a character, leaves in a text
 _DAMAGE = re.compile(
     "\ufffd|\u00c3[\u0080-\u00bf]|\u00e2\u20ac|[\u0000-\u0008\u000e-\u001f\u0080-\u009f]"
 )
 
 
-@dataclass(frozen=True)
-class Limits:
+def _share(default: float, description: str) -> float:
+    value: float = Field(default=default, ge=0, le=1, description=description)
+    return value
+
+
+@parameters
+class ValidationLimits:
     """Shares are of all reviews, from 0 to 1; lengths are in characters."""
 
-    min_rows: int = 100
-    max_empty: float = 0.01
-    min_class: float = 0.1
-    max_duplicates: float = 0.2
-    max_conflicts: float = 0.01
-    max_length: int = 100_000
-    max_too_long: float = 0.0
-    max_damaged: float = 0.05
+    min_rows: int = Field(default=100, ge=0, description="Fewest reviews.")
+    max_empty: float = _share(0.01, "Largest share of reviews without text.")
+    min_class: float = _share(0.1, "Least share of the rarer label.")
+    max_duplicates: float = _share(0.2, "Largest share of copies.")
+    max_conflicts: float = _share(0.01, "Largest share of texts that have both labels.")
+    max_length: int = Field(default=100_000, ge=1, description="Characters that a review may have.")
+    max_too_long: float = _share(0.0, "Largest share of reviews with more characters.")
+    max_damaged: float = _share(0.05, "Largest share of texts that were decoded wrongly.")
 
 
-def validate(tables: Iterable[pd.DataFrame], limits: Limits) -> dict[str, Any]:
-    """Return the report: what was counted, the limits, and one line for each limit passed.
+@record
+class ValidationReport:
+    """What was counted, the limits, and one line for each limit that was broken.
 
-    Of each review some twenty bytes are kept, so that memory holds few of the texts at a time.
+    ``shares`` are of all reviews; ``length`` has quantiles in characters.
+    """
+
+    rows: int
+    sources: dict[str, int]
+    shares: dict[str, float]
+    length: dict[str, float]
+    limits: ValidationLimits
+    breaches: list[str]
+
+
+def validate(tables: Iterable[pd.DataFrame], limits: ValidationLimits) -> ValidationReport:
+    """Count what is wrong with the reviews and compare it with the limits.
+
+    About twenty bytes of each review are kept, so that memory holds few texts at a time.
     """
     keys, labels, lengths = array("Q"), array("d"), array("q")
     sources: Counter[str] = Counter()
     damaged = 0
     for table in tables:
         texts = table["text"].fillna("")
-        keys.extend(_fingerprint(reviews.key(text)) for text in texts)
+        keys.extend(_fingerprint(tables_of.key(text)) for text in texts)
         labels.extend(table["label"].tolist())
         lengths.extend(map(len, texts))
         sources.update(table["source"].tolist())
@@ -74,17 +95,17 @@ def validate(tables: Iterable[pd.DataFrame], limits: Limits) -> dict[str, Any]:
     ):
         if passed:
             breaches.append(f"{share} {shares[share]:.2%}, {flag} is {getattr(limits, flag):.2%}")
-    return {
-        "rows": rows,
-        "sources": dict(sources.most_common()),
-        "shares": shares,
-        "length": {
+    return ValidationReport(
+        rows=rows,
+        sources=dict(sources.most_common()),
+        shares=shares,
+        length={
             name: float(np.quantile(length, q)) if rows else 0.0
             for name, q in (("median", 0.5), ("p99", 0.99), ("max", 1.0))
         },
-        "limits": asdict(limits),
-        "breaches": breaches,
-    }
+        limits=limits,
+        breaches=breaches,
+    )
 
 
 def _copies(keys: NDArray[np.uint64], labels: NDArray[np.float64]) -> dict[str, int]:
@@ -93,7 +114,7 @@ def _copies(keys: NDArray[np.uint64], labels: NDArray[np.float64]) -> dict[str, 
     filled = keys != 0
     keys, labels = keys[filled], labels[filled]
     order = np.lexsort((labels, keys))
-    texts, changes = runs(keys[order]), runs(labels[order])
+    texts, changes = run_starts(keys[order]), run_starts(labels[order])
     return {
         "empty": int((~filled).sum()),
         "smaller_class": min(positive, len(filled) - positive),
@@ -103,37 +124,25 @@ def _copies(keys: NDArray[np.uint64], labels: NDArray[np.float64]) -> dict[str, 
 
 
 def _fingerprint(key: str) -> int:
-    """Return eight bytes that stand for a text, 0 for none; of 10**8 texts no two will be alike."""
+    """Return a hash of eight bytes, 0 for an empty text; of 10**8 texts none will collide."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) if key else 0
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m components.validate", description=__doc__)
-    parser.add_argument("--reviews", required=True, type=Path, help="Parquet file from ingest")
-    parser.add_argument("--report", required=True, type=Path, help="JSON file to write")
-    for field in fields(Limits):
-        parser.add_argument(
-            "--" + field.name.replace("_", "-"),
-            type=type(field.default),
-            default=field.default,
-            help="default: %(default)s",
-        )
-    return parser
+def run(
+    reviews: Annotated[Path, Artifact("Parquet file from ingest", "Dataset")],
+    report: Annotated[Path, Artifact("JSON file to write", output=True)],
+    limits: ValidationLimits,
+) -> int:
+    found = validate(tables_of.batches(reviews), limits)
+    records.write(report, found)
+    for breach in found.breaches:
+        log.error("breach: %s: %s", reviews, breach)
+    log.info("%d reviews, %d breaches", found.rows, len(found.breaches))
+    return 1 if found.breaches else 0
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-    limits = Limits(**{field.name: getattr(args, field.name) for field in fields(Limits)})
-
-    def work() -> int:
-        report = validate(reviews.batches(args.reviews), limits)
-        write_json(args.report, report)
-        for breach in report["breaches"]:
-            log.error("breach: %s: %s", args.reviews, breach)
-        log.info("%d reviews, %d breaches", report["rows"], len(report["breaches"]))
-        return 1 if report["breaches"] else 0
-
-    return cli.run("validate", work)
+    return stage.main("validate", run, argv)
 
 
 if __name__ == "__main__":

@@ -1,50 +1,79 @@
-"""The statistics of promotion: two classifiers on the same reviews, or one against the obvious."""
+"""The statistical checks of promotion: challenger and champion on the same test reviews."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy.stats import binomtest
+
+from components.io.records import record
+from components.stage import parameters
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
-GROSS = 3  # capability margins that are lost by no chance that would count
+GROSS = 3  # a loss of this many capability margins is refused without a test of chance
+
+
+@parameters
+class GateLimits:
+    """What a challenger must show."""
+
+    margin: float = Field(
+        default=0.01, ge=0, le=1, description="Loss of accuracy that is acceptable."
+    )
+    alpha: float = Field(default=0.05, ge=0, lt=1, description="Level of the test for a loss.")
+    min_accuracy: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Floor for the accuracy of the first champion, the lower end of its interval.",
+    )
+    capability_margin: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Share of the cases of a capability that may be lost in any case.",
+    )
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a challenger must show.
+class Check:
+    """Whether a challenger passed one check, why, and the figures."""
 
-    ``margin`` is the loss of accuracy that nobody would mind; ``alpha`` the level of the test
-    for a loss; ``min_accuracy`` a floor for the lower end of the interval of its accuracy;
-    ``capability_margin`` the share of the cases of a capability that it may lose in any case.
-    """
-
-    margin: float = 0.01
-    alpha: float = 0.05
-    min_accuracy: float = 0.0
-    capability_margin: float = 0.1
-
-
-@dataclass(frozen=True)
-class Verdict:
     passed: bool
     why: str
     figures: dict[str, float]
 
-    def __and__(self, other: "Verdict") -> "Verdict":
-        """Return the verdict that passes if both do, with the reasons for what it says."""
+    def __and__(self, other: "Check") -> "Check":
+        """Return a check that passes if both do, with the reasons for its outcome."""
         passed = self.passed and other.passed
-        said = [each.why for each in (self, other) if each.passed is passed]
-        return Verdict(passed, "; ".join(said), self.figures | other.figures)
+        reasons = [check.why for check in (self, other) if check.passed is passed]
+        return Check(passed, "; ".join(reasons), self.figures | other.figures)
 
 
-def first(labels: NDArray[np.int8], challenger: NDArray[np.bool_], limits: Limits) -> Verdict:
-    """Judge a challenger that has no champion to beat.
+@record
+class GateVerdict:
+    """The verdict on a version: passed, refused or unchanged.
 
-    The Wilson interval of its accuracy must lie above the floor, and above what always answering
-    the commoner label would get. ``challenger`` says for each review whether it was right.
+    ``champion`` is the version that it was compared with, or ``none``.
+    """
+
+    name: str
+    version: str
+    champion: str
+    outcome: str
+    passed: bool
+    why: str
+    figures: dict[str, float]
+
+
+def first(labels: NDArray[np.int8], challenger: NDArray[np.bool_], limits: GateLimits) -> Check:
+    """Judge a challenger where there is no champion.
+
+    The Wilson interval of its accuracy must lie above the floor, and above the accuracy of always
+    answering the commoner label. ``challenger`` says for each review whether it was right.
     """
     interval = binomtest(int(challenger.sum()), len(labels)).proportion_ci(
         confidence_level=CONFIDENCE, method="wilson"
@@ -61,14 +90,14 @@ def first(labels: NDArray[np.int8], challenger: NDArray[np.bool_], limits: Limit
         f"accuracy {figures['challenger_accuracy']:.4f}, at least {interval.low:.4f} with 95%"
         f" confidence, is {'above' if passed else 'not above'} the floor of {floor:.4f}"
     )
-    return Verdict(passed, why, figures)
+    return Check(passed, why, figures)
 
 
-def paired(champion: NDArray[np.bool_], challenger: NDArray[np.bool_], limits: Limits) -> Verdict:
-    """Judge a challenger by the reviews on which only one of the two is right.
+def paired(champion: NDArray[np.bool_], challenger: NDArray[np.bool_], limits: GateLimits) -> Check:
+    """Judge a challenger by the reviews on which only one of the two models is right.
 
-    It is refused when the exact McNemar test finds it worse, or when the bootstrap interval of
-    the difference in accuracy leaves room for a loss of more than the margin.
+    The challenger is refused when the exact McNemar test finds it worse, or when the bootstrap
+    interval of the difference in accuracy includes a loss of more than the margin.
     """
     rows = len(champion)
     gained = int((challenger & ~champion).sum())
@@ -95,24 +124,27 @@ def paired(champion: NDArray[np.bool_], challenger: NDArray[np.bool_], limits: L
         f" difference {difference:+.4f} [{low:+.4f}, {high:+.4f}], McNemar p {p_value:.3g}"
     )
     if worse:
-        return Verdict(False, f"worse: {measured}, alpha {limits.alpha}", figures)
+        return Check(False, f"worse: {measured}, alpha {limits.alpha}", figures)
     if unsure:
-        return Verdict(False, f"may be worse: {measured}, margin {limits.margin}", figures)
-    return Verdict(True, f"not worse: {measured}", figures)
+        return Check(False, f"may be worse: {measured}, margin {limits.margin}", figures)
+    return Check(True, f"not worse: {measured}", figures)
 
 
 def capabilities(
-    champion: Mapping[str, Sequence[bool]], challenger: Mapping[str, Sequence[bool]], limits: Limits
-) -> Verdict:
-    """Judge a challenger by the behaviour that users know from the champion.
+    champion: Mapping[str, Sequence[bool]],
+    challenger: Mapping[str, Sequence[bool]],
+    limits: GateLimits,
+) -> Check:
+    """Judge a challenger by the behaviour suite, against the champion.
 
-    Both say for each capability which of the same cases pass. One is lost when that costs more
-    of its cases than ``capability_margin`` and the exact McNemar test, one-sided, does not put it
-    down to chance; or costs ``GROSS`` times the margin, as a few cases can never exclude chance.
+    Both arguments say for each capability which of the same cases pass. A capability is lost when
+    the challenger loses more of its cases than ``capability_margin`` and the exact one-sided
+    McNemar test excludes chance; or when it loses ``GROSS`` times the margin, since few cases can
+    never exclude chance.
 
-    With the usual limits, and where nothing is gained for it, that is 2 of 6 cases, 4 of 12, and
-    5 of 24 as of 48: under five, the test never is sure. Against 1, 2 or 3 cases gained it takes
-    7, 9 or 10 of 48 lost.
+    With the usual limits and no case gained, a capability is lost at 2 of 6 cases, 4 of 12, 5 of
+    24 and 5 of 48: with fewer than five losses the test never excludes chance. With 1, 2 or 3
+    cases gained it takes 7, 9 or 10 losses of 48.
     """
     figures, lost = {}, []
     for name, outcomes in challenger.items():
@@ -127,4 +159,4 @@ def capabilities(
             before = sum(champion[name]) / len(pairs)
             lost.append(f"{name} {rate:.0%} of cases against {before:.0%} (p {p_value:.2g})")
     why = f"loses {', '.join(lost)}" if lost else "loses no capability"
-    return Verdict(not lost, why, figures)
+    return Check(not lost, why, figures)

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from components import cli
 from components.arguments import port
-from components.errors import UserError
+from components.errors import UnavailableError, UserError
 from monitoring import registry_metrics, run_metrics
 
 log = logging.getLogger("exporter")
@@ -46,7 +46,7 @@ class PipelineMetrics(Collector):
         for source, read in self._sources.items():
             try:
                 found = list(read())
-            except UserError as error:
+            except (UserError, UnavailableError) as error:
                 log.warning("%s", error)
                 found = []
             up.add_metric([source], bool(found))

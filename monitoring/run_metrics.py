@@ -8,14 +8,14 @@ import kfp
 from kfp_server_api import V2beta1Run
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
-from pipelines.client import connect, one_line
+from pipelines.client import client_errors, connect
 
 NEWEST = 100  # runs, in one answer
 
 
 def read(host: str, namespace: str | None, token_file: Path | None) -> Iterator[Metric]:
     """Read the newest runs from a Kubeflow Pipelines server."""
-    with one_line(host):
+    with client_errors(host):
         client = connect(host, namespace, token_file)
         names = _pipelines(client, namespace)
         runs = client.list_runs(

@@ -1,4 +1,4 @@
-"""A compiled pipeline as data: which images it names, which parameters it takes, which it is."""
+"""Read a compiled pipeline: its name and version, its images, parameters and tasks."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import yaml
 from components.errors import UserError
 
 COMPILED = Path(__file__).parent / "compiled"
-Documents = list[dict[str, Any]]  # the pipeline's specification, then what is Kubernetes's own
+Documents = list[dict[str, Any]]  # the pipeline's specification, then its Kubernetes settings
 _PINNED = re.compile(r".+@sha256:[0-9a-f]{64}")
 _KINDS: dict[str, tuple[Any, str]] = {
     "STRING": (str, "a string"),
@@ -24,9 +24,12 @@ _KINDS: dict[str, tuple[Any, str]] = {
 
 
 def load(pipeline: str, image: str | None = None) -> Documents:
-    """Read a pipeline of this package by its name, or any by its file.
+    """Read a pipeline by its name in this package, or by its file.
 
-    With ``image``, every task runs in that one instead of the one it was compiled with.
+    ``image`` replaces the image that each task was compiled with.
+
+    Raises:
+        UserError: there is no such file, or it is not a compiled pipeline.
     """
     path = Path(pipeline) if pipeline.endswith((".yaml", ".yml")) else COMPILED / f"{pipeline}.yaml"
     try:
@@ -51,12 +54,11 @@ def dump(documents: Documents) -> str:
 
 
 def name(documents: Documents) -> str:
-    named: str = documents[0]["pipelineInfo"]["name"]
-    return named
+    return str(documents[0]["pipelineInfo"]["name"])
 
 
 def version(documents: Documents) -> str:
-    """Return the name of this version of the pipeline: the same content, the same name."""
+    """Return the name of the pipeline's version; equal content has an equal name."""
     canonical = json.dumps(documents, sort_keys=True).encode()
     return f"{name(documents)}-{hashlib.sha256(canonical).hexdigest()[:12]}"
 
@@ -66,53 +68,53 @@ def images(documents: Documents) -> list[str]:
 
 
 def unpinned(documents: Documents) -> list[str]:
-    """Return the images that are named by a tag, which may mean another image tomorrow."""
+    """Return the images that are named by a tag, which can be moved to another image."""
     return [image for image in images(documents) if not _PINNED.fullmatch(image)]
 
 
-def parameters(documents: Documents, given: list[str]) -> dict[str, Any]:
-    """Return the values of ``name=value`` texts, checked against what the pipeline takes.
+def parameters(documents: Documents, arguments: list[str]) -> dict[str, Any]:
+    """Return the values of ``name=value`` arguments, checked against the pipeline's inputs.
 
     Raises:
-        UserError: a name is not known, a value is of another type, or a required one is missing.
+        UserError: a name is unknown, a value has the wrong type, or a required value is missing.
     """
-    taken = documents[0]["root"].get("inputDefinitions", {}).get("parameters", {})
+    inputs = documents[0]["root"].get("inputDefinitions", {}).get("parameters", {})
     values = {}
-    for text in given:
-        key, separator, value = text.partition("=")
+    for argument in arguments:
+        key, separator, text = argument.partition("=")
         if not separator:
-            raise UserError(f"--param {text}: say name=value")
-        if key not in taken:
+            raise UserError(f"--param {argument}: say name=value")
+        if key not in inputs:
             raise UserError(
                 f"--param {key}: {name(documents)} has no such parameter; it takes"
-                f" {', '.join(sorted(taken)) or 'none'}"
+                f" {', '.join(sorted(inputs)) or 'none'}"
             )
-        values[key] = _parse(key, value, taken[key]["parameterType"])
-    for key, definition in taken.items():
+        values[key] = _parse(key, text, inputs[key]["parameterType"])
+    for key, definition in inputs.items():
         if key not in values and not definition.get("isOptional"):
             raise UserError(f"--param {key}=…: {name(documents)} needs it")
     return values
 
 
 def _parse(key: str, text: str, kind: str) -> Any:
-    accepted, words = _KINDS[kind]
+    accepted, description = _KINDS[kind]
     if kind == "STRING":
         return text
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_reject_constant)
     except ValueError:
         value = None
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind != "BOOLEAN"):
-        raise UserError(f"--param {key}={text}: it takes {words}")
+        raise UserError(f"--param {key}={text}: it takes {description}")
     return value
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is a number of Python's, and none of JSON's")
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is valid in Python, but not in JSON")
 
 
-def tasks(documents: Documents) -> dict[str, str]:
-    """Return the name to show for each task that runs in a container, by its name in the IR."""
+def task_names(documents: Documents) -> dict[str, str]:
+    """Return the display name of each task that runs in a container, by its name in the IR."""
     spec = documents[0]
     components = spec.get("components", {})
     dags = [spec["root"], *components.values()]

@@ -15,24 +15,32 @@ from pathlib import Path
 from components import cli
 from components.arguments import positive
 from components.errors import UserError
-from pipelines import ir, runs, versions
-from pipelines.client import answered, connect, one_line
-from pipelines.schedule import schedule
+from pipelines import ir
+from pipelines.client import (
+    Schedule,
+    client_errors,
+    connect,
+    find_version,
+    require_id,
+    schedule_runs,
+    upload_version,
+)
+from pipelines.follow import follow, run_url
 
 log = logging.getLogger("submit")
 
 
 def cron(text: str) -> str:
-    """Take a schedule of five fields, minutes first, or of Kubeflow's six, seconds first."""
+    """Parse a schedule of five fields, minutes first, or of Kubeflow's six, seconds first."""
     fields = text.split()
     if len(fields) not in (5, 6):
-        raise argparse.ArgumentTypeError(f"{text!r} has {len(fields)} fields; say five, or six")
+        raise argparse.ArgumentTypeError(f"{text!r} has {len(fields)} fields; give five or six")
     return " ".join(["0", *fields] if len(fields) == 5 else fields)
 
 
 def host(text: str) -> str:
     if not text.startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError(f"{text!r}: say http:// or https://")
+        raise argparse.ArgumentTypeError(f"{text!r} does not start with http:// or https://")
     return text.rstrip("/")
 
 
@@ -41,17 +49,17 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", required=True, type=host, help="address of Kubeflow Pipelines")
     add("--pipeline", required=True, help="training, monitoring, or a compiled .yaml file")
-    add("--image", help="to run every task in, by digest; default: as compiled")
-    add("--allow-unpinned", action="store_true", help="take images that are named by a tag")
+    add("--image", help="image of every task, by digest; default: as compiled")
+    add("--allow-unpinned", action="store_true", help="accept images that are named by a tag")
     add("--param", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
     add("--experiment", default="sentiment", help="default: %(default)s")
     add("--run-name", help="default: the pipeline's name and the time")
-    add("--namespace", help="where the server serves several users: whose")
-    add("--service-account", help="that the tasks run as; default: the server's")
-    add("--token-file", type=Path, help="a token that is read anew for each request")
-    then = parser.add_mutually_exclusive_group()
-    then.add_argument("--recurring", type=cron, metavar="CRON", help="run on this schedule instead")
-    then.add_argument("--wait", action="store_true", help="follow the run to its end")
+    add("--namespace", help="namespace of a user, where the server serves several")
+    add("--service-account", help="identity of the tasks; default: the server's")
+    add("--token-file", type=Path, help="file of a token; it is read for each request")
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument("--recurring", type=cron, metavar="CRON", help="run on this schedule instead")
+    mode.add_argument("--wait", action="store_true", help="follow the run to its end")
     add("--dry-run", action="store_true", help="say what would be done, and do nothing")
     add("--timeout", type=positive, default=21600.0, help="seconds to wait; default: 21600")
     return parser
@@ -60,28 +68,27 @@ def parser() -> argparse.ArgumentParser:
 def submit(args: argparse.Namespace) -> None:
     documents = ir.load(args.pipeline, args.image)
     values = ir.parameters(documents, args.param)
-    if (loose := ir.unpinned(documents)) and not args.allow_unpinned:
+    if (unpinned := ir.unpinned(documents)) and not args.allow_unpinned:
         raise UserError(
-            f"image {', '.join(loose)} is not pinned: name one by its digest, --image"
-            " REPOSITORY@sha256:…, or say --allow-unpinned"
+            f"image {', '.join(unpinned)} is not pinned: name one by its digest, --image"
+            " REPOSITORY@sha256:…, or give --allow-unpinned"
         )
     client = connect(args.host, args.namespace, args.token_file)
-    namespace = args.namespace or client.get_user_namespace() or None  # in a pod, its own
+    namespace = args.namespace or client.get_user_namespace() or None  # in a pod, that of the pod
     if args.dry_run:
-        _, version = versions.find(client, documents, namespace)
-        then = f"schedule ({args.recurring})" if args.recurring else "run"
-        log.info("would %s%s %s", "" if version else "upload and ", then, ir.version(documents))
+        _, version = find_version(client, documents, namespace)
+        action = f"schedule ({args.recurring})" if args.recurring else "run"
+        log.info("would %s%s %s", "" if version else "upload and ", action, ir.version(documents))
         log.info("image %s, parameters %s", ", ".join(ir.images(documents)), values or "as default")
         return
-    version = versions.upload(client, documents, namespace)
+    version = upload_version(client, documents, namespace)
     experiment = client.create_experiment(args.experiment, namespace=namespace)
-    experiment_id = answered(experiment.experiment_id)
+    experiment_id = require_id(experiment.experiment_id)
     if args.recurring:
         name = args.run_name or ir.name(documents)
-        made = schedule(
-            client, name, args.recurring, experiment_id, version, values, args.service_account
-        )
-        log.info("recurring run %s, %s: %s", name, args.recurring, made)
+        schedule = Schedule(name, args.recurring, values, args.service_account)
+        recurring_id = schedule_runs(client, experiment_id, version, schedule)
+        log.info("recurring run %s, %s: %s", name, args.recurring, recurring_id)
         return
     run = client.run_pipeline(
         experiment_id,
@@ -91,10 +98,11 @@ def submit(args: argparse.Namespace) -> None:
         version_id=version.pipeline_version_id,
         service_account=args.service_account,
     )
-    where = runs.address(args.host, answered(run.run_id))
-    log.info("run %s", where)
+    run_id = require_id(run.run_id)
+    url = run_url(args.host, run_id)
+    log.info("run %s", url)
     if args.wait:
-        runs.follow(client, run.run_id, where, args.timeout, ir.tasks(documents))
+        follow(client, run_id, url, args.timeout, ir.task_names(documents))
         log.info("the run succeeded")
 
 
@@ -105,8 +113,8 @@ def main(argv: list[str] | None = None) -> int:
         with (
             warnings.catch_warnings(),
             Path(os.devnull).open("w") as nowhere,
-            redirect_stdout(nowhere),  # the client prints addresses of its own making
-            one_line(args.host),
+            redirect_stdout(nowhere),  # the client prints links that do not fit every server
+            client_errors(args.host),
         ):
             warnings.simplefilter("ignore", FutureWarning)
             submit(args)

@@ -1,16 +1,9 @@
-"""What every task of a pipeline asks of the cluster."""
+"""Resources, retries and credentials of the tasks of a pipeline."""
 
-from pathlib import Path
-from typing import Any
-
-import yaml
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
-PARAMETERS: dict[str, dict[str, Any]] = yaml.safe_load(
-    (Path(__file__).parent.parent / "params.yaml").read_text()
-)
-# tracking and storage credentials, by key of the secret and name of the environment variable
+# credentials of MLflow and S3: the keys of the secret are the names of the environment variables
 SECRET = "capstone-secret"  # noqa: S105 - its name
 SECRET_KEYS = (
     "MLFLOW_TRACKING_URI",
@@ -22,10 +15,13 @@ SECRET_KEYS = (
 )
 
 
-def sized(task: PipelineTask, display_name: str, cpu: str = "1", memory: str = "1Gi") -> None:
-    """Name a task, reserve ``memory`` and let it have twice that, and bound its time and retries.
+def set_resources(
+    task: PipelineTask, display_name: str, cpu: str = "1", memory: str = "1Gi"
+) -> None:
+    """Set the name of a task, its CPU and memory, its time limit and its retries.
 
-    A retry is for lost nodes and servers that restart; the stages can all be run again.
+    The memory limit is twice the request. Retries cover lost nodes and restarted servers; every
+    stage can be run again.
     """
     task.set_display_name(display_name)
     task.set_cpu_request(cpu).set_cpu_limit("2")
@@ -34,11 +30,11 @@ def sized(task: PipelineTask, display_name: str, cpu: str = "1", memory: str = "
     kubernetes.set_timeout(task, 6 * 3600)
 
 
-def outward(task: PipelineTask) -> None:
-    """Let a task reach what is outside of the pipeline; so it must not come from a cache.
+def give_credentials(task: PipelineTask) -> None:
+    """Give a task the credentials of MLflow and S3, and never take its result from the cache.
 
-    On a cluster whose service accounts have an identity of their own (IRSA) the secret needs no
-    AWS keys: every key of it is optional.
+    Every key of the secret is optional: a cluster whose service accounts have an AWS identity
+    (IRSA) needs no AWS keys.
     """
     task.set_caching_options(False)
     kubernetes.use_secret_as_env(task, SECRET, {key: key for key in SECRET_KEYS}, optional=True)

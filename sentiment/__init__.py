@@ -1,1 +1,1 @@
-"""The model: from text to features to probability. Knows scikit-learn, NumPy and skops."""
+"""The model, from text to probability, on scikit-learn, NumPy, SciPy and skops."""

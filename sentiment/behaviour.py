@@ -1,7 +1,8 @@
-"""What a user takes for granted, as cases that a model passes or fails.
+"""Test a model's behaviour on cases that a user takes for granted.
 
 After Ribeiro et al. 2020, "Beyond Accuracy: Behavioral Testing of NLP Models with CheckList":
-a text has an obvious label, an edit must leave the answer where it is, or must move it one way.
+a text has an obvious label, or an edit must not change the probability, or must change it in one
+direction.
 """
 
 from collections.abc import Callable, Iterator
@@ -40,13 +41,13 @@ NEUTRAL = (
     "It was released in the autumn.",
 )
 NAMES = (("Maria", "London"), ("Ahmed", "Cairo"), ("Wei", "Shanghai"), ("Olga", "Moscow"))
-SHIFT = 0.1  # the most that a probability may move where nothing was said
-_EXAMPLES = 3  # of failures, kept to be shown
+SHIFT = 0.1  # the largest change of the probability by an edit without sentiment
+_EXAMPLES = 3  # failures kept for each capability
 EMPTY = ("", " ", "\n\t", "...", "<br />", "12345")
 
 
 class Case(NamedTuple):
-    """Texts, and whether the probabilities of *positive* for them are as they should be."""
+    """Texts, and a check of their probabilities of *positive*."""
 
     capability: str
     texts: tuple[str, ...]
@@ -54,24 +55,24 @@ class Case(NamedTuple):
 
 
 def cases() -> Iterator[Case]:
-    """Yield the whole suite."""
+    """Yield all cases of all capabilities."""
     yield from _negation()
     yield from _intensifiers()
     for text, label in LABELLED:
-        right, steady = partial(_right, label), partial(_steady, label)
-        for said in NEUTRAL:
-            yield Case("neutral edits", (text, f"{text} {said}"), steady)
+        right, steady = partial(_is_right, label), partial(_is_steady, label)
+        for sentence in NEUTRAL:
+            yield Case("neutral edits", (text, f"{text} {sentence}"), steady)
         for typo in _typos(text):
             yield Case("typos", (typo,), right)
         for change in (str.upper, str.lower, str.title):
             yield Case("casing", (text, change(text)), steady)
         for name, city in NAMES:
-            told = f"{name} told me about it in {city}. {text}"
-            yield Case("names", (f"Somebody told me about it. {text}", told), steady)
+            named = f"{name} told me about it in {city}. {text}"
+            yield Case("names", (f"Somebody told me about it. {text}", named), steady)
         for times in (2, 5):
             yield Case("length", (" ".join([text] * times),), right)
-        marked = f"<p><b>{text.replace('. ', '.<br /><br />')}</b></p>"
-        yield Case("HTML", (text, marked), steady)
+        html = f"<p><b>{text.replace('. ', '.<br /><br />')}</b></p>"
+        yield Case("HTML", (text, html), steady)
         for emoji in ("🎬", "🍿🍿", "👀"):
             yield Case("emoji", (text, f"{text} {emoji}"), steady)
         yield Case("very long", (f"{text} " * 2000,), right)
@@ -80,7 +81,7 @@ def cases() -> Iterator[Case]:
 
 
 def run(model: Pipeline) -> list[dict[str, Any]]:
-    """Return for each capability the number of cases, of those passed, and some that failed."""
+    """Return for each capability the numbers of cases and of passed cases, and some failures."""
     suite = list(cases())
     p = iter(probabilities(model, chain.from_iterable(case.texts for case in suite)).tolist())
     results: dict[str, dict[str, Any]] = {}
@@ -116,19 +117,22 @@ def _intensifiers() -> Iterator[Case]:
 
 
 def _typos(text: str) -> Iterator[str]:
-    """Yield the text with two letters changed over in its second, fourth and sixth long word."""
+    """Yield the text with two letters swapped in its second, fourth and sixth long word."""
     words = text.split()
-    long = [place for place, word in enumerate(words) if len(word) > 4]
-    for place in long[1:6:2]:
-        word = words[place]
+    long = [position for position, word in enumerate(words) if len(word) > 4]
+    for position in long[1:6:2]:
+        word = words[position]
         swapped = word[:2] + word[3] + word[2] + word[4:]
-        yield " ".join([*words[:place], swapped, *words[place + 1 :]])
+        yield " ".join([*words[:position], swapped, *words[position + 1 :]])
 
 
-def _right(label: bool, p: float) -> bool:
+def _is_right(label: bool, p: float) -> bool:
     return (p > 0.5) == label
 
 
-def _steady(label: bool, before: float, after: float) -> bool:
-    """Tell whether both are right and close; a model that knows nothing is steady, and wrong."""
-    return _right(label, before) and _right(label, after) and abs(before - after) <= SHIFT
+def _is_steady(label: bool, before: float, after: float) -> bool:
+    """Tell whether both probabilities are right and close.
+
+    Closeness alone would not do: a model that knows nothing always gives the same probability.
+    """
+    return _is_right(label, before) and _is_right(label, after) and abs(before - after) <= SHIFT

@@ -1,4 +1,4 @@
-"""How far texts and scores have moved from those that the model was checked on."""
+"""Measure how far texts and scores have moved from those of the model's test set."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def describe(model: Pipeline, texts: Sequence[str]) -> Statistics:
     """Return three figures for each text, arrays of shape (texts,).
 
     ``score`` is the probability of *positive*, ``length`` the number of tokens, ``unknown`` the
-    share of them that the model has no column for (0 for a text of no tokens).
+    share of tokens without a column in the model (0 for a text without tokens).
     """
     vocabulary = model["ngrams"].index()
     lengths, unknown = [], []
@@ -35,7 +35,7 @@ def describe(model: Pipeline, texts: Sequence[str]) -> Statistics:
 
 
 def reference(statistics: Statistics) -> dict[str, Any]:
-    """Return each statistic as a histogram over its own deciles, plain enough for JSON."""
+    """Return each statistic as a histogram over its own deciles, in types that JSON can hold."""
     histograms = {}
     for name, values in statistics.items():
         edges = np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
@@ -48,7 +48,7 @@ def stability(reference: dict[str, Any], statistics: Statistics) -> dict[str, fl
 
     The sum over bins of (current - expected) * ln(current / expected), in shares. By the usual
     reading less than 0.1 is no change and more than 0.25 a large one (Siddiqi 2006, "Credit Risk
-    Scorecards"). Half a text is added to each bin, so that an empty one does not give infinity.
+    Scorecards"). Half a text is added to each bin, so that an empty bin does not give infinity.
     """
     indices = {}
     for name, histogram in reference.items():

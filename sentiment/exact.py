@@ -1,8 +1,8 @@
 """Elementary functions with the same bits on every processor of one architecture.
 
-NumPy and the C library choose their kernels by processor, and their last digits differ. What
-ends up in a model file is therefore computed from additions, multiplications, divisions and
-square roots alone, which IEEE 754 rounds in one way only, and from decimal arithmetic.
+NumPy and the C library choose their kernels by processor, and the last digits of their results
+differ. The numbers of a model file are therefore computed only from additions, multiplications,
+divisions and square roots, which IEEE 754 rounds in one way, and from decimal arithmetic.
 """
 
 import math
@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 # ln 2 in two parts (Cody and Waite 1980): k times the first is exact for every k in use
 _LN2_HIGH, _LN2_LOW = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
-_LARGEST = 700.0  # exp of it is finite
-_FEW = 16  # values
+_LARGEST = 700.0  # exp(700) is finite
+_FEW = 16  # values, for which a loop is faster than NumPy
 _DEGREE = 13  # the next term of the series is below half a unit in the last place
 
 
 def ln(values: ArrayLike) -> Floats:
-    """Return natural logarithms, correctly rounded; quick for counts, which have few values."""
+    """Return natural logarithms, correctly rounded; fast for values that repeat, such as counts."""
     distinct, inverse = np.unique(np.asarray(values, float), return_inverse=True)
     with localcontext(prec=30):
         logarithms = [float(Decimal(value).ln()) for value in distinct.tolist()]
@@ -42,12 +42,12 @@ def exp(values: Floats) -> Floats:
 def sigmoid(log_odds: Floats) -> Floats:
     """Return the probability for each log-odds."""
     if log_odds.size <= _FEW:
-        return np.array([_sigmoid(each) for each in log_odds.tolist()])
+        return np.array([_sigmoid(value) for value in log_odds.tolist()])
     return 1.0 / (1.0 + exp(-log_odds))
 
 
 def _sigmoid(log_odds: float) -> float:
-    """The same operations on one number, in a twentieth of the time that NumPy takes for one."""
+    """Return the sigmoid of one number by the same operations, 20 times as fast as by NumPy."""
     clipped = min(max(-log_odds, -_LARGEST), _LARGEST)
     k = round(clipped / (_LN2_HIGH + _LN2_LOW))
     rest = (clipped - k * _LN2_HIGH) - k * _LN2_LOW
@@ -74,5 +74,5 @@ def power(values: Floats, exponent: float) -> Floats:
 
 
 def total(values: Floats) -> float:
-    """Return the sum, always added in the same order."""
+    """Return the sum of the values, added in a fixed order."""
     return float(np.add.reduce(values))

@@ -1,7 +1,7 @@
-"""Why a text has its probability: what each n-gram adds to the log-odds, and where it stands.
+"""Explain a probability: what each n-gram adds to the log-odds, and where it occurs in the text.
 
-The model is a linear function of the n-grams, so nothing here is an estimate: the contributions
-of all n-grams and the bias add up to the log-odds.
+The model is a linear function of the n-grams, so that nothing here is an estimate: the bias and
+the contributions of all n-grams add up to the log-odds.
 """
 
 from typing import NamedTuple
@@ -15,11 +15,11 @@ from sentiment.exact import Floats, sigmoid
 from sentiment.ngrams import MAX_COUNT, Ints
 from sentiment.tokens import Span, locate
 
-_NONE = 0  # no token has this number
+_UNKNOWN_TOKEN = 0  # the number of every token that the model does not know
 
 
 class Ngram(NamedTuple):
-    """``text`` has the n-gram's tokens, joined by a space; ``spans`` are where it occurs."""
+    """An n-gram of a text: its tokens joined by a space, its contribution, its occurrences."""
 
     text: str
     contribution: float
@@ -27,10 +27,11 @@ class Ngram(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """``log_odds`` is ``bias``, the contributions of ``ngrams``, and ``other``, added up.
+    """The parts of a text's log-odds, which add up in two ways.
 
-    ``ngrams`` are the strongest ones, strongest first, and ``other`` is the sum of the rest.
-    Shared out among their tokens, all contributions are in ``tokens``, in the text's order.
+    ``log_odds`` is ``bias``, the contributions of ``ngrams`` (the strongest, strongest first) and
+    ``other``, the sum of all other contributions. It is also ``bias`` and the shares of
+    ``tokens``, in the text's order: each contribution is divided equally among its tokens.
     """
 
     probability: float
@@ -42,7 +43,7 @@ class Explanation(NamedTuple):
 
 
 class Explainer:
-    """What a fitted Pipeline of :func:`sentiment.model.build` knows, laid out to explain it."""
+    """Explains the probabilities of a fitted Pipeline of :func:`sentiment.model.build`."""
 
     def __init__(self, model: Pipeline) -> None:
         vectorizer, classifier = model["ngrams"], model["classifier"]
@@ -52,19 +53,19 @@ class Explainer:
         self._linear = classifier.linear()
 
     def explain(self, text: str, top: int) -> Explanation:
-        """Return the probability of *positive* and why, with the ``top`` strongest n-grams."""
+        """Return the probability of *positive* and its parts, with ``top`` n-grams."""
         located = locate(text)
-        found, firsts, lengths = self._occurrences([token for token, _ in located])
-        columns, ngram, counts = np.unique(found, return_inverse=True, return_counts=True)
+        occurring, firsts, lengths = self._occurrences([token for token, _ in located])
+        columns, ngram, counts = np.unique(occurring, return_inverse=True, return_counts=True)
         row = self._row(columns, counts)
         log_odds = self._linear.score(row)
         contributions = self._linear.contributions(row).data
         strongest = np.argsort(-np.abs(contributions), kind="stable")
         shown = []
-        for each in strongest[:top]:
-            at = np.flatnonzero(ngram == each)
-            runs = [located[firsts[i] : firsts[i] + lengths[i]] for i in at]
-            shown.append(_ngram(runs, float(contributions[each])))
+        for number in strongest[:top]:
+            occurrences = np.flatnonzero(ngram == number)
+            runs = [located[firsts[i] : firsts[i] + lengths[i]] for i in occurrences]
+            shown.append(_ngram(runs, float(contributions[number])))
         shares = _shares((contributions / counts)[ngram] / lengths, firsts, lengths, len(located))
         return Explanation(
             probability=float(sigmoid(log_odds)[0]),
@@ -76,14 +77,14 @@ class Explainer:
         )
 
     def _occurrences(self, tokens: list[str]) -> tuple[Ints, Ints, Ints]:
-        """Return column, first token and length of each n-gram, as often as it occurs."""
-        ids = np.array([self._index.get(token, _NONE) for token in tokens], np.int64)
-        keys, _ = ngrams.join(ids, np.zeros(len(ids), np.int32), self._max_n)
+        """Return column, first token and length of each occurrence of an n-gram."""
+        ids = np.array([self._index.get(token, _UNKNOWN_TOKEN) for token in tokens], np.int64)
+        keys, _ = ngrams.make_keys(ids, np.zeros(len(ids), np.int32), self._max_n)
         sizes = [max(len(ids) - n, 0) for n in range(self._max_n)]
         firsts = np.concatenate([np.arange(size) for size in sizes])
         lengths = np.repeat(np.arange(1, self._max_n + 1), sizes)
-        columns = ngrams.rank(keys, self._keys)
-        # with an unknown token in it, the key is that of a shorter n-gram
+        columns = ngrams.positions(keys, self._keys)
+        # the key of an n-gram with an unknown token has too few non-zero parts
         kept = (columns >= 0) & (ngrams.lengths(keys) == lengths)
         return columns[kept], firsts[kept], lengths[kept]
 
@@ -99,9 +100,9 @@ def _ngram(runs: list[list[tuple[str, Span]]], contribution: float) -> Ngram:
 
 
 def _shares(values: Floats, firsts: Ints, lengths: Ints, tokens: int) -> list[float]:
-    """Return for each token the sum of the values of the occurrences that it is part of."""
+    """Return for each token the sum of the values of the occurrences that contain it."""
     shares = np.zeros(tokens)
-    for place in range(lengths.max(initial=0)):
-        inside = lengths > place
-        shares += np.bincount(firsts[inside] + place, values[inside], minlength=tokens)
+    for offset in range(lengths.max(initial=0)):
+        inside = lengths > offset
+        shares += np.bincount(firsts[inside] + offset, values[inside], minlength=tokens)
     return shares.tolist()

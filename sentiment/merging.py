@@ -1,60 +1,71 @@
-"""Many shards' n-grams into one vocabulary, in memory that does not grow with their number."""
+"""Merge the n-grams of shards into one vocabulary; memory does not grow with their number."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from sentiment.ngrams import BITS, MASK, Counts, Ints, numbers, places_of, runs, translate, unpack
+from sentiment.ngrams import (
+    BITS,
+    MASK,
+    Counts,
+    Ints,
+    numbers,
+    run_starts,
+    token_numbers,
+    translate,
+    unpack,
+)
 
-Loader = Callable[[], Counts]  # brings a shard, or the parts of it that are looked at, into memory
-_RANGE_KEYS = 1_000_000  # merged at a time
+Loader = Callable[[], Counts]  # opens a shard, which may be mapped into memory
+_RANGE_KEYS = 1_000_000  # keys merged at a time
 
 
 def merge(shards: Sequence[Loader], min_df: int, max_features: int) -> tuple[list[str], Ints]:
     """Return the tokens and the keys of the n-grams that occur in at least ``min_df`` texts.
 
-    Of more than ``max_features`` the most frequent stay, the first of equals. Merges a range of
-    the keys at a time, so that memory grows with what is kept and not with what was counted.
+    Of more than ``max_features`` the most frequent are kept, and of equally frequent ones the
+    first. One range of the keys is merged at a time, so that memory grows with the n-grams that
+    are kept and not with those that were counted.
 
     Raises:
-        ValueError: nothing is frequent enough.
+        ValueError: no token occurs in ``min_df`` texts.
     """
     known = _frequent_tokens(shards, min_df)
     if not known:
         raise ValueError(f"no token occurs in {min_df} texts or more: nothing to learn")
     tokens = sorted(known)
     index = numbers(tokens)
-    places = [places_of(shard(), index) for shard in shards]
+    translations = [token_numbers(shard(), index) for shard in shards]
     entries = sum(len(shard().keys) for shard in shards)
     keys, frequencies = np.empty(0, np.int64), np.empty(0, np.int64)
     for low, high in _ranges([known[token] for token in tokens], entries):
-        more, how_often = _merge_range(shards, places, low, high)
-        frequent = how_often >= min_df
+        more, document_frequencies = _merge_range(shards, translations, low, high)
+        frequent = document_frequencies >= min_df
         keys = np.concatenate([keys, more[frequent]])
-        frequencies = np.concatenate([frequencies, how_often[frequent]])
-        if len(keys) > 2 * max_features:  # not after each range, as to sort takes longer
+        frequencies = np.concatenate([frequencies, document_frequencies[frequent]])
+        if len(keys) > 2 * max_features:  # not after each range: sorting is slow
             keys, frequencies = _most_frequent(keys, frequencies, max_features)
     return tokens, _most_frequent(keys, frequencies, max_features)[0]
 
 
-def _most_frequent(keys: Ints, frequencies: Ints, most: int) -> tuple[Ints, Ints]:
-    if len(keys) <= most:
+def _most_frequent(keys: Ints, frequencies: Ints, limit: int) -> tuple[Ints, Ints]:
+    if len(keys) <= limit:
         return keys, frequencies
-    kept = np.sort(np.argsort(-frequencies, kind="stable")[:most])
+    kept = np.sort(np.argsort(-frequencies, kind="stable")[:limit])
     return keys[kept], frequencies[kept]
 
 
 def _frequent_tokens(shards: Sequence[Loader], min_df: int) -> dict[str, int]:
-    """Return in how many texts each token is, if in ``min_df``; no more than a key can name."""
-    found: dict[str, int] = {}
-    for load in shards:
-        shard = load()
+    """Return in how many texts each frequent token occurs, for as many tokens as keys can hold."""
+    totals: dict[str, int] = {}
+    for open_shard in shards:
+        shard = open_shard()
         single = shard.keys & ((1 << 2 * BITS) - 1) == 0
         alone = shard.frequencies[single].tolist()
         for token, frequency in zip(unpack(shard.tokens), alone, strict=True):
-            found[token] = found.get(token, 0) + frequency
-    frequent = {token: frequency for token, frequency in found.items() if frequency >= min_df}
+            totals[token] = totals.get(token, 0) + frequency
+    frequent = {token: frequency for token, frequency in totals.items() if frequency >= min_df}
     if len(frequent) > MASK:
         ordered = sorted(frequent, key=lambda token: (-frequent[token], token))
         frequent = {token: frequent[token] for token in ordered[:MASK]}
@@ -62,32 +73,32 @@ def _frequent_tokens(shards: Sequence[Loader], min_df: int) -> dict[str, int]:
 
 
 def _ranges(frequencies: Sequence[int], entries: int) -> Iterator[tuple[int, int]]:
-    """Cut the numbers of tokens into ranges [low, high) in which about as many n-grams start."""
+    """Yield ranges [low, high) of token numbers, each the start of about as many n-grams."""
     pieces = 1 + entries // _RANGE_KEYS
-    reached = np.cumsum(frequencies)
-    cuts = 1 + np.searchsorted(reached, reached[-1] * np.arange(1, pieces) / pieces, side="right")
-    yield from pairwise(np.unique([1, *cuts, len(reached) + 1]).tolist())
+    total = np.cumsum(frequencies)
+    cuts = 1 + np.searchsorted(total, total[-1] * np.arange(1, pieces) / pieces, side="right")
+    yield from pairwise(np.unique([1, *cuts, len(total) + 1]).tolist())
 
 
 def _merge_range(
-    shards: Sequence[Loader], places: Sequence[Ints], low: int, high: int
+    shards: Sequence[Loader], translations: Sequence[Ints], low: int, high: int
 ) -> tuple[Ints, Ints]:
-    """Return n-grams whose first token has a number in [low, high), and how many texts have it."""
+    """Return the n-grams with a first token in [low, high), and in how many texts each occurs."""
     keys, frequencies = [], []
-    for load, place in zip(shards, places, strict=True):
-        inside = np.flatnonzero((place >= low) & (place < high))
+    for open_shard, translation in zip(shards, translations, strict=True):
+        inside = np.flatnonzero((translation >= low) & (translation < high))
         if not len(inside):
             continue
         bounds = [int(inside[0]) << 2 * BITS, int(inside[-1]) + 1 << 2 * BITS]
-        shard = load()
+        shard = open_shard()
         first, last = np.searchsorted(shard.keys, bounds)
-        translated = translate(shard.keys[first:last], place)
+        translated = translate(shard.keys[first:last], translation)
         known = translated >= 0
         keys.append(translated[known])
         frequencies.append(shard.frequencies[first:last][known])
-    found = np.concatenate(keys)
-    order = np.argsort(found)
-    found = found[order]
-    starts = runs(found)
+    merged = np.concatenate(keys)
+    order = np.argsort(merged)
+    merged = merged[order]
+    starts = run_starts(merged)
     totals = np.add.reduceat(np.concatenate(frequencies)[order], starts, dtype=np.int64)
-    return found[starts], totals
+    return merged[starts], totals

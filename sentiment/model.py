@@ -13,17 +13,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from sentiment import weighting
 from sentiment.exact import Floats, sigmoid
-from sentiment.regression import Linear, path, platt
-from sentiment.rows import cut
+from sentiment.regression import Linear, least_squares_path, platt
+from sentiment.shards import split_rows
 from sentiment.vectorizer import NgramVectorizer
 
-LABELS = ("negative", "positive")  # by the value of the label column
+LABELS = ("negative", "positive")  # the names of the labels 0 and 1
 
 
 class NgramClassifier(ClassifierMixin, BaseEstimator):
-    """Weighs counts of n-grams and fits a linear function of them, stopped after ``iterations``.
+    """A linear function of weighted n-gram counts, fitted by ``iterations`` of least squares.
 
-    The function is in ``weights_``, ``squares_`` and ``intercept_``; see
+    ``weights_``, ``squares_`` and ``intercept_`` are the fields of
     :class:`sentiment.regression.Linear`.
     """
 
@@ -42,18 +42,22 @@ class NgramClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: csr_array, y: ArrayLike) -> Self:
         """Fit to labels 0 and 1, and calibrate on the same rows.
 
-        Rows that were learned from are scored too well to calibrate on: the stage train
-        calibrates on others.
+        Scores of training rows are too extreme for a good calibration; the stage train
+        calibrates on validation rows.
+
+        Raises:
+            ValueError: no n-gram correlates with the labels.
         """
-        shards = cut(X, np.asarray(y, np.int8))
+        shards = split_rows(X, np.asarray(y, np.int8))
         counted = weighting.frequencies(shards, X.shape[1])
         scale = weighting.scale(counted, 1, self.alpha, self.ratio_power, self.idf_power)
-        fitted = list(islice(path(shards, scale), self.iterations))
+        fitted = list(islice(least_squares_path(shards, scale), self.iterations))
         if not fitted:
             raise ValueError("no n-gram tells the labels apart: nothing to learn")
         return self.adopt(fitted[-1].calibrated(*platt(fitted[-1].score(X), np.asarray(y))))
 
     def adopt(self, linear: Linear) -> Self:
+        """Become fitted, with ``linear`` as the function."""
         self.classes_ = np.array([0, 1])
         self.weights_, self.squares_, self.intercept_ = linear
         return self
@@ -77,9 +81,9 @@ class NgramClassifier(ClassifierMixin, BaseEstimator):
 def build(
     max_n: int = 3, min_df: int = 2, max_features: int = 4_000_000, **parameters: Any
 ) -> Pipeline:
-    """Return the unfitted Pipeline; ``parameters`` are those of :class:`NgramClassifier`.
+    """Return an unfitted Pipeline; ``parameters`` are those of :class:`NgramClassifier`.
 
-    Cleaning is its first step, so that training and serving cannot differ.
+    The first step cleans the text, so that training and serving cannot differ.
     """
     return Pipeline(
         [
@@ -92,6 +96,6 @@ def build(
 def probabilities(model: Pipeline, texts: Iterable[str]) -> NDArray[np.float64]:
     """Return the probability of *positive* for each text, shape (texts,).
 
-    The value for a text does not depend on the texts beside it.
+    The value for a text does not depend on the other texts.
     """
     return model.predict_proba(texts)[:, 1]

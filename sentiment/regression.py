@@ -1,10 +1,10 @@
-"""Least squares by conjugate gradients, stopped early: one pass over the rows an iteration.
+"""Fit least squares by conjugate gradients, stopped early, with one pass over the rows a step.
 
-The first steps explain the labels by what many texts share, and later ones by what few do, so
-that the number of steps is the regularisation; on reviews three steps beat logistic regression
-at any penalty. In chemometrics the same coefficients are known as partial least squares with
-one response (Wold et al. 1984; Phatak and de Hoog 2002 on the equality). Platt's (1999) sigmoid
-turns scores into probabilities.
+The first steps use n-grams that many texts share, later steps rarer ones, so that the number of
+steps is the regularisation. On reviews three steps beat logistic regression at any penalty. In
+chemometrics the same coefficients are known as partial least squares with one response (Wold et
+al. 1984; Phatak and de Hoog 2002 on the equality). Platt's (1999) sigmoid turns scores into
+probabilities.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from sentiment.exact import Floats, sigmoid, total
-from sentiment.rows import Shard, over
+from sentiment.shards import Shard, parallel_map
 from sentiment.weighting import TERM_FREQUENCY
 
-_ROUNDING = 1e-24  # the square of what rounding leaves of a difference
+_ROUNDING = 1e-24  # a squared norm, relative to the first, that is rounding error
 _NEWTON_STEPS = 30
-_RIDGE = 1e-6  # against a division by zero where all scores are the same
+_RIDGE = 1e-6  # avoids a division by zero where all scores are equal
 
 
 class Linear(NamedTuple):
-    """A score for each row: ``terms(counts) @ weights / length + intercept``.
+    """The function ``terms(counts) @ weights / length + intercept`` of a row.
 
-    ``length`` is the Euclidean length of the row once each column is multiplied by its scale,
-    whose square is in ``squares``; a row of no length scores the intercept.
+    ``length`` is the Euclidean length of the row with each column multiplied by its scale;
+    ``squares`` has the squared scales. The score of a row of length 0 is the intercept.
     """
 
     weights: Floats
@@ -41,7 +41,7 @@ class Linear(NamedTuple):
         return scores + self.intercept
 
     def contributions(self, counts: csr_array) -> csr_array:
-        """Return what each count adds to its row's score; with the intercept they are all of it."""
+        """Return what each count adds to the score of its row, beside the intercept."""
         terms = _terms(counts)
         lengths = np.repeat(_inverse_lengths(terms, self.squares), np.diff(terms.indptr))
         values = terms.data * self.weights[terms.indices] * lengths
@@ -52,16 +52,18 @@ class Linear(NamedTuple):
         return Linear(self.weights * slope, self.squares, self.intercept * slope + offset)
 
 
-def path(shards: Sequence[Shard], scale: Floats) -> Iterator[Linear]:
-    """Yield the fit to the labels, 0 or 1, after each iteration; ends where nothing is left.
+def least_squares_path(shards: Sequence[Shard], scale: Floats) -> Iterator[Linear]:
+    """Yield the fit to the labels (0 or 1) after each iteration, until the residual is 0.
 
-    Columns are multiplied by ``scale`` and rows brought to length 1. The mean of each column is
-    taken off without touching the zeros.
+    Columns are multiplied by ``scale``, and rows normalised to length 1. The mean of each column
+    is subtracted implicitly, so that the matrix stays sparse.
     """
     squares = scale * scale
     inverse, positive = [], 0.0
     mean, residual = np.zeros_like(scale), np.zeros_like(scale)
-    for inverse_lengths, labels, columns, of_positive in over(partial(_start, squares), shards):
+    for inverse_lengths, labels, columns, of_positive in parallel_map(
+        partial(_start, squares), shards
+    ):
         inverse.append(inverse_lengths)
         positive += labels
         mean += columns
@@ -69,13 +71,15 @@ def path(shards: Sequence[Shard], scale: Floats) -> Iterator[Linear]:
     rows = sum(map(len, inverse))
     mean *= scale / rows
     residual *= scale
-    nothing = _ROUNDING * total(residual * residual)
+    negligible = _ROUNDING * total(residual * residual)
     residual -= positive * mean
     weights, direction = np.zeros_like(scale), residual
     norm = total(residual * residual)
-    while norm > nothing:
+    while norm > negligible:
         product, scores = np.zeros_like(scale), 0.0
-        for columns, sum_of_scores in over(partial(_step, scale * direction), shards, inverse):
+        for columns, sum_of_scores in parallel_map(
+            partial(_step, scale * direction), shards, inverse
+        ):
             product += columns
             scores += sum_of_scores
         product = product * scale - scores * mean
@@ -88,10 +92,10 @@ def path(shards: Sequence[Shard], scale: Floats) -> Iterator[Linear]:
 
 
 def platt(scores: Floats, labels: NDArray[np.int8]) -> tuple[float, float]:
-    """Return slope and offset that make log-odds of scores, by Newton's method.
+    """Return slope and offset that turn scores into log-odds, by Newton's method.
 
-    The labels are drawn in by what one more text of each would change (Platt 1999, "Probabilistic
-    Outputs for Support Vector Machines"), which keeps the slope finite.
+    The targets are not 0 and 1, but the estimates after one more text of each label (Platt 1999,
+    "Probabilistic Outputs for Support Vector Machines"), which keeps the slope finite.
     """
     positive = int(labels.sum())
     negative = len(labels) - positive

@@ -1,7 +1,7 @@
-"""Scores texts in little more than the time that it takes to cut them into tokens.
+"""Score texts in little more time than tokenizing them takes.
 
-The answers are the Pipeline's to the last bit, whichever texts are scored together: the same
-products, added in the same order. What scikit-learn does around them is left out.
+The probabilities equal the Pipeline's to the last bit, whichever texts are scored together: the
+same products are added in the same order, without scikit-learn's checks and sparse matrices.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from sentiment.tokens import tokenize
 from sentiment.weighting import TERM_FREQUENCY
 
 Cells = NDArray[np.signedinteger]
-_END = ""  # of a text; no token is empty, and so no n-gram spans two texts
+_END = ""  # after each text: an unknown token, so that no n-gram spans two texts
 
 
 class Scored(NamedTuple):
-    """Of each text the log-odds of *positive*, its tokens, and those that have no column."""
+    """For each text the log-odds of *positive*, and the numbers of tokens and unknown tokens."""
 
     log_odds: Floats
     tokens: Ints
@@ -36,7 +36,7 @@ class Scored(NamedTuple):
 
 
 class Scorer:
-    """What a fitted Pipeline of :func:`sentiment.model.build` knows, laid out to be looked up."""
+    """Scores texts as a fitted Pipeline of :func:`sentiment.model.build` does."""
 
     def __init__(self, model: Pipeline) -> None:
         vectorizer, linear = model["ngrams"], model["classifier"].linear()
@@ -50,9 +50,9 @@ class Scorer:
         starts, lengths = [], []
         for text in texts:
             starts.append(len(tokens))
-            found = tokenize(text)
-            lengths.append(len(found))
-            tokens += found
+            words = tokenize(text)
+            lengths.append(len(words))
+            tokens += words
             tokens.append(_END)
         ids = np.fromiter(map(self._lookup.number, tokens, repeat(NONE)), np.int64, len(tokens))
         length = np.array(lengths, np.int64)
@@ -61,23 +61,25 @@ class Scorer:
         return Scored(log_odds, length, unknown)
 
     def _cells(self, ids: Ints, lengths: Ints) -> Cells:
-        """Return text and column of each n-gram that has one, in one number; sorted."""
+        """Return text and column of each known n-gram as one integer, sorted."""
         text_of: Cells = np.repeat(np.arange(len(lengths)) << self._bits, lengths)
         if len(lengths).bit_length() + self._bits < 32:
-            text_of = text_of.astype(np.int32)  # half the bits are sorted faster
-        found = self._lookup.find(ids)
-        # in two's complement, -1 stays -1
-        cells = [columns.astype(text_of.dtype) | text_of[places] for columns, places in found]
+            text_of = text_of.astype(np.int32)  # 32 bits sort faster than 64
+        # in two's complement, column -1 stays -1
+        cells = [
+            columns.astype(text_of.dtype) | text_of[starts]
+            for columns, starts in self._lookup.find(ids)
+        ]
         ordered = np.concatenate(cells)
         ordered.sort()
         return ordered[ordered.searchsorted(0) :]
 
     def _sum(self, cells: Cells, texts: int) -> Floats:
-        """Add up the n-grams of each text in the order of the columns, as the Pipeline does."""
-        bounds = np.append(ngrams.runs(cells), len(cells))
+        """Return the sum over each text's n-grams, in the order of columns, as in the Pipeline."""
+        bounds = np.append(ngrams.run_starts(cells), len(cells))
         cells = cells.take(bounds[:-1])
         text_of, columns = cells >> self._bits, cells & (1 << self._bits) - 1
-        terms = TERM_FREQUENCY.take(bounds[1:] - bounds[:-1], mode="clip")  # it ends at MAX_COUNT
+        terms = TERM_FREQUENCY.take(bounds[1:] - bounds[:-1], mode="clip")  # clipped at MAX_COUNT
         weights, squares = self._factors.take(columns, axis=0).T
         score = np.bincount(text_of, terms * weights, texts)
         squared = np.bincount(text_of, terms**2 * squares, texts)

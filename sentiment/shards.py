@@ -1,21 +1,27 @@
-"""Shards in directories of ``.npy`` files: counts of n-grams, and rows of the matrix to fit.
+"""Keep shards of rows in directories of ``.npy`` files, and process several at a time.
 
-What is read in part is mapped into memory, and what is read whole is copied, so that memory holds
-what is in use and no more.
+Files that are read in part are mapped into memory, and files that are read whole are copied, so
+that memory holds only the data in use.
 """
 
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+from joblib import cpu_count
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from sentiment import ngrams
 from sentiment.merging import Loader
 from sentiment.ngrams import Counts, Ints
-from sentiment.rows import Shard
 
+# Loads rows: counts of n-grams, shape (texts, columns), and the label of each text.
+Shard = Callable[[], tuple[csr_array, NDArray[np.int8]]]
+Result = TypeVar("Result")
 _ROWS = ("starts", "columns", "counts", "labels")
 
 
@@ -24,19 +30,22 @@ def write_counts(counts: Counts, labels: NDArray[np.int8], directory: Path) -> N
 
 
 def counts_of(directory: Path) -> Loader:
-    """Return what opens the counts that :func:`write_counts` wrote."""
+    """Return a function that opens the counts that :func:`write_counts` wrote."""
     return partial(_open, directory)
 
 
 def write_rows(source: Path, index: dict[str, int], keys: Ints, directory: Path) -> None:
-    """Write the counts in ``source`` of the n-grams ``keys`` alone."""
+    """Write the counts in ``source``, reduced to the n-grams ``keys``."""
     matrix = ngrams.columns(_open(source), index, keys)
     rows = (matrix.indptr, matrix.indices, matrix.data, np.load(source / "labels.npy"))
     _write(directory, **dict(zip(_ROWS, rows, strict=True)))
 
 
 def rows_of(directory: Path, width: int) -> Shard:
-    """Return what reads the rows that :func:`write_rows` wrote; ``width`` is that of the matrix."""
+    """Return a function that loads the rows that :func:`write_rows` wrote.
+
+    ``width`` is the number of columns of the matrix.
+    """
     return partial(_read, directory, width)
 
 
@@ -53,3 +62,21 @@ def _write(directory: Path, **arrays: NDArray[np.generic]) -> None:
     directory.mkdir()
     for name, array in arrays.items():
         np.save(directory / f"{name}.npy", array)
+
+
+def parallel_map(function: Callable[..., Result], *sequences: Sequence[Any]) -> Iterator[Result]:
+    """Yield ``map(function, *sequences)`` in order, computed on all cores.
+
+    The order is fixed, so that a sum of the results has the same bits on any number of cores.
+    """
+    cores = cpu_count()
+    with ThreadPoolExecutor(cores) as pool:  # NumPy and SciPy release the GIL
+        for start in range(0, len(sequences[0]), cores):
+            yield from pool.map(function, *(values[start : start + cores] for values in sequences))
+
+
+def split_rows(matrix: csr_array, labels: NDArray[np.int8], rows: int = 5_000) -> list[Shard]:
+    """Split a matrix in memory into shards of ``rows`` rows."""
+    starts = range(0, len(labels), rows)
+    pieces = [(matrix[start : start + rows], labels[start : start + rows]) for start in starts]
+    return [partial(lambda piece: piece, piece) for piece in pieces]

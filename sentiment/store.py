@@ -1,8 +1,8 @@
-"""One model file, ``model.skops``: no pickle, and the same bytes for the same model.
+"""Save and load the model file, ``model.skops``: no pickle, and equal bytes for equal models.
 
-skops names arrays after memory addresses and stamps entries with the time of day. ``save``
-numbers and dates them anew, so that the SHA-256 of the file identifies the fitted model, in a
-registry and in ``dvc.lock`` alike.
+skops names arrays by memory addresses and stamps entries with the current time. ``save`` gives
+them fixed names and dates, so that the SHA-256 of the file identifies the fitted model, in a
+registry and in ``dvc.lock``.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline
 from skops.io.exceptions import UntrustedTypesFoundException
 
 MODEL_FILE = "model.skops"
-# beside it, from other hands: the facts of its training, and what was found when it was measured
+# written beside it by the stages train and evaluate
 FACTS_FILE = "training.json"
 FINDINGS_FILE = "findings.json"
 TRUSTED_TYPES = ["sentiment.vectorizer.NgramVectorizer", "sentiment.model.NgramClassifier"]
@@ -39,11 +39,11 @@ def save(model: Pipeline, directory: Path) -> str:
 
 
 def load(directory: Path) -> Pipeline:
-    """Read the model that :func:`save` wrote.
+    """Load the model that :func:`save` wrote.
 
     Raises:
         FileNotFoundError: there is no model file in ``directory``.
-        ValueError: the file is damaged, or holds types that this package does not trust.
+        ValueError: the file is damaged, or has types that this package does not trust.
     """
     path = directory / MODEL_FILE
     try:
@@ -64,7 +64,7 @@ def digest(directory: Path) -> str:
 
 
 def _renumber(schema: dict[str, Any]) -> dict[str, str]:
-    """Give each node of ``schema`` its place in the tree as id; return old and new file names."""
+    """Number the nodes of ``schema`` in the order of the tree; return old and new file names."""
     files: dict[str, str] = {}
     number = count()
 

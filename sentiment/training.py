@@ -1,4 +1,4 @@
-"""Fitting the classifier to rows in shards: how long to fit, and how sure to be of a score."""
+"""Fit the classifier to rows in shards: find the number of iterations and the calibration."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -10,16 +10,16 @@ from sklearn.metrics import log_loss
 
 from sentiment import weighting
 from sentiment.exact import sigmoid
-from sentiment.regression import Linear, path, platt
-from sentiment.rows import Shard, over
+from sentiment.regression import Linear, least_squares_path, platt
+from sentiment.shards import Shard, parallel_map
 
-_DIGITS = 12  # of a log loss; NumPy's logarithm depends on the processor in the last of sixteen
+_DIGITS = 12  # of a log loss: the 16th digit of NumPy's logarithm depends on the processor
 
 
 class Weighting(NamedTuple):
-    """How columns are weighed, see :func:`sentiment.weighting.scale`.
+    """The parameters of :func:`sentiment.weighting.scale`.
 
-    ``allowed`` says which columns may have a weight at all.
+    ``allowed`` has False for each column with weight 0.
     """
 
     min_df: int
@@ -30,9 +30,9 @@ class Weighting(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What the validation rows say: the best number of iterations and how to calibrate after it.
+    """The number of iterations with the least log loss on validation rows, and its calibration.
 
-    ``log_loss`` and ``accuracy`` are those of the best, ``losses`` the log losses of all.
+    ``log_loss`` and ``accuracy`` are of that number, ``losses`` has the log loss of each number.
     """
 
     iterations: int
@@ -46,16 +46,18 @@ class Trial(NamedTuple):
 def attempt(
     weighting: Weighting, train: Sequence[Shard], valid: Sequence[Shard], max_iterations: int
 ) -> Trial:
-    """Fit to ``train`` and say what does best on ``valid``.
+    """Fit to ``train`` and return the best number of iterations on ``valid``.
 
     Raises:
-        ValueError: there is nothing to learn.
+        ValueError: no n-gram correlates with the labels.
     """
     labels = np.concatenate([shard()[1] for shard in valid])
     best: Trial | None = None
     losses: list[float] = []
-    for linear in islice(path(train, _scale(weighting, train)), max_iterations):
-        scores = np.concatenate(list(over(lambda shard, at=linear: at.score(shard()[0]), valid)))
+    for linear in islice(least_squares_path(train, _scale(weighting, train)), max_iterations):
+        scores = np.concatenate(
+            list(parallel_map(lambda shard, at=linear: at.score(shard()[0]), valid))
+        )
         slope, offset = platt(scores, labels)
         p = sigmoid(slope * scores + offset)
         losses.append(round(float(log_loss(labels, p, labels=[0, 1])), _DIGITS))
@@ -70,11 +72,11 @@ def attempt(
 def fit(
     weighting: Weighting, rows: Sequence[Shard], iterations: int, slope: float, offset: float
 ) -> Linear:
-    """Fit to ``rows`` as a trial found best."""
-    fits = islice(path(rows, _scale(weighting, rows)), iterations - 1, iterations)
+    """Fit to ``rows`` with the results of a :class:`Trial`."""
+    fits = islice(least_squares_path(rows, _scale(weighting, rows)), iterations - 1, iterations)
     return next(fits).calibrated(slope, offset)
 
 
-def _scale(given: Weighting, rows: Sequence[Shard]) -> NDArray[np.float64]:
-    counted = weighting.frequencies(rows, len(given.allowed))
-    return np.where(given.allowed, weighting.scale(counted, *given[:-1]), 0.0)
+def _scale(parameters: Weighting, rows: Sequence[Shard]) -> NDArray[np.float64]:
+    counted = weighting.frequencies(rows, len(parameters.allowed))
+    return np.where(parameters.allowed, weighting.scale(counted, *parameters[:-1]), 0.0)

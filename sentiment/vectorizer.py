@@ -1,4 +1,4 @@
-"""The text side of the model as a scikit-learn transformer."""
+"""Count the n-grams of texts, as a scikit-learn transformer."""
 
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -14,14 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 from sentiment import merging, ngrams
 from sentiment.ngrams import Counts, Ints
 
-_BLOCK = 2_000  # texts counted at a time, so that working memory does not grow with their number
+_BLOCK = 2_000  # texts counted at a time, which bounds working memory
 
 
 class NgramVectorizer(TransformerMixin, BaseEstimator):
-    """Counts of the word n-grams that occur in at least ``min_df`` texts.
+    """Counts the word n-grams that occur in at least ``min_df`` texts.
 
-    Columns are in the order of the n-grams' texts. Fitted attributes are plain arrays, so that a
-    model file needs no pickle: ``tokens_`` (UTF-8, one a line, as bytes) and ``keys_`` (see
+    Columns are sorted by the texts of the n-grams. Fitted attributes are plain arrays, so that a
+    model file needs no pickle: ``tokens_`` (UTF-8 bytes, one token a line) and ``keys_`` (see
     :mod:`sentiment.ngrams`).
     """
 
@@ -35,11 +35,11 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(self, texts: Iterable[str], y: Any = None) -> csr_array:
-        """One pass over the texts where ``fit(texts).transform(texts)`` needs two."""
+        """Fit and return the counts, in one pass; ``fit(texts).transform(texts)`` takes two."""
         return self._matrix(self._fit(texts))
 
     def transform(self, texts: Iterable[str]) -> csr_array:
-        """Return how often each n-gram occurs, shape (texts, n-grams), at most 255 times."""
+        """Return the counts of n-grams, at most 255 each, shape (texts, n-grams)."""
         check_is_fitted(self)
         return self._matrix(self._count(texts))
 
@@ -57,7 +57,7 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         return self._index
 
     def adopt(self, tokens: NDArray[np.uint8], keys: Ints) -> Self:
-        """Take tokens and keys that :func:`sentiment.merging.merge` found."""
+        """Become fitted, with tokens and keys from :func:`sentiment.merging.merge`."""
         self.tokens_, self.keys_ = tokens, keys
         return self
 

@@ -1,7 +1,7 @@
-"""How much a column may say: naive Bayes log-count ratio times inverse document frequency.
+"""Scale the columns: naive Bayes log-count ratio times inverse document frequency.
 
 The ratio is that of Wang and Manning 2012, "Baselines and Bigrams: Simple, Good Sentiment and
-Topic Classification". Its sign is left to the regression, and powers balance the two factors.
+Topic Classification". The regression finds the sign; exponents balance the two factors.
 """
 
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.exact import Floats, ln, power
-from sentiment.rows import Shard, over
+from sentiment.shards import Shard, parallel_map
 
-# The weight of an n-gram by its count in a text, 1 + ln(count): sublinear term frequency.
+# Sublinear term frequency, by the count of an n-gram in a text: 1 + ln(count), and 0 for 0.
 TERM_FREQUENCY = np.append(0.0, 1.0 + ln(np.arange(1, 256)))
 
 
 class Frequencies(NamedTuple):
-    """In how many of ``rows`` texts, and of those with label 1, each column occurs."""
+    """The number of texts, and for each column the numbers of texts and positive texts with it."""
 
     rows: int
     texts: NDArray[np.int64]
@@ -26,9 +26,9 @@ class Frequencies(NamedTuple):
 
 
 def frequencies(shards: Sequence[Shard], width: int) -> Frequencies:
-    """Count over all shards; ``width`` is the number of columns."""
+    """Count the texts with each column, over all shards; ``width`` is the number of columns."""
     rows, texts, positive = 0, np.zeros(width, np.int64), np.zeros(width, np.int64)
-    for length, all_texts, of_positive in over(_frequencies, shards):
+    for length, all_texts, of_positive in parallel_map(_frequencies, shards):
         rows += length
         texts += all_texts
         positive += of_positive
@@ -49,9 +49,9 @@ def _frequencies(shard: Shard) -> tuple[int, NDArray[np.int64], NDArray[np.int64
 def scale(
     counted: Frequencies, min_df: int, alpha: float, ratio_power: float, idf_power: float
 ) -> Floats:
-    """Return the factor of each column, 0 for one that fewer than ``min_df`` texts have.
+    """Return the factor of each column, 0 for a column in fewer than ``min_df`` texts.
 
-    ``alpha`` is added to each count of the ratio; the powers are multiples of one half.
+    ``alpha`` is added to each count of the ratio; the exponents are multiples of one half.
     """
     p = counted.positive + alpha
     q = counted.texts - counted.positive + alpha

@@ -1,28 +1,24 @@
 """Serve the model with KServe: v1 and v2 over HTTP, v2 over gRPC, and /metrics."""
 
 import argparse
-import copy
 import gc
 import os
 import socket
 import sys
-import warnings
-from typing import Any
 
-import kserve.logging
-from fastapi.exceptions import FastAPIDeprecationWarning
 from kserve import model_server
 from prometheus_client import REGISTRY
 
-from serving import limits, metrics
+from serving import kserve_patches, limits, metrics
 from serving.capture import targets
 from serving.capture.targets import TargetError
 from serving.capture.writer import Capture
-from serving.http import drain, page
-from serving.in_flight import Load
+from serving.http import protocol
+from serving.in_flight import InFlight
+from serving.model.collector import ModelCollector
+from serving.model.loading import ServedModel
 from serving.model.registry import SourceError
 from serving.model.watch import Watch
-from serving.model.window import ModelMetrics
 from serving.predictor import SentimentPredictor
 from serving.server import Server
 
@@ -40,88 +36,75 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--model_version",
         default=os.environ.get("MODEL_VERSION"),
-        help="the version to report of a folder; default: MODEL_VERSION, or else its digest",
+        help="the version to report for a folder; default: MODEL_VERSION, or else its digest",
     )
     parser.add_argument(
         "--watch_seconds",
-        type=_not_negative,
+        type=_seconds,
         default=0.0,
-        help="look this often for another model at --model_uri, and take it in; default: never",
+        help="check --model_uri this often for another model, and load it; default: never",
     )
     parser.add_argument(
         "--model_control",
         choices=["none", "explicit"],
         default="none",
-        help="whether callers may load and unload the model over v2 (default: %(default)s)",
+        help="whether clients may load and unload the model over v2 (default: %(default)s)",
     )
     parser.add_argument(
-        "--capture", help="keep requests and answers in this folder or s3://bucket/prefix/"
+        "--capture", help="write requests and predictions to this folder or s3://bucket/prefix/"
     )
     parser.add_argument(
         "--capture_sample",
-        type=_share,
+        type=_fraction,
         default=1.0,
-        help="the share of the requests that is kept, from 0 to 1 (default: %(default)s)",
+        help="the fraction of requests to write, from 0 to 1 (default: %(default)s)",
     )
     limits.add_flags(parser.add_argument_group("limits"))
     parser.set_defaults(model_name="sentiment", enable_latency_logging=False)
     return parser
 
 
-def log_config() -> dict[str, Any]:
-    """Return KServe's logging without its lines per request."""
-    config: dict[str, Any] = copy.deepcopy(kserve.logging.KSERVE_LOG_CONFIG)
-    for name in ("uvicorn.access", "kserve.trace"):
-        config["loggers"][name]["level"] = "WARNING"
-    config["loggers"]["uvicorn.error.requests"] = {"level": "ERROR"}  # see serving.http.protocol
-    return config
-
-
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.workers != 1:
-        parser().error("--workers: one worker a pod, and more pods, is what is supported")
+        parser().error("--workers: only one worker a pod is supported; run more pods")
     try:
-        load = Load(limits.from_flags(args))
+        in_flight = InFlight(limits.from_flags(args))
     except ValueError as error:
         parser().error(str(error))
     for flag in ("http_port", "grpc_port"):
-        if reason := _occupied(getattr(args, flag)):
+        if reason := _port_error(getattr(args, flag)):
             print(f"serving: error: --{flag} {getattr(args, flag)}: {reason}", file=sys.stderr)
             return 1
-    kserve.logging.configure_logging(log_config())
-    warnings.simplefilter("ignore", FastAPIDeprecationWarning)  # of KServe's own response class
+    kserve_patches.configure_logging(protocol.LOGGER_NAME)
+    served = ServedModel(args.model_uri, args.model_version)
     try:
-        capture = _capture(args)
-        predictor = SentimentPredictor(
-            args.model_name, args.model_uri, args.model_version, load, capture
-        )
+        capture = _start_capture(args)
+        predictor = SentimentPredictor(args.model_name, served, in_flight.scheduler, capture)
         predictor.load()
     except (SourceError, TargetError) as error:
         print(f"serving: error: {error}", file=sys.stderr)
         return 1
-    metrics.IN_FLIGHT.set_function(lambda: load.requests)
-    REGISTRY.register(ModelMetrics(predictor))
-    page.install(model_server.app)
-    drain.install()
+    metrics.IN_FLIGHT.set_function(lambda: in_flight.requests)
+    REGISTRY.register(ModelCollector(served))
     if args.watch_seconds:
-        Watch(predictor, args.watch_seconds)
+        Watch(served, args.watch_seconds)
     gc.collect()
-    gc.freeze()  # what is here now stays: looking through it for garbage stops all for 0.1 s
-    Server(args, load, predictor).start([predictor])
+    gc.freeze()  # what exists now stays; each full collection of it would pause the loop for 0.1 s
+    Server(args, in_flight, predictor).start([predictor])
     if capture:
         capture.stop()
     return 0
 
 
-def _capture(args: argparse.Namespace) -> Capture | None:
+def _start_capture(args: argparse.Namespace) -> Capture | None:
     if not args.capture:
         return None
-    return Capture(args.model_name, targets.target(args.capture), args.capture_sample)
+    return Capture(args.model_name, targets.open_target(args.capture), args.capture_sample)
 
 
-def _occupied(port: int) -> str | None:
-    """Return why nobody can listen on a port; the servers would say so in a traceback, or not."""
+def _port_error(port: int) -> str | None:
+    """Return why the port is unusable; KServe would fail with a traceback, or not at all."""
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -133,14 +116,14 @@ def _occupied(port: int) -> str | None:
     return None
 
 
-def _not_negative(text: str) -> float:
+def _seconds(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
     return value
 
 
-def _share(text: str) -> float:
+def _fraction(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")

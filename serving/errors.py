@@ -1,6 +1,7 @@
-"""One shape of error over HTTP, ``{"error": "the reason"}``, and one status for each kind.
+"""Answer every error over HTTP as ``{"error": "the reason"}``, with one status for each kind.
 
-A caller's mistake is counted by kind and told to its caller. Our own is logged, and told to nobody.
+The reason of a caller's error is counted by kind and sent to the caller. A fault of the server is
+logged, and its reason stays in the log.
 """
 
 from http import HTTPStatus
@@ -15,27 +16,27 @@ from starlette.exceptions import HTTPException
 from serving import metrics
 
 INTERNAL = "internal error"
-_LONGEST = 500  # characters of a reason; some quote their caller
+_MAX_REASON = 500  # characters; some reasons quote the request
 
 
 class TooLargeError(InvalidInput):
-    """The request is beyond a limit."""
+    """The request exceeds a limit."""
 
 
 class CompressedError(InvalidInput):
-    """The body is compressed: what it would grow to cannot be told beforehand."""
+    """The body is compressed, and its size unpacked is unknown beforehand."""
 
 
 class TooSlowError(InvalidInput):
-    """The body did not arrive in the time that it may take."""
+    """The body did not arrive in time."""
 
 
 class ForbiddenError(InvalidInput):
-    """Nobody may do that here."""
+    """The server does not allow this to any caller."""
 
 
 class OverloadError(Exception):
-    """As much is in flight as may be; there may be a place after so many seconds."""
+    """The server is full; the client may retry after ``retry_after`` seconds."""
 
     def __init__(self, reason: str, retry_after: int) -> None:
         super().__init__(reason)
@@ -43,6 +44,8 @@ class OverloadError(Exception):
 
 
 class Kind(NamedTuple):
+    """The reason in the metrics, the HTTP status and the gRPC code of an error."""
+
     label: str
     status: HTTPStatus
     code: StatusCode
@@ -63,44 +66,45 @@ KINDS: dict[type[Exception], Kind] = {
     ModelNotReady: Kind("not_ready", HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.UNAVAILABLE),
 }
 NOT_HTTP = "not_http"
-_UNROUTED = {404: "not_found", 405: "not_allowed"}
-for _label in {NOT_HTTP, *_UNROUTED.values(), *(kind.label for kind in KINDS.values())}:
-    metrics.REJECTED.labels(_label)  # a reason never given is 0, not absent
+_ROUTING = {404: "not_found", 405: "not_allowed"}
+for _label in {NOT_HTTP, *_ROUTING.values(), *(kind.label for kind in KINDS.values())}:
+    metrics.REJECTED.labels(_label)  # a reason without a refusal is 0, not absent
 
 
 def install(app: FastAPI) -> None:
-    """Answer in this shape whatever the application raises."""
-    for refused in KINDS:
-        app.add_exception_handler(refused, _refused)
-    app.add_exception_handler(HTTPException, _unrouted)
-    app.add_exception_handler(Exception, _broken)
+    """Register the handlers of all errors that the application raises."""
+    for error in KINDS:
+        app.add_exception_handler(error, _handle_refusal)
+    app.add_exception_handler(HTTPException, _handle_routing)
+    app.add_exception_handler(Exception, _handle_fault)
 
 
-def refusal(error: Exception) -> tuple[Kind, str]:
+def count_refusal(error: Exception) -> tuple[Kind, str]:
     """Count an error of one of the ``KINDS``; return its kind and its reason."""
-    kind = next(KINDS[each] for each in type(error).__mro__ if each in KINDS)
+    kind = next(KINDS[parent] for parent in type(error).__mro__ if parent in KINDS)
     metrics.REJECTED.labels(kind.label).inc()
-    return kind, str(error)[:_LONGEST]
+    return kind, str(error)[:_MAX_REASON]
 
 
-def response(error: Exception) -> JSONResponse:
-    kind, reason = refusal(error)
+def refuse(error: Exception) -> JSONResponse:
+    """Count an error of one of the ``KINDS`` and return its response."""
+    kind, reason = count_refusal(error)
     unavailable = kind.status == HTTPStatus.SERVICE_UNAVAILABLE
     headers = {"retry-after": str(getattr(error, "retry_after", 1))} if unavailable else None
     return JSONResponse({"error": reason}, kind.status, headers)
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    return response(error)
+async def _handle_refusal(request: Request, error: Exception) -> JSONResponse:
+    return refuse(error)
 
 
-async def _unrouted(request: Request, error: Exception) -> JSONResponse:
-    """Answer for the router, whose reasons are the bare names of the statuses."""
-    routed = cast(HTTPException, error)
-    metrics.REJECTED.labels(_UNROUTED.get(routed.status_code, "invalid")).inc()
-    reason = f"{request.method} {request.url.path}: {routed.detail}"[:_LONGEST]
-    return JSONResponse({"error": reason}, routed.status_code, routed.headers)
+async def _handle_routing(request: Request, error: Exception) -> JSONResponse:
+    """Answer an error of the router, whose reason is the bare name of the status."""
+    routing = cast(HTTPException, error)
+    metrics.REJECTED.labels(_ROUTING.get(routing.status_code, "invalid")).inc()
+    reason = f"{request.method} {request.url.path}: {routing.detail}"[:_MAX_REASON]
+    return JSONResponse({"error": reason}, routing.status_code, routing.headers)
 
 
-async def _broken(request: Request, error: Exception) -> JSONResponse:
+async def _handle_fault(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"error": INTERNAL}, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -1,36 +1,36 @@
-"""What is being worked on, over HTTP and gRPC alike."""
+"""Count the requests in flight, over HTTP and gRPC alike, and refuse those beyond the limits."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from serving.errors import OverloadError
-from serving.limits import Limits
-from serving.scheduler import Turns
+from serving.limits import RequestLimits
+from serving.scheduler import Scheduler
 
-SMALL = 65_536  # bytes; uvicorn reads so much of a body ahead
-_LONGEST_WAIT = 10  # seconds
-_REFUSALS = 250  # a second that leave most of the processor to those that were let in
+SMALL_BODY = 65_536  # bytes; uvicorn reads as many ahead
+_MAX_RETRY_AFTER = 10  # seconds
+_REFUSALS_PER_SECOND = 250  # leave most of the processor to the admitted requests
 
 
-class Load:
-    """The requests in flight, waiting ones among them.
+class InFlight:
+    """The requests that are queued or being answered.
 
-    Large ones take half of the places at most, so that they cannot keep small ones out.
+    Large requests may take half of the slots, so that small requests always find one.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RequestLimits) -> None:
         self.limits = limits
-        self.turns = Turns()
+        self.scheduler = Scheduler()
         self.requests = 0
-        self.waiting = 0  # clients that were refused and have not left
+        self.refused_clients = 0  # refused, and still connected
         self._large_bytes = 0
 
     @contextmanager
-    def request(self, size: int) -> Iterator[None]:
+    def admit(self, size: int) -> Iterator[None]:
         """Count a request of ``size`` bytes while the block runs, or raise OverloadError."""
-        large = size if size > SMALL else 0
-        places = self.limits.max_in_flight // (2 if large else 1)
-        if self.requests >= max(places, 1):
+        large = size if size > SMALL_BODY else 0
+        slots = self.limits.max_in_flight // (2 if large else 1)
+        if self.requests >= max(slots, 1):
             raise self._overload(f"{self.requests} requests are in flight")
         if large and self._large_bytes + large > self.limits.max_in_flight_bytes:
             raise self._overload(f"{self._large_bytes} bytes are in flight")
@@ -43,6 +43,6 @@ class Load:
             self._large_bytes -= large
 
     def _overload(self, reason: str) -> OverloadError:
-        """Tell a client when to come back: the later, the more there are of them."""
-        retry_after = min(1 + self.waiting // _REFUSALS, _LONGEST_WAIT)
+        """Return the error, with a longer wait before the retry the more clients are refused."""
+        retry_after = min(1 + self.refused_clients // _REFUSALS_PER_SECOND, _MAX_RETRY_AFTER)
         return OverloadError(f"{reason}; try again in {retry_after} s", retry_after)

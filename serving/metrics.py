@@ -1,4 +1,4 @@
-"""The metrics of the service, beside KServe's own on /metrics."""
+"""Metrics of requests, beside KServe's own on /metrics."""
 
 import time
 from contextvars import ContextVar
@@ -11,34 +11,35 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 REQUESTS = Counter("app_request_count", "Requests answered", ["method", "endpoint", "status"])
 LATENCY = Histogram(
     "app_request_latency_seconds",
-    "Time from the request's head to the answer's end",
+    "Time from the head of the request to the end of the response",
     ["endpoint", "reviews"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 REJECTED = Counter("app_request_rejected_count", "Requests refused, over HTTP and gRPC", ["reason"])
-IN_FLIGHT = Gauge("app_requests_in_flight", "Requests being answered, waiting ones among them")
+IN_FLIGHT = Gauge("app_requests_in_flight", "Requests queued or being answered")
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _OTHER = "other"
-LEFT = 499  # nginx's status, and gRPC's, for a client that left before its answer
+CLIENT_CLOSED = 499  # nginx's status, and gRPC's, for a client that left before the response
 _reviews: ContextVar[str] = ContextVar("reviews")
-_requests, _latency = cache(REQUESTS.labels), cache(LATENCY.labels)  # each time anew is slower
+_requests, _latency = cache(REQUESTS.labels), cache(LATENCY.labels)  # labels() itself is slower
 
 
-def begin() -> float:
-    """Return the time at which the request began that this task is to answer."""
-    _reviews.set("none")  # uvicorn begins a pipelined request within the one before it
+def start_request() -> float:
+    """Return the time at which the current task's request began."""
+    _reviews.set("none")  # uvicorn starts a pipelined request in the context of the one before it
     return time.perf_counter()
 
 
-def holds(reviews: int) -> None:
-    """Say how many reviews the request at hand asks the model about."""
-    _reviews.set("1" if reviews == 1 else "more")
+def set_reviews(count: int) -> None:
+    """Note how many reviews of the current request the model is asked about."""
+    _reviews.set("1" if count == 1 else "more")
 
 
-def answered(method: str, endpoint: str, status: int, began: float) -> None:
+def observe_response(method: str, endpoint: str, status: int, began: float) -> None:
+    """Count the current request, and time it since ``began``."""
     _requests(method, endpoint, status).inc()
-    if endpoint != _OTHER:  # who was refused at the door may have been kept there
+    if endpoint != _OTHER:  # refused before routing, and perhaps delayed on purpose
         _latency(endpoint, _reviews.get()).observe(time.perf_counter() - began)
 
 
@@ -56,17 +57,17 @@ class RequestMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = begin()
-        status = LEFT
+        began = start_request()
+        status = CLIENT_CLOSED
 
-        async def watched(message: Message) -> None:
+        async def record_status(message: Message) -> None:
             nonlocal status
             status = message.get("status", status)
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, record_status)
         finally:
             endpoint = getattr(scope.get("route"), "path", _OTHER)
             method = scope["method"] if scope["method"] in _METHODS else _OTHER
-            answered(method, endpoint, status, began)
+            observe_response(method, endpoint, status, began)

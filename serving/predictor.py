@@ -1,4 +1,4 @@
-"""The model as KServe sees it: texts scored in turns, answered in the protocol of the request."""
+"""KServe's predictor: score and explain texts, and answer in the protocol of the request."""
 
 import uuid
 from functools import partial
@@ -8,12 +8,10 @@ from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import ModelNotFound
 
 from sentiment.model import LABELS
-from serving import explanations, metrics
+from serving import explanations, kserve_patches, metrics
 from serving.capture.writer import Capture
-from serving.in_flight import Load
-from serving.model import loading
-from serving.model.loading import LoadedModel
-from serving.scheduler import pieces
+from serving.model.loading import LoadedModel, ServedModel
+from serving.scheduler import Scheduler, chunks
 
 VERSION_HEADER = "x-model-version"
 _EXPLAIN_COST = 4  # times that of a prediction
@@ -22,33 +20,33 @@ _EXPLAIN_COST = 4  # times that of a prediction
 class SentimentPredictor(Model):
     """Answers v1 and v2 requests with label and probability of *positive*.
 
-    ``uri`` and ``version`` are those of :func:`serving.model.loading.load`. Requests come checked,
-    from :class:`serving.decode.dataplane.CheckedDataPlane` or :class:`serving.rpc.Servicer`.
-    ``served`` is replaced as a whole, so that a request which takes it once is of one version.
+    Requests are already checked, by :class:`serving.decode.dataplane.CheckedDataPlane` or
+    :class:`serving.rpc.CheckedServicer`.
     """
 
-    served: LoadedModel
-
     def __init__(
-        self, name: str, uri: str, version: str | None, load: Load, capture: Capture | None = None
+        self,
+        name: str,
+        served: ServedModel,
+        scheduler: Scheduler,
+        capture: Capture | None = None,
     ) -> None:
         super().__init__(name, return_response_headers=True)
-        self.uri = uri
-        self._version = version
-        self._turns = load.turns
+        self._served = served
+        self._scheduler = scheduler
         self._capture = capture
 
     @property
     def version(self) -> str:
-        return self.served.version
+        return self._served.current.version
 
     def load(self) -> bool:
-        """Take in the model that is at ``uri`` now; ready only then.
+        """Load the model that is at the source now, and become ready.
 
         Raises:
-            SourceError: there is none, or something is wrong with it; what was served stays.
+            SourceError: there is no valid model at the source; the current model stays.
         """
-        self.served = loading.load(self.uri, self._version)
+        self._served.load()
         self.ready = True
         return self.ready
 
@@ -67,23 +65,27 @@ class SentimentPredictor(Model):
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any] | InferResponse:
-        """Return the predictions in the order of the reviews."""
-        served = self.served
+        """Return the predictions in the order of the reviews.
+
+        Raises:
+            ModelNotFound: a v2 request names another version than the one that is served; 404.
+        """
+        model = self._served.current
         if isinstance(payload, InferRequest):
-            if payload.model_version not in (None, "", served.version):
+            if payload.model_version not in (None, "", model.version):
                 raise ModelNotFound(f"{self.name} version {payload.model_version}")
             texts = payload.inputs[0].data
         else:
             texts = payload["instances"]
-        metrics.holds(len(texts))
-        probabilities = await self._score(served, texts)
+        metrics.set_reviews(len(texts))
+        probabilities = await self._score(model, texts)
         labels = [LABELS[probability > 0.5] for probability in probabilities]
         if self._capture is not None:
-            self._capture.offer(served.version, texts, labels, probabilities)
+            self._capture.offer(model.version, texts, labels, probabilities)
         if response_headers is not None:
-            response_headers[VERSION_HEADER] = served.version
+            response_headers[VERSION_HEADER] = model.version
         if isinstance(payload, InferRequest):
-            return _v2_response(payload, self.name, served.version, labels, probabilities)
+            return _v2_response(payload, self.name, model.version, labels, probabilities)
         return {
             "predictions": [
                 {"label": label, "probability": probability}
@@ -94,31 +96,30 @@ class SentimentPredictor(Model):
     async def explain(
         self, payload: dict[str, Any], headers: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        """Answer with the n-grams that the probability of each review is made of.
+        """Return the contributions of n-grams to the probability of each review.
 
         Raises:
-            InvalidInput: the request is not of the form that the protocol asks for; 400.
+            InvalidInput: the parameters are not as documented; 400.
         """
-        served, asked = self.served, explanations.options(payload)
-        metrics.holds(len(payload["instances"]))
+        model, options = self._served.current, explanations.read_options(payload)
+        metrics.set_reviews(len(payload["instances"]))
         explained = []
         for text in payload["instances"]:
-            work = partial(explanations.explain, served.explainer, text, asked)
-            explained.append(await self._turns.run(work, _EXPLAIN_COST * len(text)))
+            work = partial(explanations.explain, model.explainer, text, options)
+            explained.append(await self._scheduler.run(work, _EXPLAIN_COST * len(text)))
         if headers is not None:
-            explanations.keep_event(headers)
-            headers[VERSION_HEADER] = served.version
+            kserve_patches.keep_event_headers(headers)
+            headers[VERSION_HEADER] = model.version
         return {"explanations": explained}
 
-    async def _score(self, served: LoadedModel, texts: list[str]) -> list[float]:
+    async def _score(self, model: LoadedModel, texts: list[str]) -> list[float]:
         probabilities: list[float] = []
-        for piece in pieces(texts):
-            scored = await self._turns.run(
-                partial(served.scorer.score, piece), sum(map(len, piece))
-            )
-            found = scored.probabilities.tolist()
-            served.observed.add(found, scored)
-            probabilities += found
+        for chunk in chunks(texts):
+            work = partial(model.scorer.score, chunk)
+            scored = await self._scheduler.run(work, sum(map(len, chunk)))
+            scores = scored.probabilities.tolist()
+            model.window.add(scores, scored)
+            probabilities += scores
         return probabilities
 
 
@@ -129,12 +130,12 @@ def _v2_response(
         "label": InferOutput("label", [len(labels)], "BYTES", labels),
         "probability": InferOutput("probability", [len(labels)], "FP64", probabilities),
     }
-    wanted = request.request_outputs
+    requested = request.request_outputs
     return InferResponse(
-        request.id or str(uuid.uuid4()),  # optional in, required out
+        request.id or str(uuid.uuid4()),  # optional in a request, required in a response
         name,
-        [outputs[each.name] for each in wanted] if wanted else list(outputs.values()),
+        [outputs[output.name] for output in requested] if requested else list(outputs.values()),
         model_version=version,
         use_binary_outputs=request.use_binary_outputs,
-        requested_outputs=wanted,
+        requested_outputs=requested,
     )

@@ -1,4 +1,4 @@
-"""Load and unload over v2: KServe's own repository cannot load what it has unloaded."""
+"""Load and unload the model over v2, where an operator allows it."""
 
 import asyncio
 
@@ -12,9 +12,10 @@ from serving.predictor import SentimentPredictor
 
 
 class ModelControl(ModelRepositoryExtension):
-    """Takes the model in again from its source, which may have another one now.
+    """Loads the model from its source, which may have another one by then.
 
-    Anyone who reaches the port could unload the model; so this is off until it is asked for.
+    KServe cannot load a model again that it has unloaded (seen with kserve 0.21.0). Any client
+    that reaches the port could unload the model, so both are refused unless ``allowed``.
     """
 
     def __init__(

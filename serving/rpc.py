@@ -1,4 +1,4 @@
-"""KServe's gRPC server with our limits and errors, and without its line of log a call."""
+"""KServe's gRPC server with our limits and errors, and without a log line per call."""
 
 import asyncio
 from typing import Any
@@ -17,83 +17,83 @@ from kserve.utils.utils import to_headers
 
 from serving import errors, metrics
 from serving.decode import v2
-from serving.in_flight import Load
+from serving.in_flight import InFlight
 
 _INFER = "/inference.GRPCInferenceService/ModelInfer"
-STATUSES = {  # of HTTP, as google.rpc's code.proto has them for the codes that are sent here
+STATUSES = {  # the HTTP status of each code that is sent here, as in google/rpc/code.proto
     grpc.StatusCode.OK: 200,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.PERMISSION_DENIED: 403,
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.CANCELLED: metrics.LEFT,
+    grpc.StatusCode.CANCELLED: metrics.CLIENT_CLOSED,
     grpc.StatusCode.INTERNAL: 500,
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
-_PATIENCE = 2.0  # seconds, at the end, until nobody may call
-_QUIET = 0.2  # seconds without a call that mean nobody does
+_MAX_DRAIN = 2.0  # seconds in which clients may still send calls
+_QUIET = 0.2  # seconds without a new call that end the drain
 
 
-class Servicer(InferenceServicer):
-    def __init__(self, *args: Any, load: Load) -> None:
+class CheckedServicer(InferenceServicer):
+    def __init__(self, *args: Any, in_flight: InFlight) -> None:
         super().__init__(*args)
-        self._load = load
+        self._in_flight = in_flight
 
     async def ModelInfer(  # noqa: N802
         self, request: ModelInferRequest, context: grpc.aio.ServicerContext
     ) -> ModelInferResponse:
-        checked = v2.grpc(request, self._load.limits)
-        response, _ = await self._data_plane.infer(request.model_name, checked, to_headers(context))
+        decoded = v2.decode_grpc(request, self._in_flight.limits)
+        response, _ = await self._data_plane.infer(request.model_name, decoded, to_headers(context))
         return response.to_grpc()
 
 
-class Calls(grpc.aio.ServerInterceptor):
-    """Lets so many inferences in at a time, gives a caller's mistake its status, and counts.
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Admits inferences, answers a caller's error with its status, and counts calls.
 
-    Messages come as bytes: gRPC itself says UNKNOWN to those that it cannot parse.
+    Messages arrive as bytes, because gRPC answers a message that it cannot parse with UNKNOWN.
     """
 
-    def __init__(self, load: Load) -> None:
-        self._load = load
-        self.taken = 0
-        self.answers = asyncio.Event()  # cleared to hold them back
-        self.answers.set()
+    def __init__(self, in_flight: InFlight) -> None:
+        self._in_flight = in_flight
+        self.started = 0
+        self.may_respond = asyncio.Event()  # cleared to hold responses back
+        self.may_respond.set()
 
     async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
-        began = metrics.begin()
+        began = metrics.start_request()
         handler = await continuation(details)
         if handler is None:
             return None
         run = self._admit if details.method == _INFER else self._run
 
-        async def answer(message: bytes, context: grpc.aio.ServicerContext) -> Any:
-            self.taken += 1
-            code, reason = grpc.StatusCode.CANCELLED, ""  # unless it comes to an answer
+        async def respond(message: bytes, context: grpc.aio.ServicerContext) -> Any:
+            self.started += 1
+            code, reason = grpc.StatusCode.CANCELLED, ""  # unless there is a response
             try:
                 result = await run(handler, message, context)
-                await self.answers.wait()
+                await self.may_respond.wait()
                 code = grpc.StatusCode.OK
             except tuple(errors.KINDS) as error:
-                kind, reason = errors.refusal(error)
-                await self.answers.wait()
+                kind, reason = errors.count_refusal(error)
+                await self.may_respond.wait()
                 code = kind.code
-            except Exception:  # a fault of ours: logged here, and told to nobody
+            except Exception:  # a fault of the server: its reason is for the log, not the caller
                 logger.exception("%s", details.method)
                 code, reason = grpc.StatusCode.INTERNAL, errors.INTERNAL
             finally:
-                metrics.answered("gRPC", details.method, STATUSES[code], began)
+                metrics.observe_response("gRPC", details.method, STATUSES[code], began)
             if code is not grpc.StatusCode.OK:
                 await context.abort(code, reason)
             return result
 
         return grpc.unary_unary_rpc_method_handler(
-            answer, response_serializer=handler.response_serializer
+            respond, response_serializer=handler.response_serializer
         )
 
     async def _admit(self, handler: Any, message: bytes, context: Any) -> Any:
-        with self._load.request(len(message)):
-            await self._load.turns.wait(len(message))
+        with self._in_flight.admit(len(message)):
+            await self._in_flight.scheduler.wait_turn(len(message))
             return await self._run(handler, message, context)
 
     async def _run(self, handler: Any, message: bytes, context: Any) -> Any:
@@ -105,19 +105,27 @@ class Calls(grpc.aio.ServerInterceptor):
 
 
 class GrpcServer(GRPCServer):
-    def __init__(self, *args: Any, load: Load, **kwargs: Any) -> None:
+    """KServe's server with our interceptor.
+
+    KServe's own interceptors log each call, and each error of a caller with a traceback (seen with
+    kserve 0.21.0).
+    """
+
+    def __init__(self, *args: Any, in_flight: InFlight, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._limits = load.limits
-        self._servicer = Servicer(self._data_plane, self._model_repository_extension, load=load)
-        self._calls = Calls(load)
+        self._limits = in_flight.limits
+        self._servicer = CheckedServicer(
+            self._data_plane, self._model_repository_extension, in_flight=in_flight
+        )
+        self._calls = CallInterceptor(in_flight)
 
     async def start(self, max_workers: int) -> None:
-        """Serve until stopped; all handlers are coroutines, so that no worker has work."""
+        """Serve until :meth:`stop`; ``max_workers`` is unused, as all handlers are coroutines."""
         self._server = grpc.aio.server(
             interceptors=[self._calls],
             options=[
                 ("grpc.max_receive_message_length", self._limits.max_body_bytes),
-                ("grpc.so_reuseport", 0),  # or two servers would share a port, and its callers
+                ("grpc.so_reuseport", 0),  # or two servers could share a port and its calls
             ],
         )
         add_GRPCInferenceServiceServicer_to_server(self._servicer, self._server)
@@ -127,18 +135,18 @@ class GrpcServer(GRPCServer):
         await self._server.wait_for_termination()
 
     async def stop(self, sig: int | None = None) -> None:
-        """End without losing a call: gRPC drops those that it has read and not yet passed on.
+        """Drain the server: gRPC drops calls that it has read and not yet dispatched.
 
-        So answers are held back until nobody calls any more, as all wait for one; then gRPC tells
-        callers to go elsewhere, and they get their answers.
+        Responses are held back until no new call arrives, because each client is then waiting for
+        a response. gRPC then tells clients to connect elsewhere, and the responses are sent.
         """
-        self._calls.answers.clear()
-        deadline = asyncio.get_running_loop().time() + _PATIENCE
+        self._calls.may_respond.clear()
+        deadline = asyncio.get_running_loop().time() + _MAX_DRAIN
         seen = -1
-        while seen != self._calls.taken and asyncio.get_running_loop().time() < deadline:
-            seen = self._calls.taken
+        while seen != self._calls.started and asyncio.get_running_loop().time() < deadline:
+            seen = self._calls.started
             await asyncio.sleep(_QUIET)
-        ending = asyncio.create_task(self._server.stop(self._grace_period))
+        stopping = asyncio.create_task(self._server.stop(self._grace_period))
         await asyncio.sleep(0)
-        self._calls.answers.set()
-        await ending
+        self._calls.may_respond.set()
+        await stopping

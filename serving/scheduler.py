@@ -1,9 +1,9 @@
-"""Whose turn it is on the event loop, so that much work does not hold up little.
+"""Schedule scoring on the event loop so that large requests do not delay small ones.
 
-Texts are scored on the loop itself. There is one interpreter lock: next to a thread that works,
-each look at the network waits for it. So work comes in pieces, first come first served, and between
-two looks at the network no more of it is done than takes a few milliseconds; in a row, because the
-model stays in the processor's cache meanwhile.
+Texts are scored on the event loop itself. A scoring thread would hold the interpreter lock, and
+each poll of the network would wait for it. Work comes in chunks and runs first in, first out.
+Between two polls of the network, the scheduler runs a few milliseconds of work at most. It runs
+them in a row, because the model then stays in the processor's cache.
 """
 
 import asyncio
@@ -11,66 +11,66 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-PASS = 8_192  # characters, or bytes, of work between two looks at the network
-PIECE = 65_536  # characters scored in one go at most; more texts at a time are quicker
-_LOOKS = 5  # behind a large piece: from its connection to its answer a probe takes so many
+BUDGET = 8_192  # characters, or bytes, of work between two polls of the network
+CHUNK = 65_536  # characters of texts scored together at most; more texts together are faster
+_POLLS = 5  # after a large chunk: a probe takes so many from its connection to its response
 _T = TypeVar("_T")
 
 
-class Turns:
+class Scheduler:
     def __init__(self) -> None:
-        self._waiting: deque[tuple[asyncio.Future[Any], Callable[[], Any], int]] = deque()
-        self._looks = 0  # at the network, that are due before more work is done
-        self._looked = True  # since work was done
+        self._queue: deque[tuple[asyncio.Future[Any], Callable[[], Any], int]] = deque()
+        self._polls_due = 0  # before more work may run
+        self._idle = True  # no work has run since the last poll
 
     async def run(self, work: Callable[[], _T], size: int) -> _T:
-        """Return what ``work`` on ``size`` characters returns, done when it is its turn."""
+        """Run ``work`` on ``size`` characters when its turn comes, and return its result."""
         loop = asyncio.get_running_loop()
-        if self._looked:
-            self._looked = False
-            self._looks = _LOOKS if size > PASS else 0
-            loop.call_soon(self._next)
+        if self._idle:
+            self._idle = False
+            self._polls_due = _POLLS if size > BUDGET else 0
+            loop.call_soon(self._run_queued)
             return work()
         done = loop.create_future()
-        self._waiting.append((done, work, size))
+        self._queue.append((done, work, size))
         return await done
 
-    async def wait(self, size: int) -> None:
-        """Return when it is the turn of work that takes longer than the network may wait."""
-        if size > PASS:
+    async def wait_turn(self, size: int) -> None:
+        """Wait for the turn of ``size`` characters of work; return at once if they are few."""
+        if size > BUDGET:
             await self.run(_nothing, size)
 
-    def _next(self) -> None:
-        """Do what the next look at the network can wait for."""
-        if self._looks:
-            self._looks -= 1
-            asyncio.get_running_loop().call_soon(self._next)
+    def _run_queued(self) -> None:
+        """Run queued work within the budget, then let the loop poll the network."""
+        if self._polls_due:
+            self._polls_due -= 1
+            asyncio.get_running_loop().call_soon(self._run_queued)
             return
-        left = PASS
-        while self._waiting and left > 0:
-            done, work, size = self._waiting.popleft()
-            if done.cancelled():  # its caller has gone
+        left = BUDGET
+        while self._queue and left > 0:
+            done, work, size = self._queue.popleft()
+            if done.cancelled():  # the caller disconnected
                 continue
             left -= max(size, 1)
             try:
                 done.set_result(work())
-            except Exception as error:  # it is for whoever waits for this work
+            except Exception as error:  # raised in the caller of run()
                 done.set_exception(error)
-        self._looks = _LOOKS if left < 0 else 0
-        self._looked = left == PASS
-        if not self._looked:
-            asyncio.get_running_loop().call_soon(self._next)
+        self._polls_due = _POLLS if left < 0 else 0
+        self._idle = left == BUDGET
+        if not self._idle:
+            asyncio.get_running_loop().call_soon(self._run_queued)
 
 
 def _nothing() -> None:
     pass
 
 
-def pieces(texts: list[str]) -> Iterator[list[str]]:
-    """Cut a list of texts where the next text would make a piece too large."""
+def chunks(texts: list[str]) -> Iterator[list[str]]:
+    """Split a list of texts into chunks of ``CHUNK`` characters; a longer text is a chunk alone."""
     start = size = 0
     for i, text in enumerate(texts):
-        if i > start and size + len(text) > PIECE:
+        if i > start and size + len(text) > CHUNK:
             yield texts[start:i]
             start, size = i, 0
         size += len(text)

@@ -1,41 +1,46 @@
-"""KServe's model server, made of our parts."""
+"""KServe's model server, assembled from our parts."""
 
 import argparse
 import asyncio
 from functools import partial
 
-from kserve import ModelServer, model_server
-from kserve.protocol.rest import v2_endpoints
+from kserve import ModelServer
 
+from serving import kserve_patches
 from serving.decode.dataplane import CheckedDataPlane
-from serving.http.rest import Endpoints, RestServer
-from serving.in_flight import Load
+from serving.http.rest import RestServer
+from serving.http.routes import OrjsonResponse, VersionedEndpoints
+from serving.in_flight import InFlight
 from serving.predictor import SentimentPredictor
 from serving.repository import ModelControl
 from serving.rpc import GrpcServer
 
 
 class Server(ModelServer):
-    def __init__(self, args: argparse.Namespace, load: Load, predictor: SentimentPredictor) -> None:
+    def __init__(
+        self, args: argparse.Namespace, in_flight: InFlight, predictor: SentimentPredictor
+    ) -> None:
         super().__init__(
             http_port=args.http_port,
             grpc_port=args.grpc_port,
             enable_grpc=args.enable_grpc,
             enable_latency_logging=args.enable_latency_logging,
         )
-        self.dataplane = CheckedDataPlane(self.registered_models, load.limits)
+        self.dataplane = CheckedDataPlane(self.registered_models, in_flight.limits)
         self.model_repository_extension = ModelControl(
             self.registered_models, predictor, allowed=args.model_control == "explicit"
         )
-        # start() makes its servers by these names
-        v2_endpoints.V2Endpoints = Endpoints
-        model_server.RESTServer = partial(RestServer, load=load)
-        model_server.GRPCServer = partial(GrpcServer, load=load)
+        kserve_patches.use_servers(
+            partial(RestServer, in_flight=in_flight), partial(GrpcServer, in_flight=in_flight)
+        )
+        kserve_patches.use_v2_endpoints(VersionedEndpoints)
+        kserve_patches.use_json_response(OrjsonResponse)
 
     def stop(self, sig: int) -> None:
-        """End the calls over gRPC; the REST server has ended itself, and told us by a signal.
+        """Drain the gRPC server; the REST server has drained before it raised this signal again.
 
-        KServe unloads the models first, so that the last calls find none.
+        KServe unloads the models first, and calls in flight then end with NOT_FOUND (seen with
+        kserve 0.21.0).
         """
         if self._grpc_server:
             self._stopping = asyncio.create_task(self._grpc_server.stop(sig))

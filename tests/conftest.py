@@ -16,10 +16,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from components import candidates, count, evaluate, ingest, merge, prepare, select, train, trial
-from components.io import matrices, reviews
-from components.io.files import read_json, write_json
-from components.io.models import TRIALS_FILE
+from components import count, evaluate, ingest, merge, prepare, select, train, trial
+from components.io import candidates, matrices, records, reviews
+from components.io.files import write_json
+from components.io.models import load_trials
 from components.report import plots
 from tests import forked
 
@@ -131,9 +131,11 @@ def stage(tmp_path: Path) -> Stage:
     return run
 
 
-def assert_one_line(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """Assert that a stage failed with one line of error that says ``words``."""
-    assert result.returncode == 1, result.stderr
+def assert_one_line(
+    result: subprocess.CompletedProcess[str], *words: str, exit_code: int = 1
+) -> None:
+    """Assert that a command failed with one line of error that contains ``words``."""
+    assert result.returncode == exit_code, result.stderr
     assert "Traceback" not in result.stderr, result.stderr
     errors = [line for line in result.stderr.splitlines() if ": error: " in line]
     assert len(errors) == 1, result.stderr
@@ -203,8 +205,8 @@ def run_stages(
     write_json(paths.metrics, values)
     write_json(paths.findings, findings)
     paths.plots.mkdir()
-    plots.write(scored["label"].to_numpy(), scored["score"].to_numpy(), paths.plots)
-    plots.write_trials(read_json(paths.model / TRIALS_FILE), paths.plots)
+    plots.write_curves(scored["label"].to_numpy(), scored["score"].to_numpy(), paths.plots)
+    plots.write_trials(load_trials(paths.model), paths.plots)
     return paths
 
 
@@ -214,8 +216,8 @@ def fit(paths: Trained, given: Sequence[str], max_n: int, min_df: int) -> None:
     merge.merge([paths.counts], min_df, paths.matrix)
     matrix = matrices.load(paths.matrix)
     paths.trials.mkdir()
-    trial.trial(matrix, [candidates.candidate(each) for each in given], paths.trials)
-    write_json(paths.selection, select.select([paths.trials], keep=1))
+    trial.trial(matrix, [candidates.parse(name) for name in given], paths.trials)
+    records.write(paths.selection, select.select([paths.trials], keep=1))
     train.train(matrix, [paths.selection], paths.model)
 
 

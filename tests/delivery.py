@@ -23,8 +23,9 @@ import pytest
 import requests
 import yaml
 
-from components.io import processes, reviews
+from components.io import reviews
 from deploy.images import IMAGES
+from pipelines.local import s3_client, s3_server
 from tests.cluster import StandIn, prometheus, stand_in
 from tests.conftest import REPO, free_port, running, tracking_server
 from tests.workflows import Runner
@@ -138,8 +139,8 @@ KEYS = {"aws_access_key_id": "any", "aws_secret_access_key": "any"}
 @contextmanager
 def site(directory: Path, table: pd.DataFrame, base: str) -> Iterator[Site]:
     with ExitStack() as stack:
-        storage = stack.enter_context(processes.s3(directory / "s3"))
-        client = processes.s3_client(storage)
+        storage = stack.enter_context(s3_server(directory / "s3"))
+        client = s3_client(storage)
         client.create_bucket(Bucket="dvc")
         reviews.write(directory / "reviews.parquet", table)
         client.upload_file(str(directory / "reviews.parquet"), "inputs", "reviews.parquet")

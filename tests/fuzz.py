@@ -1,4 +1,4 @@
-"""Requests that were good until something happened to them."""
+"""Generate requests by mutating valid ones."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ VALUES: list[Any] = [
 V1 = {"instances": ["good", {"text": "bad", "id": 1}]}
 TENSOR = {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["good", "bad"]}
 V2 = {"id": "1", "inputs": [TENSOR], "outputs": [{"name": "label"}], "parameters": {}}
-WHY = V1 | {"parameters": {"top": 2, "tokens": True}}
+EXPLAIN_BODY = V1 | {"parameters": {"top": 2, "tokens": True}}
 EVENT = {"specversion": "1.0", "source": "s", "type": "t", "id": "1", "time": "now", "data": V1}
 RAW = b"".join(struct.pack("<I", len(text)) + text for text in (b"good", b"bad"))
 METHODS = ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW", "post", ""]
@@ -41,7 +41,7 @@ HEADERS = [
     *("Inference-Header-Content-Length: 5", "Inference-Header-Content-Length: x", "X: \xff"),
     *("Connection: upgrade\r\nUpgrade: h2c", "Connection: upgrade\r\nUpgrade: websocket"),
     *("Expect: 100-continue", "Expect: miracles", "X-Long: " + "x" * 9000, "Cookie: a=b; ;;"),
-    *("Content-Length: 3", "Transfer-Encoding: gzip"),  # not in a request that is to be whole
+    *("Content-Length: 3", "Transfer-Encoding: gzip"),  # not for requests that must stay HTTP
 ]
 
 
@@ -51,103 +51,105 @@ class Case:
     method: str = "POST"
 
 
-def whole(chance: random.Random) -> Case:
-    """Return a request that is HTTP, with a body of the length that it says."""
-    path, body, lines = _body(chance)
+def http_request(rng: random.Random) -> Case:
+    """Return a request that is valid HTTP; its body may be mutated."""
+    path, body, lines = _body(rng)
     method = "POST"
-    if chance.random() < 0.1:
-        path = chance.choice(PATHS)
-    if chance.random() < 0.05:
-        method = chance.choice(METHODS[:6])
-    if chance.random() < 0.3:
-        lines.append(chance.choice(HEADERS[:-2]))
+    if rng.random() < 0.1:
+        path = rng.choice(PATHS)
+    if rng.random() < 0.05:
+        method = rng.choice(METHODS[:6])
+    if rng.random() < 0.3:
+        lines.append(rng.choice(HEADERS[:-2]))
     return Case(head(path, len(body), method, *lines) + body, method)
 
 
-def broken(chance: random.Random) -> Case:
-    """Return a request whose bytes, head and all, were damaged on the way."""
-    path, body, lines = _body(chance)
-    size = chance.choice([len(body)] * 20 + [len(body) + 5, 10**6, 10**30, -1, "x", ""])
-    method = chance.choice(["POST"] * 40 + METHODS)
-    path = chance.choice([path] * 40 + PATHS)
-    lines += chance.sample(HEADERS, chance.choice([0, 0, 0, 1]))
+def damaged_request(rng: random.Random) -> Case:
+    """Return a request with damaged bytes, in its head too."""
+    path, body, lines = _body(rng)
+    size = rng.choice([len(body)] * 20 + [len(body) + 5, 10**6, 10**30, -1, "x", ""])
+    method = rng.choice(["POST"] * 40 + METHODS)
+    path = rng.choice([path] * 40 + PATHS)
+    lines += rng.sample(HEADERS, rng.choice([0, 0, 0, 1]))
     data = head(path, size, method, *lines) + body[:1000]
-    return Case(damaged(chance, data, chance.choice([0, 1, 1, 2, 4])))
+    return Case(damage(rng, data, rng.choice([0, 1, 1, 2, 4])))
 
 
-def _body(chance: random.Random) -> tuple[str, bytes, list[str]]:
-    kind = chance.choice(["v1", "v1", "why", "v2", "v2", "binary", "event"])
+def _body(rng: random.Random) -> tuple[str, bytes, list[str]]:
+    kind = rng.choice(["v1", "v1", "explain", "v2", "v2", "binary", "event"])
     if kind == "binary":
         tensor = {k: v for k, v in TENSOR.items() if k != "data"}
         tensor["parameters"] = {"binary_data_size": len(RAW)}
-        top = _dump(chance, _changed(chance, {"inputs": [tensor]}, chance.randint(0, 2)))
-        raw = damaged(chance, RAW, chance.randint(0, 2))
-        length = chance.choice([len(top)] * 6 + [0, -1, len(top) + 3, 10**9, "x"])
+        top = _dump(rng, _mutated(rng, {"inputs": [tensor]}, rng.randint(0, 2)))
+        raw = damage(rng, RAW, rng.randint(0, 2))
+        length = rng.choice([len(top)] * 6 + [0, -1, len(top) + 3, 10**9, "x"])
         return INFER, top + raw, [f"Inference-Header-Content-Length: {length}"]
-    path, good = {
+    path, valid = {
         "v1": (PREDICT, V1),
-        "why": (EXPLAIN, WHY),
+        "explain": (EXPLAIN, EXPLAIN_BODY),
         "v2": (INFER, V2),
-        "event": (chance.choice([PREDICT, EXPLAIN]), EVENT),
+        "event": (rng.choice([PREDICT, EXPLAIN]), EVENT),
     }[kind]
-    body = _dump(chance, _changed(chance, good, chance.randint(0, 3)))
-    return path, damaged(chance, body, chance.randint(0, 1)), []
+    body = _dump(rng, _mutated(rng, valid, rng.randint(0, 3)))
+    return path, damage(rng, body, rng.randint(0, 1)), []
 
 
-def _dump(chance: random.Random, value: Any) -> bytes:
-    text = json.dumps(value, ensure_ascii=chance.random() < 0.5)
-    encoding = "utf-8" if chance.random() < 0.95 else "utf-16"
+def _dump(rng: random.Random, value: Any) -> bytes:
+    text = json.dumps(value, ensure_ascii=rng.random() < 0.5)
+    encoding = "utf-8" if rng.random() < 0.95 else "utf-16"
     return text.encode(encoding, "surrogatepass")
 
 
-def _changed(chance: random.Random, value: Any, times: int) -> Any:
-    """Return a copy with values replaced, removed, wrapped or deep inside others."""
+def _mutated(rng: random.Random, value: Any, times: int) -> Any:
+    """Return a copy with values replaced, removed, wrapped or nested."""
     root = [copy.deepcopy(value)]
     for _ in range(times):
-        spots = list(_spots(root))
-        holder, key = chance.choice(spots)
-        change = chance.random()
+        locations = list(_locations(root))
+        container, key = rng.choice(locations)
+        change = rng.random()
         if change < 0.6:
-            holder[key] = copy.deepcopy(chance.choice(VALUES))
-        elif change < 0.75 and len(spots) > 1 and holder is not root:
-            del holder[key]
+            container[key] = copy.deepcopy(rng.choice(VALUES))
+        elif change < 0.75 and len(locations) > 1 and container is not root:
+            del container[key]
         elif change < 0.9:
-            holder[key] = [holder[key]] * chance.randint(1, 3)
+            container[key] = [container[key]] * rng.randint(1, 3)
         else:
-            for _ in range(chance.choice([1, 10, 400])):
-                holder[key] = {"text": holder[key]}
+            for _ in range(rng.choice([1, 10, 400])):
+                container[key] = {"text": container[key]}
     return root[0] if root else None
 
 
-def _spots(holder: Any):
-    """Yield each place below ``holder`` that holds a value."""
-    stack = [holder]
+def _locations(root: Any):
+    """Yield each container below ``root`` with each key or index of a value in it."""
+    stack = [root]
     while stack:
-        found = stack.pop()
-        for key in list(found) if isinstance(found, dict) else range(min(len(found), 5)):
-            yield found, key
-            if isinstance(found[key], dict | list):
-                stack.append(found[key])
+        container = stack.pop()
+        for key in (
+            list(container) if isinstance(container, dict) else range(min(len(container), 5))
+        ):
+            yield container, key
+            if isinstance(container[key], dict | list):
+                stack.append(container[key])
 
 
-def damaged(chance: random.Random, data: bytes, times: int) -> bytes:
-    """Return bytes with some changed, inserted, removed, repeated or cut off."""
+def damage(rng: random.Random, data: bytes, times: int) -> bytes:
+    """Return a copy with bytes changed, inserted, removed, repeated or cut off."""
     damaged = bytearray(data)
     for _ in range(times):
-        at = chance.randint(0, len(damaged))
-        change = chance.randint(0, 5)
+        at = rng.randint(0, len(damaged))
+        change = rng.randint(0, 5)
         if change == 0 and at < len(damaged):
-            damaged[at] = chance.randint(0, 255)
+            damaged[at] = rng.randint(0, 255)
         elif change == 1:
-            damaged[at:at] = chance.randbytes(chance.choice([1, 4, 50]))
+            damaged[at:at] = rng.randbytes(rng.choice([1, 4, 50]))
         elif change == 2:
-            del damaged[at : at + chance.choice([1, 2, 20])]
+            del damaged[at : at + rng.choice([1, 2, 20])]
         elif change == 3:
-            damaged[at:at] = damaged[at : at + 30] * chance.choice([1, 3])
+            damaged[at:at] = damaged[at : at + 30] * rng.choice([1, 3])
         elif change == 4:
             del damaged[at:]
         else:
-            damaged[at:at] = chance.choice(
+            damaged[at:at] = rng.choice(
                 [b"\r\n", b"\r\n\r\n", b"\x00", b"[" * 3000, b'{"a":' * 900]
             )
     return bytes(damaged)

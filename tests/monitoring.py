@@ -19,7 +19,7 @@ import yaml
 
 from components.io import registry
 from tests.conftest import free_port, running
-from tests.integration.test_submit_to_a_stand_in import StandIn
+from tests.kubeflow import StandIn
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def kubeflow() -> Iterator[StandIn]:
     with StandIn() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for name in ("training", "monitoring"):
-            server.kept["pipelines"].append({"pipeline_id": f"id-{name}", "display_name": name})
+            server.stored["pipelines"].append({"pipeline_id": f"id-{name}", "display_name": name})
         now = datetime.now(UTC)
         for name, state, ago, took in (
             ("training", "RUNNING", 1, None),
@@ -113,7 +113,7 @@ def kubeflow() -> Iterator[StandIn]:
         ):
             created = now - timedelta(minutes=ago)
             ended = {"finished_at": (created + timedelta(minutes=took)).isoformat()} if took else {}
-            server.kept["runs"].append(
+            server.stored["runs"].append(
                 {
                     "run_id": f"{name}-{ago}",
                     "state": state,

@@ -1,4 +1,4 @@
-"""The real predictor process, asked over HTTP and gRPC as its callers do."""
+"""Run the real predictor process and send requests to it over HTTP."""
 
 import json
 import shutil
@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import REPO, free_port, running
@@ -22,9 +25,8 @@ EXPLAIN = "/v1/models/sentiment:explain"
 INFER = "/v2/models/sentiment/infer"
 JSON = {"content-type": "application/json"}
 TEXTS = ["A wonderful film, well acted.", "Dull, bad and far too long.", "", "<br />Ünï 😀"]
-
-
-WATCHED = ("--watch_seconds", "0.05")
+WATCH = ("--watch_seconds", "0.05")
+Samples = dict[tuple[str, ...], float]  # by the name and the sorted labels' values
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ class Server:
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read() or b"null"), error.headers
 
-    def refusal(self, path: str, body: bytes | None = None, headers: dict | None = None, **how):
-        """Return the status and the reason of an answer that must have our one shape."""
-        status, answer, _ = self.ask(path, body, headers, **how)
+    def refusal(self, path: str, body: bytes | None = None, headers: dict | None = None, **options):
+        """Assert that an error has the one shape; return its status and its reason."""
+        status, answer, _ = self.ask(path, body, headers, **options)
         assert 400 <= status < 500, answer
         assert list(answer) == ["error"]
         assert isinstance(answer["error"], str)
@@ -59,7 +61,11 @@ class Server:
         assert status == 200, body
         return body["predictions"]
 
-    def samples(self) -> dict[tuple[str, ...], float]:
+    def version(self) -> str:
+        """Return the version that answers a prediction."""
+        return self.ask(PREDICT, b'{"instances": ["good"]}', JSON)[2]["x-model-version"]
+
+    def samples(self) -> Samples:
         with urllib.request.urlopen(f"{self.address}/metrics", timeout=60) as response:
             families = list(text_string_to_metric_families(response.read().decode()))
         return {
@@ -68,22 +74,19 @@ class Server:
             for sample in family.samples
         }
 
-    def gained(self, before: dict[tuple[str, ...], float]) -> dict[tuple[str, ...], float]:
-        """Return what has grown since ``before``, which is earlier samples, and by how much."""
+    def increases(self, before: Samples) -> Samples:
+        """Return the samples that have grown since ``before``, and by how much."""
         grown = {key: value - before.get(key, 0) for key, value in self.samples().items()}
         return {key: value for key, value in grown.items() if value}
 
     def wait_for_in_flight(self, count: int) -> None:
-        deadline = time.monotonic() + 30
-        while self.samples()[("app_requests_in_flight",)] != count:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: self.samples()[("app_requests_in_flight",)] == count, 30)
 
-    def refused(self, reason: str) -> float:
+    def rejected(self, reason: str) -> float:
         return self.samples()[("app_request_rejected_count_total", reason)]
 
-    def resident(self) -> float:
-        """Return the bytes of memory that the process holds."""
+    def memory(self) -> float:
+        """Return the resident memory of the process, in bytes."""
         return self.samples()[("process_resident_memory_bytes",)]
 
     def connect(self) -> socket.socket:
@@ -94,19 +97,19 @@ class Server:
 def serving(
     model: Path | str, directory: Path, *flags: str, **environment: str
 ) -> Iterator[Server]:
-    """Serve a model until the block ends; nothing in it may make the server log a traceback."""
-    http, grpc = free_port(), free_port()
+    """Serve a model until the block ends, and assert that the server logged no traceback."""
+    http_port, grpc_port = free_port(), free_port()
     command = [sys.executable, "-m", "serving", "--model_uri", str(model)]
-    command += ["--http_port", str(http), "--grpc_port", str(grpc), *flags]
-    address = f"http://127.0.0.1:{http}"
+    command += ["--http_port", str(http_port), "--grpc_port", str(grpc_port), *flags]
+    address = f"http://127.0.0.1:{http_port}"
     environment["PYTHONPATH"] = str(REPO)
     with running(command, f"{address}/v1/models/sentiment", directory, **environment) as log:
-        yield Server(address, f"127.0.0.1:{grpc}", log)
+        yield Server(address, f"127.0.0.1:{grpc_port}", log)
     assert "Traceback" not in log.read_text()
 
 
-def place(model: Path, folder: Path) -> None:
-    """Put a model where another is, in one step, as a mount of a cluster changes."""
+def replace_model(model: Path, folder: Path) -> None:
+    """Replace the model in a folder in one step, as the mount of a cluster changes."""
     staged = folder.with_name(f"{folder.name}-{time.monotonic_ns()}")
     shutil.copytree(model, staged)
     link = folder.with_name("link")
@@ -114,16 +117,28 @@ def place(model: Path, folder: Path) -> None:
     link.replace(folder)
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
+        assert time.monotonic() < deadline, f"the condition was not met in {seconds} seconds"
         time.sleep(0.02)
 
 
-def version(server: Server) -> str:
-    answers = server.ask(PREDICT, json.dumps({"instances": TEXTS[:1]}).encode(), JSON)
-    return answers[2]["x-model-version"]
+def grpc_tensor(texts: list[str]) -> dict:
+    contents = {"bytes_contents": [text.encode() for text in texts]}
+    return {"name": "text", "shape": [len(texts)], "datatype": "BYTES", "contents": contents}
+
+
+def call_infer(server: Server, texts: list[str], padding: int = 0) -> grpc.StatusCode:
+    """Call ModelInfer, with ``padding`` more bytes in the message, and return the status."""
+    tensor = grpc_tensor(texts)
+    request = pb.ModelInferRequest(model_name="sentiment", inputs=[tensor], id="x" * padding)
+    with grpc.insecure_channel(server.grpc, [("grpc.enable_retries", 0)]) as channel:
+        try:
+            GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=60)
+        except grpc.RpcError as error:
+            return error.code()
+    return grpc.StatusCode.OK
 
 
 def head(path: str, size: int | str, method: str = "POST", *lines: str) -> bytes:
@@ -132,21 +147,21 @@ def head(path: str, size: int | str, method: str = "POST", *lines: str) -> bytes
     return "\r\n".join([f"{method} {path} HTTP/1.1", *headers, "", ""]).encode("latin-1")
 
 
-def answer(connection: socket.socket) -> tuple[int, bytes, dict[str, str]]:
-    """Read one answer: status, body, headers."""
+def read_response(connection: socket.socket) -> tuple[int, bytes, dict[str, str]]:
+    """Read one response: status, body, headers."""
     data = b""
     while b"\r\n\r\n" not in data:
-        data += _more(connection)
+        data += _receive(connection)
     top, _, rest = data.partition(b"\r\n\r\n")
     first, *lines = top.decode("latin-1").split("\r\n")
     headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
     while len(rest) < int(headers["content-length"]):
-        rest += _more(connection)
+        rest += _receive(connection)
     assert len(rest) == int(headers["content-length"])
     return int(first.split()[1]), rest, headers
 
 
-def _more(connection: socket.socket) -> bytes:
+def _receive(connection: socket.socket) -> bytes:
     data = connection.recv(65536)
     if not data:
         raise ConnectionResetError("the server closed the connection")

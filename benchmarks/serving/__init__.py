@@ -1,1 +1,1 @@
-"""Our predictor beside the reference service and other servers, under real load."""
+"""Compare our predictor with the reference service and other servers under load."""

@@ -1,9 +1,9 @@
-"""Measure our predictor beside the reference service and other servers, on the same reviews.
+"""Compare our predictor with the reference service and other servers, on the same reviews.
 
-Each server runs alone, one after the other, in every round; the tables show medians over the
-rounds, and in brackets the ratio to the first row. A server that cannot be installed or started,
-or whose answers are not the model's, is not measured: its row says why. Needs wrk, and ``data/``
-and the champion from ``make train``.
+In every round each server runs alone, one after the other. The tables show medians over the
+rounds, and in brackets the ratio to the first row. A server is not measured if it cannot be
+installed or started, or if its answers are not the model's: its row says why. Needs wrk, and
+``data/`` and the champion from ``make train``.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import sentiment.store
-from benchmarks.serving import floor, material, tables
+from benchmarks.serving import in_process, inputs, tables
+from benchmarks.serving.comparison import Comparison, Results
 from benchmarks.serving.contenders import CONTENDERS, PIPELINE, REFERENCE, Contender
-from benchmarks.serving.contest import Contest, Results
-from benchmarks.serving.load import Load
+from benchmarks.serving.load import Workload
 from components.errors import UserError
 
 BATCH = 32
@@ -31,12 +31,12 @@ def parser() -> argparse.ArgumentParser:
     names = [contender.name for contender in CONTENDERS]
     parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--rounds", type=int, default=3, help="default: 3")
-    parser.add_argument("--seconds", type=int, default=10, help="of each load; default: 10")
+    parser.add_argument("--seconds", type=int, default=10, help="of each workload; default: 10")
     parser.add_argument(
         "--rate",
         type=float,
         default=100.0,
-        help="requests a second of the load that is the same for all; default: 100",
+        help="requests a second of the workload with a fixed rate; default: 100",
     )
     parser.add_argument(
         "--model_uri",
@@ -47,53 +47,53 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def loads(seconds: int, rate: float) -> list[Load]:
+def workloads(seconds: int, rate: float) -> list[Workload]:
     pausing = f"8 clients that pause: {rate:.0f} requests a second"
     return [
-        Load("One client", 1, seconds),
-        Load("8 clients", 8, seconds),
-        Load("64 clients", 64, seconds),
-        Load(pausing, 8, 2 * seconds, rate=rate),  # twice, as its first requests come at once
-        Load(f"8 clients, {BATCH} reviews a request", 8, seconds, BATCH),
+        Workload("One client", 1, seconds),
+        Workload("8 clients", 8, seconds),
+        Workload("64 clients", 64, seconds),
+        Workload(pausing, 8, 2 * seconds, rate=rate),  # longer: first requests come at once
+        Workload(f"8 clients, {BATCH} reviews a request", 8, seconds, BATCH),
     ]
 
 
-def compare(args: argparse.Namespace, chosen: list[Contender], scratch: Path) -> Iterator[str]:
-    """Measure, and yield the tables.
+def compare(args: argparse.Namespace, selected: list[Contender], scratch: Path) -> Iterator[str]:
+    """Measure the selected servers, and yield the tables.
 
     Raises:
-        UserError: the reviews or the model cannot be had.
+        UserError: the reviews or the model cannot be read.
     """
-    texts = material.texts(args.data / "test", REVIEWS)
-    folder = material.model_folder(args.model_uri, scratch)
+    texts = inputs.texts(args.data / "test", REVIEWS)
+    folder = inputs.model_folder(args.model_uri, scratch)
     folders = {PIPELINE: folder}
-    if any(contender.model == REFERENCE for contender in chosen):
-        folders[REFERENCE] = material.reference_model(args.data / "train", scratch)
+    if any(contender.model == REFERENCE for contender in selected):
+        folders[REFERENCE] = inputs.reference_model(args.data / "train", scratch)
     model = sentiment.store.load(folder)
-    contest = Contest(texts, model.predict_proba(texts)[:, 1].tolist(), folders, scratch)
+    comparison = Comparison(texts, model.predict_proba(texts)[:, 1].tolist(), folders, scratch)
     results, costs = Results(), defaultdict(list)
-    planned = loads(args.seconds, args.rate)
-    for turn in range(args.rounds):
-        for contender in chosen:
+    planned = workloads(args.seconds, args.rate)
+    for number in range(args.rounds):
+        for contender in selected:
             busy = os.getloadavg()[0]
-            print(f"round {turn + 1}: {contender.name}, load {busy:.1f}", file=sys.stderr)
-            contest.run(contender, planned, results)
-        for name, milliseconds in floor.measure(model, texts, BATCH):
+            print(f"round {number + 1}: {contender.name}, load {busy:.1f}", file=sys.stderr)
+            comparison.run(contender, planned, results)
+        for name, milliseconds in in_process.measure(model, texts, BATCH):
             costs[name].append(milliseconds)
-    for load in planned:
-        yield tables.of_load(load, chosen, results)
-    yield tables.of_floor(costs)
+    for workload in planned:
+        yield tables.of_workload(workload, selected, results)
+    yield tables.of_calls(costs)
     yield tables.spread(results)
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if shutil.which("wrk") is None:
-        parser().error("wrk is not here; on Debian: apt-get install wrk")
-    chosen = [each for each in CONTENDERS if not args.only or each.name in args.only]
+        parser().error("wrk is not installed; on Debian: apt-get install wrk")
+    selected = [server for server in CONTENDERS if not args.only or server.name in args.only]
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            for table in compare(args, chosen, Path(scratch)):
+            for table in compare(args, selected, Path(scratch)):
                 print(table, flush=True)
         except UserError as error:
             parser().error(str(error))

@@ -1,4 +1,4 @@
-"""What is measured: a command line and a protocol each, one worker, its makers' settings."""
+"""List the servers to compare: command line and protocol, one worker, default settings."""
 
 from dataclasses import dataclass, field
 
@@ -11,10 +11,10 @@ _SERVERS = "benchmarks.serving.servers"
 
 @dataclass(frozen=True)
 class Contender:
-    """Runs ``command``, its first word a module, under the interpreter that has the packages.
+    """A server. The first word of ``command`` is a Python module.
 
     ``{http}``, ``{grpc}`` and ``{metrics}`` are ports, ``{model}`` is the model's folder.
-    ``requirements`` names the lock of what does not fit beside our own packages.
+    ``requirements`` names the lock of packages that conflict with ours.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Contender:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-# gunicorn's default worker waits for a client that is connected and says nothing
+# gunicorn's default worker blocks on a connection without a request
 _GUNICORN = (
     "gunicorn --workers 1 --worker-class gthread --threads 1 --bind 127.0.0.1:{http}"
     f" {_SERVERS}.flask_form:app"
@@ -40,8 +40,8 @@ _MLSERVER = {
     "MLSERVER_HTTP_PORT": "{http}",
     "MLSERVER_GRPC_PORT": "{grpc}",
     "MLSERVER_METRICS_PORT": "{metrics}",
-    "MLSERVER_PARALLEL_WORKERS": "0",  # else a process more
-    "MLSERVER_DEBUG": "false",  # as its documentation asks of production
+    "MLSERVER_PARALLEL_WORKERS": "0",  # by default one more process
+    "MLSERVER_DEBUG": "false",  # as its documentation recommends for production
 }
 
 CONTENDERS = [

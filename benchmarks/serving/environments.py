@@ -1,4 +1,4 @@
-"""Virtual environments for servers whose packages do not fit beside ours."""
+"""Create virtual environments for servers whose packages conflict with ours."""
 
 import os
 import subprocess
@@ -13,10 +13,10 @@ CACHE = ROOT / ".benchmarks"
 
 
 def python(peer: str | None) -> str:
-    """Return the interpreter that has the packages of ``peer``, installed if need be.
+    """Return the interpreter with the packages of ``peer``; install them at the first call.
 
     Raises:
-        UnfitError: they cannot be installed.
+        UnfitError: the packages cannot be installed.
     """
     if peer is None:
         return sys.executable

@@ -1,4 +1,4 @@
-"""Real load from wrk, and what it cost the server."""
+"""Load a server with wrk and measure its cost."""
 
 import json
 import os
@@ -13,17 +13,17 @@ from benchmarks.serving.server import UnfitError, cpu_seconds
 
 SCRIPT = Path(__file__).parent / "wrk.lua"
 WARM_UP_SECONDS = 1
-_BATCHES = 64  # different ones
-_TIMEOUT_SECONDS = 30  # wrk's own 2 would count a slow answer as none
+_BATCHES = 64  # with different texts
+_TIMEOUT_SECONDS = 30  # wrk's default, 2, would count a slow answer as a timeout
 
 
 @dataclass(frozen=True)
-class Load:
-    """``connections`` clients that ask one after the other, ``size`` reviews a request.
+class Workload:
+    """``connections`` clients, each with one request at a time of ``size`` reviews.
 
-    Without ``rate`` they never pause, so that a server is asked more the quicker it answers. With
-    it, in requests a second of all of them together, a client waits between an answer and its
-    next request, for a random time, so that all servers are asked about as much.
+    Without ``rate`` the clients never pause, so that a faster server gets more requests. With
+    ``rate``, in requests a second of all clients together, a client waits for a random time
+    between an answer and its next request, so that all servers get about as many requests.
     """
 
     title: str
@@ -34,17 +34,17 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     reviews_per_second: float
-    p50: float  # milliseconds a request, like p99
+    p50: float  # milliseconds a request, as p99
     p99: float
-    cpu: float  # milliseconds a review, user and system, all processes of the server
-    megabytes: float  # right after the load, pages which two processes share counted once
+    cpu: float  # milliseconds a review, user and system time of all processes of the server
+    megabytes: float  # right after the load, as proportional set size
     failed: int
 
 
 def bodies(protocol: Protocol, texts: Sequence[str], size: int) -> list[str]:
-    """Return a body for each text, or batches of them that start at different texts."""
+    """Return a request body for each text, or for batches that start at different texts."""
     if size == 1:
         return [protocol.body([text]) for text in texts]
     starts = range(0, len(texts), max(1, len(texts) // _BATCHES))
@@ -56,44 +56,44 @@ def measure(
     url: str,
     protocol: Protocol,
     texts: Sequence[str],
-    load: Load,
+    workload: Workload,
     scratch: Path,
     server: int,
-) -> Measured:
-    """Load the server at ``url``, whose process is ``server``, after a second that is not counted.
+) -> Measurement:
+    """Load the server at ``url`` after a warm-up; ``server`` is its process id.
 
-    A batch to a protocol that has none is a request for each of its reviews.
+    A protocol without batches gets one review a request.
 
     Raises:
-        UnfitError: the server no longer answers at all.
+        UnfitError: wrk failed, as the server does not answer.
     """
-    size = load.size if protocol.batches else 1
+    size = workload.size if protocol.batches else 1
     file = scratch / "bodies.txt"
     file.write_text("".join(f"{body}\n" for body in bodies(protocol, texts, size)))
     address = url + protocol.path
-    _wrk(address, protocol, file, replace(load, seconds=WARM_UP_SECONDS, rate=None))
+    _wrk(address, protocol, file, replace(workload, seconds=WARM_UP_SECONDS, rate=None))
     before = cpu_seconds(server)
-    found = _wrk(address, protocol, file, load)
+    result = _wrk(address, protocol, file, workload)
     spent = cpu_seconds(server) - before
-    reviews = max(found["requests"], 1) * size
-    return Measured(
-        reviews_per_second=reviews / found["microseconds"] * 1e6,
-        p50=found["p50"] / 1000,
-        p99=found["p99"] / 1000,
+    reviews = max(result["requests"], 1) * size
+    return Measurement(
+        reviews_per_second=reviews / result["microseconds"] * 1e6,
+        p50=result["p50"] / 1000,
+        p99=result["p99"] / 1000,
         cpu=spent / reviews * 1000,
         megabytes=processes.memory(server) / 1e6,
-        failed=found["failed"],
+        failed=result["failed"],
     )
 
 
-def _wrk(address: str, protocol: Protocol, file: Path, load: Load) -> dict[str, int]:
-    command = ["wrk", "--threads", "1", "--connections", str(load.connections)]
-    command += ["--duration", f"{load.seconds}s", "--timeout", f"{_TIMEOUT_SECONDS}s"]
+def _wrk(address: str, protocol: Protocol, file: Path, workload: Workload) -> dict[str, int]:
+    command = ["wrk", "--threads", "1", "--connections", str(workload.connections)]
+    command += ["--duration", f"{workload.seconds}s", "--timeout", f"{_TIMEOUT_SECONDS}s"]
     environment = {
         "BODIES": str(file),
         "CONTENT_TYPE": protocol.content_type,
-        "CONNECTIONS": str(load.connections),
-        "PAUSE": f"{1000 * load.connections / load.rate if load.rate else 0:.3f}",
+        "CONNECTIONS": str(workload.connections),
+        "PAUSE": f"{1000 * workload.connections / workload.rate if workload.rate else 0:.3f}",
     }
     result = subprocess.run(
         [*command, "--script", str(SCRIPT), address],
@@ -103,5 +103,5 @@ def _wrk(address: str, protocol: Protocol, file: Path, load: Load) -> dict[str, 
     )
     if result.returncode:
         raise UnfitError(f"failed under load: {result.stderr.strip() or result.stdout.strip()}")
-    found: dict[str, int] = json.loads(result.stdout.strip().splitlines()[-1])
-    return found
+    figures: dict[str, int] = json.loads(result.stdout.strip().splitlines()[-1])
+    return figures

@@ -1,4 +1,4 @@
-"""How each server wants to be asked, and where its answer keeps the probabilities."""
+"""Define the requests of each server, and where its answers have the probabilities."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 @dataclass(frozen=True)
 class Protocol:
-    """``batches`` tells whether a request can hold more reviews than one."""
+    """A kind of request; ``batches`` is whether it can hold several reviews."""
 
     path: str
     body: Callable[[list[str]], str]

@@ -1,4 +1,4 @@
-"""A server with all its processes: started, its time counted, ended."""
+"""Start and stop a server, and measure the CPU time of its processes."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def running(
     """Run a server in ``directory`` until the block ends; yield its process id once ``ready``.
 
     Raises:
-        UnfitError: it ended, or was not ready in time.
+        UnfitError: the server ended, or was not ready within ``START_SECONDS``.
     """
     log = directory / "server.log"
     with log.open("wb") as output:
@@ -38,18 +38,18 @@ def running(
                 time.sleep(0.2)
             yield server.pid
         finally:
-            _end(server)
+            _stop(server)
 
 
 def _reason(log: Path) -> str:
-    """Return the last line that names an error, or else the last one."""
+    """Return the last line that names an error, or else the last line."""
     lines = log.read_text(errors="replace").strip().splitlines() or ["it printed nothing"]
     return next((line for line in reversed(lines) if "Error" in line), lines[-1])
 
 
-def _end(server: subprocess.Popen[bytes]) -> None:
-    """Ask the server to end, and end what it leaves behind."""
-    left = tree(server.pid)
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """Terminate the server, and kill its processes that are left."""
+    left = process_tree(server.pid)
     server.terminate()
     with suppress(subprocess.TimeoutExpired):
         server.wait(timeout=20)
@@ -59,8 +59,8 @@ def _end(server: subprocess.Popen[bytes]) -> None:
     server.wait()
 
 
-def tree(root: int) -> list[psutil.Process]:
-    """Return the process ``root`` and those below it."""
+def process_tree(root: int) -> list[psutil.Process]:
+    """Return the process ``root`` and its descendants."""
     try:
         process = psutil.Process(root)
         return [process, *process.children(recursive=True)]
@@ -69,9 +69,9 @@ def tree(root: int) -> list[psutil.Process]:
 
 
 def cpu_seconds(root: int) -> float:
-    """Return user and system time of the tree, of its ended processes too."""
+    """Return user and system time of the process tree, ended children included."""
     total = 0.0
-    for process in tree(root):
+    for process in process_tree(root):
         with suppress(psutil.NoSuchProcess):
             times = process.cpu_times()
             total += times.user + times.system + times.children_user + times.children_system

@@ -1,6 +1,6 @@
--- Posts the bodies in the file BODIES, a line each, in turn. With PAUSE each of the CONNECTIONS
--- waits between an answer and its next request, for a random time of that mean in milliseconds.
--- The first requests do not wait: some servers take a silent connection for a slow one.
+-- Post the bodies in the file BODIES, one a line, in turn. With PAUSE, each of the CONNECTIONS waits
+-- between an answer and its next request for a random time with that mean, in milliseconds.
+-- The first requests do not wait: some servers treat a silent connection as a slow client.
 
 local requests, turn = {}, 0
 local pause, waited = tonumber(os.getenv("PAUSE")), -tonumber(os.getenv("CONNECTIONS"))

@@ -1,4 +1,4 @@
-"""Write beside, then rename: an output is whole or it is not there."""
+"""Write beside, then rename: an output is whole or absent."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from components.errors import UserError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write a file to; it becomes ``path`` when the block ends without error.
+    """Yield a path to write a file to; rename it to ``path`` when the block ends without error.
 
-    A killed writer leaves ``.NAME.partial``, which the next one writes over.
+    A killed writer leaves ``.NAME.partial``, which the next writer replaces.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
-    """Yield an empty directory that takes the place of ``path`` when the block ends."""
+    """Yield an empty directory; put it in the place of ``path`` when the block ends."""
     partial = path.with_name(f".{path.name}.partial")
     old = path.with_name(f".{path.name}.old")
     try:
@@ -70,12 +70,12 @@ def read_json(path: Path) -> Any:
 
 
 def _remove(partial: Path) -> None:
-    with suppress(OSError):  # that there is nothing to remove, or no way to, hides no other error
+    with suppress(OSError):  # a failed clean-up must not hide the error that led to it
         partial.unlink()
 
 
 def _flush(path: Path) -> None:
-    """Bring the content to the disk before the name, so that a power cut leaves no empty file."""
+    """Sync the content before the rename, so that a power cut leaves no empty file."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

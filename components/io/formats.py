@@ -20,14 +20,15 @@ ENDINGS |= {".parquet": "parquet", ".pq": "parquet"}
 
 
 def format_of(source: str) -> str:
-    """Tell the format from the ending of the name."""
+    """Return the format that the ending of the name stands for."""
     if source.startswith("builtin"):
         return "csv"
-    suffixes = [suffix.lower() for suffix in Path(urlsplit(source).path).suffixes]
-    ending = suffixes[-1] if suffixes else ""
+    # only an address on the web has a query or a fragment behind its path
+    path = urlsplit(source).path if source.startswith(("http://", "https://")) else source
+    ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
         raise UserError(
-            f"{source}: cannot tell the format from {ending!r}; it is told from"
+            f"{source}: cannot tell the format from {ending!r}; known endings are"
             f" {', '.join(ENDINGS)}, or say --format ({', '.join(FORMATS)})"
         )
     return ENDINGS[ending]
@@ -36,9 +37,12 @@ def format_of(source: str) -> str:
 def read(path: Path, format: str | None, encoding: str, address: str) -> Iterator[pd.DataFrame]:
     """Yield the rows of ``path`` in their order, missing values as None or NaN.
 
-    ``address``, of which ``path`` is a copy, is what errors name and what tells the format where
-    none is given. Only an empty cell is missing: a review that says "NA" or "None" is a review.
-    The fields of an object in JSON are columns like ``data.text``.
+    ``path`` is a local copy of ``address``. Errors name the address, and its ending tells the
+    format if ``format`` is None. Only an empty cell is missing: "NA" and "None" are texts. Fields
+    of nested JSON objects become columns such as ``data.text``.
+
+    Raises:
+        UserError: the file is empty, of another format or of another encoding.
     """
     format = format or format_of(address)
     try:

@@ -1,31 +1,51 @@
-"""The rows to learn from, as merge leaves them: counts of n-grams, read a shard at a time.
+"""The matrix that merge writes: the n-grams, and the counts of each shard of the reviews.
 
-A directory with the n-grams and, for each shard of the reviews, a directory of its own.
+A directory holds the n-grams and one directory for each shard, which is read when it is needed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from components.errors import UserError
-from components.io.files import read_json
+from components.io import records
+from components.io.records import record
 from sentiment import shards
 from sentiment.ngrams import Ints
-from sentiment.rows import Shard
+from sentiment.shards import Shard
 
 SHARD_FILE = "shard.json"
 MATRIX_FILE = "matrix.json"
 
 
+@record
+class ShardFacts:
+    """What count knows of a shard: its reviews, their digest and the longest n-gram counted."""
+
+    rows: int
+    digest: str
+    max_n: int
+
+
+@record
+class MatrixFacts:
+    """What merge knows of the matrix; ``rows`` are the reviews by the name of their shard."""
+
+    max_n: int
+    min_df: int
+    features: int
+    data_digest: str
+    rows: dict[str, int]
+
+
 @dataclass(frozen=True)
 class Matrix:
-    """``facts`` are max_n, min_df, features, data_digest and the rows of each shard."""
+    """An opened matrix; the rows stay on the disk until a pass needs them."""
 
-    facts: dict[str, Any]
+    facts: MatrixFacts
     tokens: NDArray[np.uint8]
     keys: Ints
     train: Sequence[Shard]
@@ -33,8 +53,12 @@ class Matrix:
 
 
 def load(directory: Path) -> Matrix:
-    """Open what merge wrote; the rows themselves stay on the disk until a pass needs them."""
-    facts = read_json(directory / MATRIX_FILE)
+    """Open the matrix in ``directory``.
+
+    Raises:
+        UserError: a file of it is missing or damaged.
+    """
+    facts = records.read(directory / MATRIX_FILE, MatrixFacts)
     try:
         tokens, keys = (np.load(directory / f"{name}.npy") for name in ("tokens", "keys"))
     except OSError as error:
@@ -42,7 +66,7 @@ def load(directory: Path) -> Matrix:
     train, valid = (
         [
             shards.rows_of(directory / name, len(keys))
-            for name in facts["rows"]
+            for name in facts.rows
             if name.startswith(f"{split}-")
         ]
         for split in ("train", "valid")

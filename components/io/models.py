@@ -1,19 +1,37 @@
-"""A model directory as train writes it: the model file and what is known of it."""
+"""A model directory as train writes it: the model file and the records beside it."""
 
 from pathlib import Path
-from typing import Any
 
 from sklearn.pipeline import Pipeline
 
 import sentiment.store
 from components.errors import UserError
-from components.io.files import read_json
+from components.io import records
+from components.io.candidates import Score, Trial
+from components.io.records import record
 from sentiment.store import FACTS_FILE
 
-TRIALS_FILE = "trials.json"  # of the search, the one that the model was made of first
+TRIALS_FILE = "trials.json"  # trials of the search; the model was made from the first
+
+
+@record
+class TrainingFacts:
+    """What train knows of a model: reviews, n-grams, digests, parameters and the best trial."""
+
+    rows: int
+    features: int
+    data_digest: str
+    parameters: dict[str, int | float]
+    valid: Score
+    model_digest: str
 
 
 def load_model(directory: Path) -> Pipeline:
+    """Load the model in ``directory``.
+
+    Raises:
+        UserError: the model file is missing or damaged.
+    """
     try:
         return sentiment.store.load(directory)
     except OSError as error:
@@ -22,13 +40,18 @@ def load_model(directory: Path) -> Pipeline:
         raise UserError(str(error)) from error
 
 
-def load_facts(directory: Path) -> dict[str, Any]:
-    """Return the facts of the training, once the model file is seen to be the one they are of."""
-    facts: dict[str, Any] = read_json(directory / FACTS_FILE)
+def load_facts(directory: Path) -> TrainingFacts:
+    """Read the facts of the training and check that they are of the model file beside them."""
+    facts = records.read(directory / FACTS_FILE, TrainingFacts)
     try:
-        found = sentiment.store.digest(directory)
+        digest = sentiment.store.digest(directory)
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}") from error
-    if found != facts["model_digest"]:
+    if digest != facts.model_digest:
         raise UserError(f"{directory}: the model file is not the one that {FACTS_FILE} describes")
     return facts
+
+
+def load_trials(directory: Path) -> list[Trial]:
+    """Read the trials of the search, the best first."""
+    return records.read(directory / TRIALS_FILE, list[Trial])

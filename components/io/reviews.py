@@ -1,6 +1,6 @@
-"""The table that passes between stages: Parquet with columns text, label and source.
+"""The table of reviews between stages: Parquet with columns text, label and source.
 
-One file, or from prepare on a directory of files, the shards.
+Ingest writes one file; prepare writes a directory of files, the shards.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ def batches(path: Path) -> Iterator[pd.DataFrame]:
         UserError: the file is missing, damaged or of another schema.
     """
     with _opened(path) as file:
-        for group in range(file.num_row_groups):  # the reader keeps all that it reads in one call
+        for group in range(file.num_row_groups):  # the reader keeps in memory what one call reads
             for batch in file.iter_batches(BATCH_ROWS, [group]):
                 yield batch.to_pandas()
 
@@ -47,22 +47,22 @@ def shards(path: Path) -> list[Path]:
         return [path]
     found = sorted(path.glob("*.parquet"))
     if not found:
-        raise UserError(f"{path}: no Parquet files in it; run prepare first")
+        raise UserError(f"{path}: no Parquet files in this directory; run prepare first")
     return found
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a table, with all its shards."""
+    """Read a whole table with all its shards."""
     tables = [batch for shard in shards(path) for batch in batches(shard)]
     empty = SCHEMA.empty_table().to_pandas()
     return pd.concat(tables, ignore_index=True) if tables else empty
 
 
 def labelled(path: Path) -> Iterator[pd.DataFrame]:
-    """Yield the shards of a table to measure on, one at a time.
+    """Yield the shards of a labelled table, one at a time.
 
     Raises:
-        UserError: a value is missing, or in the end there were not reviews of both classes.
+        UserError: a value is missing, or all reviews have the same label.
     """
     seen: set[int] = set()
     for shard in shards(path):
@@ -73,7 +73,7 @@ def labelled(path: Path) -> Iterator[pd.DataFrame]:
         seen.update(table["label"].unique().tolist())
         yield table
     if len(seen) < 2:
-        raise UserError(f"{path}: not reviews of two classes; more data is needed")
+        raise UserError(f"{path}: all reviews have the same label; more data is needed")
 
 
 def write(path: Path, reviews: pd.DataFrame) -> None:
@@ -83,12 +83,12 @@ def write(path: Path, reviews: pd.DataFrame) -> None:
 
 
 def key(text: str) -> str:
-    """Return what two copies of a text share: neither white space nor case tells them apart."""
+    """Return the key of a text: copies differ only in white space and case, and share it."""
     return " ".join(text.split()).casefold()
 
 
 def digest(tables: Iterable[pd.DataFrame]) -> str:
-    """Return the SHA-256 over the rows in order, whatever wrote them and in how many files."""
+    """Return the SHA-256 of the rows in order, independent of the number of files."""
     state = hashlib.sha256()
     for table in tables:
         for text, label in zip(table["text"], table["label"], strict=True):

@@ -1,14 +1,14 @@
-"""What MLflow shows of a model: a run with its trials, files and pictures, and a version."""
+"""The MLflow run of a model, with its trials, files and plots, and its registered version."""
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from mlflow.entities import Metric, Param
 
-from components import candidates
-from components.io import registry
+from components.io import records, registry
+from components.io.candidates import Trial
+from components.io.models import TrainingFacts
 
 LONGEST_DESCRIPTION = 5_000  # characters, MLflow's column; PostgreSQL refuses more
 
@@ -19,22 +19,24 @@ def record(
     client: mlflow.MlflowClient,
     name: str,
     packed: Path,
-    facts: dict[str, Any],
-    trials: list[dict[str, Any]],
+    facts: TrainingFacts,
+    trials: list[Trial],
     metrics: dict[str, float],
     tags: dict[str, str],
-    text: str,
+    card: str,
     plots: Path,
 ) -> str:
-    """Make a run of a model and its trials, and a version of it, whose number is returned."""
+    """Log a model and its trials as runs, register a version and return its number."""
     experiment = registry.experiment_id(client, name)
     run = client.create_run(
         experiment, tags=tags | {"mlflow.runName": tags["model_digest"][:12]}
     ).info
     log.info("logging run %s", run.run_id)
-    params = facts["parameters"] | {"train_rows": facts["rows"], "features": facts["features"]}
-    valid = {key: facts["valid"][key] for key in ("accuracy", "log_loss")}
-    measured = metrics | {f"valid_{key}": value for key, value in valid.items()}
+    params = facts.parameters | {"train_rows": facts.rows, "features": facts.features}
+    measured = metrics | {
+        "valid_accuracy": facts.valid.accuracy,
+        "valid_log_loss": facts.valid.log_loss,
+    }
     client.log_batch(
         run.run_id,
         metrics=[Metric(key, value, run.start_time, 0) for key, value in measured.items()],
@@ -50,30 +52,32 @@ def record(
     source = f"{run.artifact_uri}/model"
     return str(
         client.create_model_version(
-            name, source, run.run_id, tags, description=_shown(text)
+            name, source, run.run_id, tags, description=_shortened(card)
         ).version
     )
 
 
-def _shown(card: str) -> str:
-    """Return as many whole lines of the card as the registry's own database has room for."""
+def _shortened(card: str) -> str:
+    """Return as many whole lines of the card as fit into MLflow's description."""
     if len(card) <= LONGEST_DESCRIPTION:
         return card
-    rest = "\n… and more in `model_card.md` of the model"
-    return card[: LONGEST_DESCRIPTION - len(rest)].rpartition("\n")[0] + rest
+    end = "\n… and more in `model_card.md` of the model"
+    return card[: LONGEST_DESCRIPTION - len(end)].rpartition("\n")[0] + end
 
 
-def _log_trial(
-    client: mlflow.MlflowClient, experiment: str, parent: str, trial: dict[str, Any]
-) -> None:
-    """Log a trial of the search as a run nested in that of the model."""
-    called = f"{candidates.name(trial['candidate'])} of {trial['budget']:.0%}"
-    tags = {"mlflow.parentRunId": parent, "mlflow.runName": called}
+def _log_trial(client: mlflow.MlflowClient, experiment: str, parent: str, trial: Trial) -> None:
+    """Log a trial as a run nested in the run of the model."""
+    name = f"{trial.candidate.name} of {trial.budget:.0%}"
+    tags = {"mlflow.parentRunId": parent, "mlflow.runName": name}
     run = client.create_run(experiment, tags=tags).info
-    params = trial["candidate"] | {key: trial[key] for key in ("budget", "iterations", "min_df")}
-    values = {key: trial["valid"][key] for key in ("accuracy", "log_loss")}
-    metrics = [Metric(f"valid_{key}", value, run.start_time, 0) for key, value in values.items()]
-    for step, loss in enumerate(trial["valid"]["losses"], 1):
+    params = records.plain(trial.candidate) | {
+        "budget": trial.budget,
+        "iterations": trial.iterations,
+        "min_df": trial.min_df,
+    }
+    values = {"valid_accuracy": trial.valid.accuracy, "valid_log_loss": trial.valid.log_loss}
+    metrics = [Metric(key, value, run.start_time, 0) for key, value in values.items()]
+    for step, loss in enumerate(trial.valid.losses, 1):
         metrics.append(Metric("valid_log_loss_by_iteration", loss, run.start_time, step))
     client.log_batch(run.run_id, metrics, [Param(key, str(value)) for key, value in params.items()])
     client.set_terminated(run.run_id)

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from components import candidates
+from components.io.candidates import DEFAULTS, Trial
+from components.io.models import TrainingFacts
 from sentiment.model import LABELS
 
 _CALIBRATION = {"expected_calibration_error": "calibration error"}
@@ -11,13 +12,13 @@ _CALIBRATION = {"expected_calibration_error": "calibration error"}
 
 def write(
     name: str,
-    facts: dict[str, Any],
-    trials: list[dict[str, Any]],
+    facts: TrainingFacts,
+    trials: list[Trial],
     metrics: dict[str, float],
     findings: dict[str, Any],
     digests: dict[str, str],
 ) -> str:
-    """Return the card as Markdown; ``trials`` are those of the search, the best first."""
+    """Return the card as Markdown; ``trials`` are all trials of the search, the best first."""
     return f"""# {name}
 
 Tells whether an English review is {LABELS[1]} or {LABELS[0]}, with the probability of
@@ -27,18 +28,19 @@ inverse document frequency; fitted by conjugate gradients, stopped early, and ca
 **Meant for** reviews of a sentence or more, in English, of the kind it was trained on.
 **Not meant for** other languages, sarcasm, single words, or decisions about people.
 
-## Measured on {metrics["rows"]:.0f} test reviews that it was not trained on
+## Measured on {metrics["rows"]:.0f} test reviews, none of them used in training
 
 {_pairs({key: f"{value:.4f}" for key, value in metrics.items() if key != "rows"})}
 
-Who leaves the answers below a confidence of {metrics["abstention_threshold"]:.3f} to a person hands
-on one in ten, and has an accuracy of {metrics["accuracy_at_90_coverage"]:.4f} on the others.
+If a person answers the tenth of the reviews whose confidence is below
+{metrics["abstention_threshold"]:.3f}, the accuracy on the others is
+{metrics["accuracy_at_90_coverage"]:.4f}.
 
 ## Calibration
 
 {_table(findings["calibration"], predicted="probability", observed="were positive", rows="reviews")}
 
-These figures, the ROC curve and the trials of the search are drawn in `plots/`.
+The directory `plots/` has these figures, the ROC curve and the trials of the search.
 
 ## By kind of review
 
@@ -46,21 +48,22 @@ These figures, the ROC curve and the trials of the search are drawn in `plots/`.
 
 ## Behaviour
 
-What a user takes for granted: an obvious label, or an edit that must not matter, or must.
+Cases that a user expects to pass: an obvious label, an edit that must not change the answer, or
+an edit that must.
 
 {_table(findings["behaviour"], capability="", passed="passed", cases="of")}
 
 ## Made from
 
-{_pairs({"training reviews": facts["rows"], "features": facts["features"]} | facts["parameters"])}
+{_pairs({"training reviews": facts.rows, "features": facts.features} | facts.parameters)}
 {rows((key.replace("_", " "), f"`{value}`") for key, value in digests.items())}
 
 ## Search, and what each part is worth
 
 {len(trials)} trials, judged by log loss on the validation reviews. Each rung learned from a larger
-share of the training reviews, and kept the better half or so for the next. A candidate is called
-by what sets it apart from the default ({_settings(candidates.DEFAULTS)});
-*against the default* is the accuracy that this gains or costs.
+share of the training reviews and kept about the better half for the next rung. The name of a
+candidate says where it differs from the default ({_settings(DEFAULTS)});
+*against the default* is the accuracy that the difference gains or costs.
 
 {_trials(trials)}
 """
@@ -76,25 +79,34 @@ def _table(records: Iterable[dict[str, Any]], **columns: str) -> str:
     return rows([list(columns.values()), ["---"] * len(columns), *lines])
 
 
-def _trials(trials: list[dict[str, Any]]) -> str:
-    names = [candidates.difference(each["candidate"]) for each in trials]
-    default = {
-        each["budget"]: each["valid"]["accuracy"]
-        for each, name in zip(trials, names, strict=True)
-        if name == "default"
+def _trials(trials: list[Trial]) -> str:
+    accuracies = {
+        trial.budget: trial.valid.accuracy
+        for trial in trials
+        if trial.candidate.difference == "default"
     }
     records = []
-    for each, name in zip(trials, names, strict=True):
-        accuracy, of_default = each["valid"]["accuracy"], default.get(each["budget"])
-        gain = "" if name == "default" or of_default is None else f"{accuracy - of_default:+.4f}"
-        records.append(each | each["valid"] | {"candidate": name, "gain": gain})
+    for trial in trials:
+        name, accuracy = trial.candidate.difference, trial.valid.accuracy
+        reference = accuracies.get(trial.budget)
+        gain = "" if name == "default" or reference is None else f"{accuracy - reference:+.4f}"
+        records.append(
+            {
+                "candidate": name,
+                "budget": trial.budget,
+                "iterations": trial.iterations,
+                "log_loss": trial.valid.log_loss,
+                "accuracy": accuracy,
+                "gain": gain,
+            }
+        )
     columns = {"budget": "share", "iterations": "iterations", "log_loss": "log loss"}
     columns |= {"accuracy": "accuracy", "gain": "against the default"}
     return _table(records, candidate="candidate", **columns)
 
 
-def _settings(candidate: candidates.Candidate) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in candidate.items())
+def _settings(values: dict[str, float]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in values.items())
 
 
 def rows(lines: Iterable[Iterable[Any]]) -> str:

@@ -1,4 +1,4 @@
-"""What is measured of a model on labelled reviews."""
+"""Measures of a model on labelled reviews."""
 
 from itertools import pairwise
 from typing import Any
@@ -10,7 +10,7 @@ from sklearn import metrics
 
 CALIBRATION_BINS = 15
 COVERAGE = 0.9
-LENGTHS = (0, 50, 150, 300, 600)  # tokens; lower ends of the slices
+LENGTHS = (0, 50, 150, 300, 600)  # lower bounds of the slices, in tokens
 
 
 def measure(labels: NDArray[np.int8], p: NDArray[np.float64]) -> dict[str, float]:
@@ -36,7 +36,7 @@ def measure(labels: NDArray[np.int8], p: NDArray[np.float64]) -> dict[str, float
 
 
 def expected_calibration_error(labels: NDArray[np.int8], p: NDArray[np.float64]) -> float:
-    """Return the mean distance of confidence and accuracy, over 15 bins of equal width.
+    """Return the mean distance between confidence and accuracy in 15 bins of equal width.
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3.
     """
@@ -48,7 +48,7 @@ def expected_calibration_error(labels: NDArray[np.int8], p: NDArray[np.float64])
 
 
 def abstention(labels: NDArray[np.int8], p: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the confidence that nine answers in ten reach, and the accuracy of those.
+    """Return the confidence that 90% of the answers reach, and the accuracy of those answers.
 
     Source: El-Yaniv and Wiener 2010, "On the Foundations of Noise-free Selective Classification".
     """

@@ -1,8 +1,7 @@
-"""The curves of an evaluation and its search: CSV files for `dvc plots`, and pictures."""
+"""Plots of an evaluation and its search: CSV files for `dvc plots`, and PNG files."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,13 +11,14 @@ from numpy.typing import NDArray
 from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
-from components import candidates
+from components.io.candidates import Trial
 from sentiment.model import LABELS
 
-POINTS = 500  # of a curve, as many as a picture shows
+POINTS = 500  # of a curve: a plot of 500 pixels shows no more
 
 
-def write(labels: NDArray[np.int8], p: NDArray[np.float64], directory: Path) -> None:
+def write_curves(labels: NDArray[np.int8], p: NDArray[np.float64], directory: Path) -> None:
+    """Write the confusion matrix and the curves of probabilities ``p`` of *positive*."""
     names = np.array(LABELS)
     confusion = pd.DataFrame({"actual": names[labels], "predicted": names[(p > 0.5).astype(int)]})
     confusion.to_csv(directory / "confusion.csv", index=False)
@@ -37,29 +37,29 @@ def write(labels: NDArray[np.int8], p: NDArray[np.float64], directory: Path) -> 
         ("calibration", "Calibration", ("predicted", predicted), ("observed", observed)),
     ):
         curve = pd.DataFrame(dict((x, y)))
-        if name == "roc":  # scikit-learn begins with an infinite one: nothing is positive
+        if name == "roc":  # scikit-learn's first threshold is infinite: nothing is positive
             curve["threshold"] = np.minimum(thresholds, 1.0)
         curve = _thin(curve)
         curve.to_csv(directory / f"{name}.csv", index=False, float_format="%.6f")
         axes = _axes()
         axes.plot(curve[x[0]], curve[y[0]], marker="o" if name == "calibration" else "")
-        if name != "precision_recall":  # what chance, or perfect calibration, looks like
+        if name != "precision_recall":  # the line of chance, or of perfect calibration
             axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", zorder=0)
         axes.set_xlabel(x[0].replace("_", " "))
         axes.set_ylabel(y[0].replace("_", " "))
         _save(axes, title, directory / f"{name}.png")
 
 
-def write_trials(trials: Sequence[dict[str, Any]], directory: Path) -> None:
-    """Draw what each candidate of a search came to on each share of the reviews."""
+def write_trials(trials: Sequence[Trial], directory: Path) -> None:
+    """Plot the log loss of each candidate of the search by its share of the reviews."""
     table = pd.DataFrame(
         {
-            "candidate": candidates.difference(each["candidate"]),
-            "budget": each["budget"],
-            "log_loss": each["valid"]["log_loss"],
-            "accuracy": each["valid"]["accuracy"],
+            "candidate": trial.candidate.difference,
+            "budget": trial.budget,
+            "log_loss": trial.valid.log_loss,
+            "accuracy": trial.valid.accuracy,
         }
-        for each in trials
+        for trial in trials
     ).sort_values(["candidate", "budget"])
     table.to_csv(directory / "trials.csv", index=False, float_format="%.6f")
     axes = _axes()
@@ -77,7 +77,7 @@ def _thin(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def _axes() -> Axes:
-    """Return the axes of a new figure; pyplot, with its global state and windows, stays out."""
+    """Return the axes of a new figure, without pyplot's global state and windows."""
     return Figure(figsize=(5, 5), layout="constrained").add_subplot()
 
 

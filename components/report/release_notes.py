@@ -1,6 +1,6 @@
-"""The release notes of a version: what it changed against the champion that it replaced.
+"""The release notes of a version: what changed against the champion that it replaced.
 
-They are made of what the registry keeps, so that the same promotion always has the same notes.
+The notes come from the registry alone, so that the same promotion always has the same notes.
 """
 
 import logging
@@ -14,18 +14,19 @@ import mlflow
 from components.errors import UserError
 from components.io import registry
 from components.io.files import read_json
+from components.io.registry import Decision
 from components.report.card import rows
 from sentiment.store import FINDINGS_FILE
 
 NOTES_FILE = "release_notes.md"
-FACTS = ("train_rows", "features")  # what a run counts among its parameters, and was not set
+FACTS = ("train_rows", "features")  # logged as parameters of a run, and not set
 
 log = logging.getLogger("notes")
 
 
 @dataclass(frozen=True)
-class Version:
-    """What the registry knows of a version."""
+class NotedVersion:
+    """A version with its tags, and the parameters, metrics and findings of its run."""
 
     number: str
     tags: dict[str, str]
@@ -42,13 +43,13 @@ def compose(client: mlflow.MlflowClient, name: str, number: str) -> str:
     """
     move = _promotion(client, name, number)
     if move is None:
-        raise UserError(f"{name} version {number} was never promoted, and has no notes")
+        raise UserError(f"{name} version {number} was never promoted and has no notes")
     new = _read(client, name, number)
-    old = _read(client, name, move["from"]) if move["from"] != registry.NONE else None
+    old = _read(client, name, move.before) if move.before != registry.NONE else None
     replaced = f"over version {old.number}" if old else "as the first champion"
     return f"""# {name} version {number}
 
-Promoted {replaced} by {move["by"]}, {move["at"][:16]} UTC: {move["why"]}
+Promoted {replaced} by {move.by}, {str(move.at)[:16]} UTC: {move.why}
 
 ## Data
 
@@ -69,28 +70,30 @@ Promoted {replaced} by {move["by"]}, {move["at"][:16]} UTC: {move["why"]}
 
 
 def keep(client: mlflow.MlflowClient, name: str, number: str) -> None:
-    """Put the notes beside the model of a version, if it was ever promoted."""
+    """Store the notes in the run of a version, if the version was ever promoted."""
     if _promotion(client, name, number):
         run_id = str(client.get_model_version(name, number).run_id)
         client.log_text(run_id, compose(client, name, number), NOTES_FILE)
 
 
-def _promotion(client: mlflow.MlflowClient, name: str, number: str) -> dict[str, str] | None:
-    made = registry.moves(client, name)
-    return next((m for m in made if (m["outcome"], m["to"]) == ("promoted", number)), None)
+def _promotion(client: mlflow.MlflowClient, name: str, number: str) -> Decision | None:
+    for move in registry.moves(client, name):
+        if move.outcome == "promoted" and move.after == number:
+            return move
+    return None
 
 
-def _read(client: mlflow.MlflowClient, name: str, number: str) -> Version:
+def _read(client: mlflow.MlflowClient, name: str, number: str) -> NotedVersion:
     version = client.get_model_version(name, number)
     run = client.get_run(str(version.run_id))
     with tempfile.TemporaryDirectory() as scratch:
         path = client.download_artifacts(run.info.run_id, f"model/{FINDINGS_FILE}", scratch)
         findings = read_json(Path(path))
     params, metrics = dict(run.data.params), dict(run.data.metrics)
-    return Version(number, dict(version.tags), params, metrics, findings)
+    return NotedVersion(number, dict(version.tags), params, metrics, findings)
 
 
-def _data(old: Version | None, new: Version) -> str:
+def _data(old: NotedVersion | None, new: NotedVersion) -> str:
     def lines(title: str, value: Any) -> list[str]:
         return [title, *(str(value(each)) for each in (old, new) if each)]
 
@@ -103,7 +106,7 @@ def _data(old: Version | None, new: Version) -> str:
     return _compared(old, new, records)
 
 
-def _parameters(old: Version | None, new: Version) -> str:
+def _parameters(old: NotedVersion | None, new: NotedVersion) -> str:
     keys = sorted(new.params.keys() - set(FACTS))
     if old is None:
         return rows(
@@ -116,7 +119,7 @@ def _parameters(old: Version | None, new: Version) -> str:
     return "\n\n".join([*said, f"Unchanged: {same}."] if same else said)
 
 
-def _accuracy(old: Version | None, new: Version) -> str:
+def _accuracy(old: NotedVersion | None, new: NotedVersion) -> str:
     now = {"all": {"accuracy": new.metrics["accuracy"], "rows": int(new.metrics["rows"])}}
     now |= {each["slice"]: each for each in new.findings["slices"]}
     if old is None:
@@ -134,13 +137,14 @@ def _accuracy(old: Version | None, new: Version) -> str:
     table = rows([heading, ["---"] * len(heading), *records])
     if old.tags["test_digest"] == new.tags["test_digest"]:
         return table
-    return f"{table}\n\nEach on test reviews of its own; the gate judged both on those of the new."
+    judged = f"the gate judged both on those of version {new.number}"
+    return f"{table}\n\nEach on its own test reviews; {judged}."
 
 
-def _again(new: Version) -> str:
+def _again(new: NotedVersion) -> str:
     commit, digest = new.tags["git_commit"], new.tags["model_digest"]
     if len(commit) != 40:
-        return f"The files it was made of are in no commit ({commit}); its SHA-256 is `{digest}`."
+        return f"The files it was made from are in no commit ({commit}); its SHA-256 is `{digest}`."
     return f"""    git checkout {commit}
     dvc pull --allow-missing
     dvc repro train
@@ -149,10 +153,10 @@ writes a `models/sentiment/model.skops` whose SHA-256 is `{digest}`,
 if it was made from the parameters of that commit."""
 
 
-def _compared(old: Version | None, new: Version, records: list[list[str]]) -> str:
+def _compared(old: NotedVersion | None, new: NotedVersion, records: list[list[str]]) -> str:
     titles = ["", *_titles(old, new)]
     return rows([titles, ["---"] * len(titles), *records])
 
 
-def _titles(old: Version | None, new: Version) -> list[str]:
+def _titles(old: NotedVersion | None, new: NotedVersion) -> list[str]:
     return [f"version {each.number}" for each in (old, new) if each]

@@ -1,1 +1,1 @@
-"""Requests and answers kept for monitoring, masked."""
+"""Write requests with their predictions, masked, for monitoring."""

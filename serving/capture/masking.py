@@ -1,12 +1,12 @@
-"""Personal data out of texts that are kept: e-mail addresses, card and telephone numbers."""
+"""Mask e-mail addresses, card numbers and telephone numbers in texts."""
 
 import re
 from itertools import combinations
 
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
-# runs of digits, with the marks that people put between them
+# runs of digits, with the usual marks between them
 _DIGITS = re.compile(r"(?<![\w.])\+?\(?\d(?:[ ()./-]{0,2}\d){6,18}(?!\w)")
-_SEVEN = re.compile(r"\d(?:[ ()./-]{0,2}\d){6}")  # in every such run, and quickly not found
+_SEVEN = re.compile(r"\d(?:[ ()./-]{0,2}\d){6}")  # in every such run; fast to search for
 _DATE = re.compile(
     r"\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}"
     r"|(?:1[89]|20)\d\d ?[/-] ?(?:1[89]|20)\d\d"
@@ -15,18 +15,18 @@ _CARD, _PHONE = range(13, 20), range(7, 16)  # digits: ISO/IEC 7812, and ITU-T E
 
 
 def mask(text: str) -> str:
-    """Return the text with ``[email]``, ``[card]`` and ``[phone]`` in place of what they name.
+    """Return the text with ``[email]``, ``[card]`` and ``[phone]`` in place of the data.
 
-    A number is a card's when its digits pass the Luhn check, or those of some groups of it, as
-    another may stand beside it; any other of seven to fifteen digits may be a telephone's, unless
-    it is a date or two years.
+    A number is a card number if its digits pass the Luhn check, or the digits of some groups next
+    to each other do, because another number may stand beside it. Any other number of seven to
+    fifteen digits is taken for a telephone number, unless it is a date or two years.
     """
     if "@" in text:
         text = _EMAIL.sub("[email]", text)
-    return _DIGITS.sub(_number, text) if _SEVEN.search(text) else text
+    return _DIGITS.sub(_mask_number, text) if _SEVEN.search(text) else text
 
 
-def _number(match: re.Match[str]) -> str:
+def _mask_number(match: re.Match[str]) -> str:
     groups = re.findall(r"\d+", match[0])
     places = range(len(groups) + 1)
     if any(_is_card("".join(groups[i:j])) for i, j in combinations(places, 2)):

@@ -1,4 +1,4 @@
-"""Where captured predictions go: a folder, or a prefix on S3."""
+"""Write captured predictions to a folder, or to a prefix on S3."""
 
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -7,11 +7,11 @@ from serving.capture.writer import Target
 
 
 class TargetError(Exception):
-    """Nothing can be written there; the message says where and why."""
+    """The target cannot be written to; the message names it and the reason."""
 
 
 class Folder:
-    """A folder on disk; a file in it is whole or not there."""
+    """A folder on disk, in which a file is complete or absent."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -32,7 +32,7 @@ class Bucket:
     """A prefix of an S3 bucket."""
 
     def __init__(self, bucket: str, prefix: str) -> None:
-        import boto3  # takes half a second, which a folder does not pay
+        import boto3  # takes half a second, so import it only for S3
 
         self._client = boto3.client("s3")  # honours AWS_ENDPOINT_URL
         self._bucket = bucket
@@ -42,11 +42,11 @@ class Bucket:
         self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=content)
 
 
-def target(address: str) -> Target:
-    """Return what writes to ``address``, a folder or ``s3://bucket/prefix/``.
+def open_target(address: str) -> Target:
+    """Return the target at ``address``, a folder or ``s3://bucket/prefix/``.
 
     Raises:
-        TargetError: it is neither, or the folder cannot be made.
+        TargetError: the address is neither, or the folder cannot be made.
     """
     url = urlsplit(address)
     if url.scheme == "s3" and url.netloc:

@@ -1,7 +1,7 @@
-"""Keeps a sample of requests and answers for monitoring, without slowing or failing any of them.
+"""Write a sample of requests with their predictions, without delaying or failing a request.
 
-A prediction becomes a CloudEvent (CloudEvents 1.0, JSON format), one a line, in files that appear
-whole in a folder of the day, on disk or on S3: a source that the stage monitor reads.
+Each prediction is a CloudEvent (CloudEvents 1.0, JSON format) on a line of its own. Files appear
+complete in a folder of their day, on disk or on S3, where the stage ``monitor`` reads them.
 """
 
 import logging
@@ -25,24 +25,24 @@ log = logging.getLogger(__name__)
 
 CAPTURED = Counter("model_capture_count", "Predictions written for monitoring")
 DROPPED = Counter("model_capture_dropped_count", "Predictions lost to monitoring", ["reason"])
-_NO_ROOM, _NOT_WRITTEN = map(DROPPED.labels, ("no room", "not written"))  # 0, not absent
+_QUEUE_FULL, _WRITE_FAILED = map(DROPPED.labels, ("no room", "not written"))  # 0, not absent
 
 EVENT_TYPE = "sentiment.prediction"
-MAX_HELD = 16_000_000  # characters of texts that wait to be written
+MAX_QUEUED = 16_000_000  # characters of texts in the queue
 FILE_EVENTS = 5_000
-FILE_SECONDS = 30.0  # the longest that a prediction waits
+FILE_SECONDS = 30.0  # the longest that a prediction stays in the queue
 
 
-class Answered(NamedTuple):
-    """A request and what was answered."""
+class CapturedRequest(NamedTuple):
+    """A request and its predictions."""
 
-    at: float
+    time: float
     version: str
     texts: Sequence[str]
     labels: Sequence[str]
     probabilities: Sequence[float]
 
-    def size(self) -> int:
+    def characters(self) -> int:
         return sum(map(len, self.texts))
 
 
@@ -51,14 +51,14 @@ class Target(Protocol):
 
 
 class Capture:
-    """Takes ``sample`` (from 0 to 1) of the requests offered, and writes them in a thread."""
+    """Queues the fraction ``sample`` of all requests offered, and writes them in a thread."""
 
     def __init__(self, model: str, target: Target, sample: float) -> None:
         self._model = model
         self._target = target
         self._sample = sample
-        self._waiting: deque[Answered] = deque()
-        self._held = 0  # characters
+        self._queue: deque[CapturedRequest] = deque()
+        self._queued = 0  # characters
         self._changed = threading.Condition()
         self._stopping = False
         self._names = (f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}-{n:06}" for n in count())
@@ -72,22 +72,22 @@ class Capture:
         labels: Sequence[str],
         probabilities: Sequence[float],
     ) -> None:
-        """Keep a request if the dice say so and there is room; never wait."""
-        if random.random() >= self._sample:  # noqa: S311 - no secret hangs on it
+        """Queue a request if it is in the sample and the queue has room; never wait."""
+        if random.random() >= self._sample:  # noqa: S311 - not for cryptography
             return
-        answered = Answered(time.time(), version, texts, labels, probabilities)
+        request = CapturedRequest(time.time(), version, texts, labels, probabilities)
         with self._changed:
-            held = self._held + answered.size()
-            if held > MAX_HELD:
-                _NO_ROOM.inc(len(texts))
+            queued = self._queued + request.characters()
+            if queued > MAX_QUEUED:
+                _QUEUE_FULL.inc(len(texts))
                 return
-            self._held = held
-            self._waiting.append(answered)
-            if held > MAX_HELD / 4:
+            self._queued = queued
+            self._queue.append(request)
+            if queued > MAX_QUEUED / 4:
                 self._changed.notify()
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Write what waits, and end."""
+        """Write the queue, and end the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -97,42 +97,43 @@ class Capture:
         while not self._stopping:
             with self._changed:
                 self._changed.wait(FILE_SECONDS)
-            while batch := self._take():
+            while batch := self._take_batch():
                 self._write(batch)
 
-    def _take(self) -> list[Answered]:
-        batch: list[Answered] = []
+    def _take_batch(self) -> list[CapturedRequest]:
+        batch: list[CapturedRequest] = []
         events = 0
         with self._changed:
-            while self._waiting and events < FILE_EVENTS:
-                batch.append(self._waiting.popleft())
+            while self._queue and events < FILE_EVENTS:
+                batch.append(self._queue.popleft())
                 events += len(batch[-1].texts)
-                self._held -= batch[-1].size()
+                self._queued -= batch[-1].characters()
         return batch
 
-    def _write(self, batch: Sequence[Answered]) -> None:
-        events = sum(len(each.texts) for each in batch)
-        moment = datetime.fromtimestamp(batch[0].at, UTC)
+    def _write(self, batch: Sequence[CapturedRequest]) -> None:
+        events = sum(len(request.texts) for request in batch)
+        moment = datetime.fromtimestamp(batch[0].time, UTC)
         name = f"{moment:%Y-%m-%d}/{moment:%H%M%S}-{next(self._names)}.jsonl"
         try:
-            self._target.write(name, b"".join(line for each in batch for line in self._lines(each)))
-        except Exception as error:  # whatever a disk or a network comes up with
+            lines = (line for request in batch for line in self._lines(request))
+            self._target.write(name, b"".join(lines))
+        except Exception as error:  # any error of a disk or a network
             log.warning("%d captured predictions are lost: %s", events, error)
-            _NOT_WRITTEN.inc(events)
+            _WRITE_FAILED.inc(events)
         else:
             CAPTURED.inc(events)
 
-    def _lines(self, answered: Answered) -> Iterator[bytes]:
-        at = datetime.fromtimestamp(answered.at, UTC).isoformat()
-        rows = zip(answered.texts, answered.labels, answered.probabilities, strict=True)
+    def _lines(self, request: CapturedRequest) -> Iterator[bytes]:
+        timestamp = datetime.fromtimestamp(request.time, UTC).isoformat()
+        rows = zip(request.texts, request.labels, request.probabilities, strict=True)
         for text, label, probability in rows:
-            time.sleep(0)  # let go of the interpreter: an answer would else wait for many lines
+            time.sleep(0)  # release the interpreter lock, or a request waits for many lines
             event = {
                 "specversion": "1.0",
                 "id": str(uuid.uuid4()),
-                "source": f"/models/{self._model}/versions/{answered.version}",
+                "source": f"/models/{self._model}/versions/{request.version}",
                 "type": EVENT_TYPE,
-                "time": at,
+                "time": timestamp,
                 "datacontenttype": "application/json",
                 "data": {"text": mask(text), "label": label, "probability": probability},
             }

@@ -1,1 +1,1 @@
-"""Request bodies decoded and checked: v1, v2 and KServe's data plane."""
+"""Decode and check requests: v1, v2 and KServe's data plane."""

@@ -1,4 +1,4 @@
-"""KServe's data plane, reading bodies with our checks in place of its own."""
+"""KServe's data plane with our checks of the body in place of its own."""
 
 from typing import Any
 
@@ -9,11 +9,12 @@ from kserve.protocol.dataplane import DataPlane
 from kserve.utils.utils import is_structured_cloudevent
 
 from serving.decode import v1, v2
-from serving.limits import Limits
+from serving.decode.checks import parse_object
+from serving.limits import RequestLimits
 
 
 class CheckedDataPlane(DataPlane):
-    def __init__(self, model_registry: ModelRepository, limits: Limits) -> None:
+    def __init__(self, model_registry: ModelRepository, limits: RequestLimits) -> None:
         super().__init__(model_registry)
         self._limits = limits
 
@@ -24,17 +25,18 @@ class CheckedDataPlane(DataPlane):
         protocol_version: str = PredictorProtocol.REST_V1.value,
         model_name: str = "",
     ) -> tuple[dict[str, Any] | InferRequest, dict[str, Any]]:
-        """Return the texts to score, in the form of the protocol, and the attributes of an event.
+        """Return the request in the form of its protocol, and the attributes of a CloudEvent.
 
-        A good body is understood whatever its type is called: KServe's own check fails on
-        ``application/json; charset=utf-8`` and on the type that curl sends.
+        The content type is ignored. KServe decodes a body of type ``application/json`` exactly and
+        passes any other on as bytes, as with ``; charset=utf-8`` behind it, or curl's default
+        type (kserve#2524, seen with kserve 0.21.0).
         """
         if protocol_version == PredictorProtocol.REST_V2.value:
             json_length = headers.get(INFERENCE_CONTENT_LENGTH_HEADER)
-            return v2.rest(body, json_length, model_name, self._limits), {}
-        payload, attributes = v1.parse(body), {}
+            return v2.decode_rest(body, json_length, model_name, self._limits), {}
+        payload, attributes = parse_object(body), {}
         if has_binary_headers(headers):
             attributes = self.get_binary_cloudevent(body, headers)._get_attributes()
         elif is_structured_cloudevent(payload):
             payload, attributes = payload.pop("data"), payload
-        return v1.v1(payload, self._limits), attributes
+        return v1.decode(payload, self._limits), attributes

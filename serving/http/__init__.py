@@ -1,1 +1,1 @@
-"""HTTP: admission, body limits, protocol, routes, drain and the page."""
+"""The REST server: admission, body, protocol, routes, drain and the page."""

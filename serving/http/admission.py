@@ -1,4 +1,4 @@
-"""What every HTTP request with a body passes before it may cost anything."""
+"""Admit HTTP requests with a body within the limits, and refuse the others early."""
 
 import random
 
@@ -8,67 +8,68 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving import errors
 from serving.errors import CompressedError, OverloadError
 from serving.http.body import Body
-from serving.in_flight import SMALL, Load
+from serving.in_flight import SMALL_BODY, InFlight
 
-_BODILESS = {"GET", "HEAD", "OPTIONS"}  # probes and /metrics among them: never refused
+_BODILESS = {"GET", "HEAD", "OPTIONS"}  # never refused: probes and scrapes are among them
 
 
-class Gate:
-    """ASGI middleware that reads bodies within limits and lets so many requests in at a time.
+class Admission:
+    """ASGI middleware that limits bodies and the number of requests in flight.
 
-    Starlette's own limit of bodies knows neither what is in flight nor who sends slowly.
+    Starlette's own limit on bodies counts neither requests in flight nor the time of a body.
     """
 
-    def __init__(self, app: ASGIApp, load: Load) -> None:
+    def __init__(self, app: ASGIApp, in_flight: InFlight) -> None:
         self._app = app
-        self._load = load
+        self._in_flight = in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] in _BODILESS:
             await self._app(scope, receive, send)
             return
-        body = Body(receive, self._load.limits)
+        body = Body(receive, self._in_flight.limits)
         try:
-            size = _size(scope["headers"])
-            body.check(size or 0)
-            if size is None or size <= SMALL:  # who is slow to send takes no place meanwhile
-                await body.read(SMALL)
-            whole = size or self._load.limits.max_body_bytes
-            with self._load.request(body.size if body.ended else whole):
-                if not body.ended:
-                    await body.read(whole)
-                if not body.lost:
-                    await self._load.turns.wait(body.size)
+            size = _check_head(scope["headers"])
+            body.check_size(size or 0)
+            if size is None or size <= SMALL_BODY:  # a slow client of a small body takes no slot
+                await body.read(SMALL_BODY)
+            expected = size or self._in_flight.limits.max_body_bytes
+            with self._in_flight.admit(body.size if body.complete else expected):
+                if not body.complete:
+                    await body.read(expected)
+                if not body.disconnected:
+                    await self._in_flight.scheduler.wait_turn(body.size)
                     await self._app(scope, _replay(body.content(), receive), send)
         except (InvalidInput, OverloadError) as error:
             await self._refuse(error, body, send)
 
     async def _refuse(self, error: Exception, body: Body, send: Send) -> None:
-        """Answer at once, but end the answer later.
+        """Send the refusal at once, but end the response later.
 
-        Clients that do not wait as they are told would take the time of those that were let in; so
-        nothing more is read from them meanwhile. And a connection that is closed while its client
-        still sends is reset, and the reason lost with it; so what comes is read, and dropped.
+        A client that retries too early would take processor time from the admitted requests, so
+        the server reads nothing more from its connection until the retry is due. A connection
+        that is closed while its client still sends is reset, and the client loses the reason, so
+        the server reads the rest of the body and drops it.
         """
-        response = errors.response(error)
+        response = errors.refuse(error)
         headers = response.raw_headers
-        if not body.ended and not isinstance(error, OverloadError):
+        if not body.complete and not isinstance(error, OverloadError):
             headers = [*headers, (b"connection", b"close")]
         start = {"type": "http.response.start", "status": response.status_code}
         await send(start | {"headers": headers})
         await send({"type": "http.response.body", "body": response.body, "more_body": True})
         if isinstance(error, OverloadError):
-            await self._outlast(error, body)
-        await body.drop()
+            await self._hold_back(error, body)
+        await body.discard_rest()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _outlast(self, error: OverloadError, body: Body) -> None:
-        part = random.uniform(0.5, 1)  # noqa: S311 - so that they do not all come at once
-        self._load.waiting += 1
+    async def _hold_back(self, error: OverloadError, body: Body) -> None:
+        share = random.uniform(0.5, 1)  # noqa: S311 - spreads the retries of many clients
+        self._in_flight.refused_clients += 1
         try:
-            await body.outlast(error.retry_after * part)
+            await body.wait_for_disconnect(error.retry_after * share)
         finally:
-            self._load.waiting -= 1
+            self._in_flight.refused_clients -= 1
 
 
 def _replay(content: bytes, receive: Receive) -> Receive:
@@ -80,8 +81,13 @@ def _replay(content: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _size(headers: list[tuple[bytes, bytes]]) -> int | None:
-    """Return the size of the body, if its head says it; refuse what the head alone forbids."""
+def _check_head(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """Return the size of the body, or None if it comes in chunks.
+
+    Raises:
+        CompressedError: the body is compressed; 415.
+        InvalidInput: the request asks for another protocol; 400.
+    """
     size: int | None = 0
     for name, value in headers:
         if name == b"content-length":
@@ -90,6 +96,6 @@ def _size(headers: list[tuple[bytes, bytes]]) -> int | None:
             size = None
         elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
             raise CompressedError("the body is compressed; send it as it is")
-        elif name == b"upgrade":  # uvicorn loses the body of a request that asks for another
-            raise InvalidInput("only HTTP/1.1 is spoken; send the request without Upgrade")
+        elif name == b"upgrade":  # uvicorn would lose the body (Kludex/uvicorn#2722, 0.54.0)
+            raise InvalidInput("only HTTP/1.1 is supported; send the request without Upgrade")
     return size

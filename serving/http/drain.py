@@ -1,71 +1,64 @@
-"""End without losing a request: uvicorn alone resets connections that have yet to be read.
+"""Drain connections before a shutdown, so that no request is lost.
 
-Between the signal and the end there are connections that the kernel has taken and the server has
-not, connections that have not sent their request yet, and kept-alive ones whose next request is
-on its way. All of them are served here, and told that the connection closes.
+Between the signal and the shutdown there are connections that the kernel has accepted and the
+server has not, connections without a request yet, and kept-alive connections whose next request
+is on its way. uvicorn alone resets all of them (Kludex/uvicorn#3124, seen with 0.54.0). Here each
+is served, with a response that closes the connection.
 """
 
 import asyncio
 import os
 import socket
 from functools import partial
-from typing import Any
 
-import uvicorn
+from kserve.protocol.rest.server import _RefreshingServer
 
-PATIENCE = 1.0  # seconds for a client that is connected to send its next request
-
-
-def install() -> None:
-    """Drain in every server of this process; KServe makes its own deep inside."""
-    shutdown = uvicorn.Server.shutdown
-
-    async def drain_and_shutdown(
-        server: uvicorn.Server, sockets: list[socket.socket] | None = None
-    ) -> None:
-        await drain(server)
-        await shutdown(server, sockets)
-
-    uvicorn.Server.shutdown = drain_and_shutdown  # type: ignore[method-assign,assignment]
+CLIENT_SECONDS = 1.0  # in which a connected client may send its next request
 
 
-async def drain(server: Any) -> None:
-    """Take what is queued, refuse what comes later, and wait until all clients had their turn."""
-    state = server.server_state
-    state.default_headers = [*state.default_headers, (b"connection", b"close")]
-    await _take_queued(server)
-    deadline = asyncio.get_running_loop().time() + PATIENCE
-    while asyncio.get_running_loop().time() < deadline:
-        cycles = [getattr(connection, "cycle", None) for connection in state.connections]
-        if all(cycle is not None and not cycle.response_complete for cycle in cycles):
-            break  # nobody is connected but who waits for an answer
-        await asyncio.sleep(0.01)
+class DrainingServer(_RefreshingServer):
+    """KServe's uvicorn server, which refreshes TLS certificates, with a drain at its end."""
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._drain()
+        await super().shutdown(sockets)
 
-async def _take_queued(server: Any) -> None:
-    """Stop listening, and hand the connections that the kernel holds in its queue to the loop.
+    async def _drain(self) -> None:
+        """Stop listening, and wait ``CLIENT_SECONDS`` at most for each client's next request."""
+        state = self.server_state
+        state.default_headers = [*state.default_headers, (b"connection", b"close")]
+        await self._accept_queued()
+        deadline = asyncio.get_running_loop().time() + CLIENT_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            cycles = [getattr(connection, "cycle", None) for connection in state.connections]
+            if all(cycle is not None and not cycle.response_complete for cycle in cycles):
+                break  # every open connection is waiting for its response
+            await asyncio.sleep(0.01)
 
-    A listening socket that is closed resets its queue. So a duplicate stays open while the queue
-    is emptied, and is closed the moment that it is.
-    """
-    loop = asyncio.get_running_loop()
-    listening = [listener for each in server.servers for listener in each.sockets]
-    duplicates = [socket.socket(fileno=os.dup(listener.fileno())) for listener in listening]
-    protocol = partial(
-        server.config.http_protocol_class,
-        config=server.config,
-        server_state=server.server_state,
-        app_state=server.lifespan.state,
-    )
-    for each in server.servers:
-        each.close()
-    queued = []
-    for duplicate in duplicates:
-        duplicate.setblocking(False)
-        try:
-            while True:
-                queued.append(duplicate.accept()[0])
-        except BlockingIOError:
-            duplicate.close()
-    for connection in queued:
-        await loop.connect_accepted_socket(protocol, connection, ssl=server.config.ssl)
+    async def _accept_queued(self) -> None:
+        """Stop listening, and accept the connections that are in the kernel's queue.
+
+        The kernel resets the connections in its queue when the listening socket is closed. A
+        duplicate of the socket keeps the queue open until it is empty.
+        """
+        loop = asyncio.get_running_loop()
+        listening = [listener for each in self.servers for listener in each.sockets]
+        duplicates = [socket.socket(fileno=os.dup(listener.fileno())) for listener in listening]
+        protocol = partial(
+            self.config.http_protocol_class,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        for each in self.servers:
+            each.close()
+        queued = []
+        for duplicate in duplicates:
+            duplicate.setblocking(False)
+            try:
+                while True:
+                    queued.append(duplicate.accept()[0])
+            except BlockingIOError:
+                duplicate.close()
+        for connection in queued:
+            await loop.connect_accepted_socket(protocol, connection, ssl=self.config.ssl)

@@ -1,4 +1,4 @@
-"""The page for people, at ``/``: a few files, read once, that load nothing from elsewhere."""
+"""Serve the web page at ``/``: a few files, read once, that load nothing from other hosts."""
 
 import hashlib
 from pathlib import Path
@@ -22,7 +22,7 @@ _POLICY = [
     "require-trusted-types-for 'script'",
 ]
 _HEADERS = {
-    "cache-control": "no-cache",  # asked again each time, and answered by 304 while it is the same
+    "cache-control": "no-cache",  # browsers ask each time, and get a 304 for the same file
     "content-security-policy": "; ".join(_POLICY),
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -32,7 +32,7 @@ _HEADERS = {
 
 
 def install(app: FastAPI) -> None:
-    """Serve the page; called before KServe adds its routes, whose ``/`` is then never asked."""
+    """Add the page's routes; before KServe's, so that the page is taken at ``/``."""
     for path in sorted(_FOLDER.iterdir()):
         address = "/" if path.name == "index.html" else f"/page/{path.name}"
         app.router.routes.append(_route(address, path))
@@ -43,10 +43,10 @@ def _route(address: str, path: Path) -> Route:
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = _HEADERS | {"content-type": _TYPES[path.suffix], "etag": tag}
 
-    async def answer(request: Request) -> Response:
-        known = request.headers.get("if-none-match", "").split(",")
-        if tag in (each.strip().removeprefix("W/") for each in known):
+    async def respond(request: Request) -> Response:
+        cached = request.headers.get("if-none-match", "").split(",")
+        if tag in (each.strip().removeprefix("W/") for each in cached):
             return Response(status_code=304, headers=headers)
         return Response(content, headers=headers)
 
-    return Route(address, answer, methods=["GET"], name=path.name)
+    return Route(address, respond, methods=["GET"], name=path.name)

@@ -1,14 +1,14 @@
-"""The ways to a prediction, without what FastAPI does around a handler.
+"""The routes of predictions, served without FastAPI's handling of arguments and responses.
 
-KServe's handlers read the request themselves, so that FastAPI finds out their arguments and
-checks their answers for nothing; that takes as long as the text does.
+KServe's handlers read the request themselves, so FastAPI's work around them is in vain; it takes as
+long as scoring the text.
 """
 
 from typing import Any
 
 import orjson
 from fastapi import FastAPI
-from kserve.protocol.rest import v1_endpoints
+from kserve.errors import ModelNotFound
 from kserve.protocol.rest.v1_endpoints import V1Endpoints
 from kserve.protocol.rest.v2_endpoints import V2Endpoints
 from starlette.requests import Request
@@ -17,34 +17,65 @@ from starlette.routing import Match, Route
 from starlette.types import Scope
 
 
-class Answer(JSONResponse):
+class OrjsonResponse(JSONResponse):
     def render(self, content: Any) -> bytes:
         return orjson.dumps(content)
 
 
-class Path(Route):
-    """Tells its template, as FastAPI's do; see :class:`serving.metrics.RequestMetrics`."""
+class TemplateRoute(Route):
+    """Put the route into the scope, as FastAPI's routes do, for its template in the metrics."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        match, found = super().matches(scope)
-        return match, {**found, "route": self}
+        match, child_scope = super().matches(scope)
+        return match, {**child_scope, "route": self}
+
+
+class VersionedEndpoints(V2Endpoints):
+    """KServe's v2 handlers for one model version, with the data plane's decoding of bodies.
+
+    KServe answers any request that names a version with a 501 (kserve#4655, seen with 0.21.0).
+    """
+
+    async def infer(
+        self,
+        raw_request: Request,
+        raw_response: Response,
+        model_name: str,
+        model_version: str | None = None,
+    ) -> Any:
+        self._check_version(model_name, model_version)
+        body = await raw_request.body()
+        return await super().infer(raw_request, raw_response, model_name, body)
+
+    async def model_metadata(self, model_name: str, model_version: str | None = None) -> Any:
+        self._check_version(model_name, model_version)
+        metadata = await super().model_metadata(model_name)
+        metadata.versions = [self.dataplane.get_model_from_registry(model_name).version]
+        return metadata
+
+    async def model_ready(self, model_name: str, model_version: str | None = None) -> Any:
+        self._check_version(model_name, model_version)
+        return await super().model_ready(model_name)
+
+    def _check_version(self, name: str, version: str | None) -> None:
+        if version not in (None, self.dataplane.get_model_from_registry(name).version):
+            raise ModelNotFound(f"{name} version {version}")
 
 
 def install(app: FastAPI, v1: V1Endpoints, v2: V2Endpoints) -> None:
-    """Let requests be answered so; the first route that matches is taken."""
-    v1_endpoints.ORJSONResponse = Answer  # KServe's class warns of itself at each answer
+    """Add the routes before KServe's own; the first route that matches a request is taken."""
 
     async def predict(request: Request) -> Response:
-        answer: Response = await v1.predict(request.path_params["model_name"], request)
-        return answer
+        response: Response = await v1.predict(request.path_params["model_name"], request)
+        return response
 
     async def infer(request: Request) -> Response:
         head = Response()
-        del head.headers["content-length"]  # the handler adds to it
-        answer = await v2.infer(request, head, **request.path_params)
-        if answer is head:
+        del head.headers["content-length"]  # the handler adds its headers to the others
+        result = await v2.infer(request, head, **request.path_params)
+        if result is head:
             return Response(head.body, headers=dict(head.headers))
-        return Answer(answer.model_dump(), headers=dict(head.headers))
+        return OrjsonResponse(result.model_dump(), headers=dict(head.headers))
 
     model = "/v2/models/{model_name}"
     for path, handler in (
@@ -52,4 +83,4 @@ def install(app: FastAPI, v1: V1Endpoints, v2: V2Endpoints) -> None:
         (f"{model}/infer", infer),
         (f"{model}/versions/{{model_version}}/infer", infer),
     ):
-        app.router.routes.insert(0, Path(path, handler, methods=["POST"]))
+        app.router.routes.insert(0, TemplateRoute(path, handler, methods=["POST"]))

@@ -1,1 +1,1 @@
-"""The loaded model: where it comes from, what replaces it, what it has seen."""
+"""The served model: load it, watch its source, collect its metrics."""

@@ -1,4 +1,4 @@
-"""Where the served model comes from: a folder, or a version in an MLflow registry."""
+"""Load the model to serve from a folder, or from a version in an MLflow registry."""
 
 import json
 import tempfile
@@ -16,7 +16,7 @@ from sentiment.scorer import Scorer
 from sentiment.store import FACTS_FILE, FINDINGS_FILE, MODEL_FILE
 from serving.model import registry
 from serving.model.registry import SourceError
-from serving.model.window import Observed
+from serving.model.window import Window
 
 _WARM_UP = ["A wonderful film, well acted.", "Dull from start to end.", ""]
 _SIGNATURE = {  # texts in, the probabilities of negative and positive out
@@ -27,10 +27,10 @@ _SIGNATURE = {  # texts in, the probabilities of negative and positive out
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to answer, and ``state``, by which :func:`state` tells it from another.
+    """A model that is ready to answer.
 
-    ``created`` is the time, in seconds since 1970, at which it was registered; None of a folder
-    that never was.
+    ``state`` is that of :func:`source_state`, by which a newer model is noticed. ``created`` is
+    the time of its registration, in seconds since 1970; None if it never was registered.
     """
 
     version: str
@@ -39,51 +39,91 @@ class LoadedModel:
     created: float | None
     scorer: Scorer
     explainer: Explainer
-    observed: Observed
+    window: Window
+
+
+class ServedModel:
+    """The model that answers requests, replaced as a whole when another one is loaded.
+
+    A request reads ``current`` once, so that a single version answers it.
+    """
+
+    current: LoadedModel
+
+    def __init__(self, uri: str, version: str | None = None) -> None:
+        """Name the source; the arguments are those of :func:`load`."""
+        self._uri = uri
+        self._version = version
+
+    def load(self) -> None:
+        """Replace the current model by the one that is at the source now.
+
+        Raises:
+            SourceError: there is no valid model at the source; the current model stays.
+        """
+        self.current = load(self._uri, self._version)
+
+    def is_outdated(self) -> bool:
+        """Tell whether the source has another model than the current one.
+
+        Raises:
+            SourceError: the source is unavailable.
+        """
+        return source_state(self._uri) != self.current.state
+
+
+@dataclass(frozen=True)
+class _Metadata:
+    """The contents of the files beside a model; None where a file or an entry is absent."""
+
+    digest: str | None  # in FACTS_FILE
+    reference: dict[str, Any] | None  # in FINDINGS_FILE, see sentiment.drift.reference
+    signature: dict[str, Any] | None  # in MLmodel: inputs and outputs
+    created: float | None  # in MLmodel: seconds since 1970
 
 
 def load(uri: str, version: str | None = None) -> LoadedModel:
-    """Load the model at ``uri``, check it and warm it.
+    """Load the model at ``uri``, check it and warm it up.
 
-    A folder is what KServe's storage initializer leaves in /mnt/models; it does not know its
-    version, so ``version`` names it, or else the first digits of its digest do.
-    ``models:/NAME@ALIAS`` and ``models:/NAME/VERSION`` ask the MLflow registry.
+    ``uri`` is a folder, as KServe's storage initializer leaves it in /mnt/models, or
+    ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` in the MLflow registry. A folder does not
+    contain its version: it is ``version``, or else the first digits of the model's digest.
 
     Raises:
-        SourceError: there is no such model, it is damaged, or it is not of our kind.
+        SourceError: there is no such model, it is damaged, or it is not a sentiment model.
     """
     if not uri.startswith("models:"):
-        return _from_folder(Path(uri), version, state(uri), None)
+        return _load_folder(Path(uri), version, source_state(uri), None)
     registered = registry.resolve(uri)
     with tempfile.TemporaryDirectory() as scratch:
         folder = registry.download(uri, registered, Path(scratch))
         number = str(registered.version)
-        return _from_folder(folder, number, number, registered.tags.get("model_digest"))
+        return _load_folder(folder, number, number, registered.tags.get("model_digest"))
 
 
-def state(uri: str) -> str:
-    """Return what changes when another model is at ``uri``, without loading it."""
+def source_state(uri: str) -> str:
+    """Return a text that changes when another model is put at ``uri``, without loading it."""
     if uri.startswith("models:"):
         return str(registry.resolve(uri).version)
     try:
-        found = (Path(uri) / MODEL_FILE).stat()
+        status = (Path(uri) / MODEL_FILE).stat()
     except OSError as error:
         raise SourceError(f"{error.filename or uri}: {error.strerror or error}") from error
-    return f"{found.st_ino} {found.st_mtime_ns} {found.st_size}"
+    return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
 
 
-def _from_folder(
-    folder: Path, version: str | None, state: str, expected: str | None
+def _load_folder(
+    folder: Path, version: str | None, state: str, registered_digest: str | None
 ) -> LoadedModel:
     try:
         digest = sentiment.store.digest(folder)
-        facts, findings = (_read(folder / name) for name in (FACTS_FILE, FINDINGS_FILE))
-        packed = _packed(folder / "MLmodel")
-        signature, created = _signature(packed), _created(packed)
-        if digest != (expected or facts.get("model_digest", digest)):
+        metadata = _read_metadata(folder)
+        if digest != (registered_digest or metadata.digest or digest):
             raise SourceError(f"{folder}: the model file is not the one that was registered")
-        if signature not in (None, _SIGNATURE):
-            raise SourceError(f"{folder}: its signature is {signature}, not texts to probabilities")
+        if metadata.signature not in (None, _SIGNATURE):
+            raise SourceError(
+                f"{folder}: its signature is {metadata.signature}, not texts to probabilities"
+            )
         model = sentiment.store.load(folder)
         scorer = Scorer(model)
     except OSError as error:
@@ -91,30 +131,38 @@ def _from_folder(
     except (ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError) as error:
         raise SourceError(f"{folder}: {error}") from error
     if not np.isfinite(scorer.score(_WARM_UP).log_odds).all():
-        raise SourceError(f"{folder}: the model does not answer with numbers")
-    explainer, observed = Explainer(model), Observed(findings.get("reference"))
-    version = version or digest[:12]
-    return LoadedModel(version, digest, state, created, scorer, explainer, observed)
+        raise SourceError(f"{folder}: the model's scores are not finite numbers")
+    return LoadedModel(
+        version=version or digest[:12],
+        digest=digest,
+        state=state,
+        created=metadata.created,
+        scorer=scorer,
+        explainer=Explainer(model),
+        window=Window(metadata.reference),
+    )
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return what a JSON file holds; nothing where a model came without it."""
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+def _read_metadata(folder: Path) -> _Metadata:
+    facts, findings = (
+        dict(json.loads(path.read_text())) if path.exists() else {}
+        for path in (folder / FACTS_FILE, folder / FINDINGS_FILE)
+    )
+    packaging = folder / "MLmodel"
+    mlmodel = dict(yaml.safe_load(packaging.read_text())) if packaging.exists() else {}
+    return _Metadata(
+        digest=facts.get("model_digest"),
+        reference=findings.get("reference"),
+        signature=_signature(mlmodel) if mlmodel else None,
+        created=_created(mlmodel),
+    )
 
 
-def _packed(path: Path) -> dict[str, Any]:
-    """Return what MLflow says of the model; nothing if it was not MLflow that packed it."""
-    return dict(yaml.safe_load(path.read_text())) if path.exists() else {}
+def _signature(mlmodel: dict[str, Any]) -> dict[str, Any]:
+    return {key: json.loads(mlmodel["signature"][key]) for key in _SIGNATURE}
 
 
-def _signature(packed: dict[str, Any]) -> dict[str, Any] | None:
-    """Return inputs and outputs."""
-    if not packed:
+def _created(mlmodel: dict[str, Any]) -> float | None:
+    if "utc_time_created" not in mlmodel:
         return None
-    return {key: json.loads(packed["signature"][key]) for key in _SIGNATURE}
-
-
-def _created(packed: dict[str, Any]) -> float | None:
-    if "utc_time_created" not in packed:
-        return None
-    return datetime.fromisoformat(packed["utc_time_created"]).replace(tzinfo=UTC).timestamp()
+    return datetime.fromisoformat(mlmodel["utc_time_created"]).replace(tzinfo=UTC).timestamp()

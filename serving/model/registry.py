@@ -1,4 +1,4 @@
-"""The MLflow registry as the predictor sees it: which version is meant, and its files."""
+"""Resolve and download model versions of the MLflow registry."""
 
 import os
 import re
@@ -9,21 +9,26 @@ from typing import Any
 
 _REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
-# and the user before it, in an address; it may hold a slash or another @
-_PASSWORD = re.compile(r"//\S*@")
-_DENIED = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED")  # MLflow's for 401, 403
+# user and password in an address; a password may contain a slash or another @
+_CREDENTIALS = re.compile(r"//\S*@")
+# MLflow's codes for 401 and 403
+_DENIED = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED")
 
 
 class SourceError(Exception):
-    """The model cannot be had; the message says from where and why."""
+    """The model cannot be loaded; the message names the source and the reason."""
 
 
 def resolve(uri: str) -> Any:
-    """Return the MLflow version that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` means."""
+    """Return MLflow's record of the version ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+
+    Raises:
+        SourceError: the URI has another form, or the registry cannot find the version.
+    """
     parts = _REGISTERED.fullmatch(uri)
     if parts is None:
         raise SourceError(f"{uri}: not of the form models:/NAME@ALIAS or models:/NAME/VERSION")
-    with _connected(uri) as mlflow:
+    with _connect(uri) as mlflow:
         client = mlflow.MlflowClient()
         if parts["version"]:
             return client.get_model_version(parts["name"], parts["version"])
@@ -31,17 +36,17 @@ def resolve(uri: str) -> Any:
 
 
 def download(uri: str, version: Any, scratch: Path) -> Path:
-    """Bring the files of ``version`` into ``scratch`` and return their folder."""
-    with _connected(uri) as mlflow:
+    """Download the files of ``version`` into ``scratch`` and return their folder."""
+    with _connect(uri) as mlflow:
         exact = f"models:/{version.name}/{version.version}"
         return Path(mlflow.artifacts.download_artifacts(exact, dst_path=str(scratch)))
 
 
 @contextmanager
-def _connected(uri: str) -> Iterator[Any]:
-    """Yield MLflow, set to the registry of the environment; errors name ``uri``."""
+def _connect(uri: str) -> Iterator[Any]:
+    """Yield MLflow with the registry that the environment names; errors start with ``uri``."""
     try:
-        # not in the serving image, where the storage initializer brings the model
+        # absent from the serving image: the storage initializer downloads the model there
         import mlflow
     except ImportError:
         raise SourceError(f"{uri}: mlflow is not installed; name a folder instead") from None
@@ -56,8 +61,8 @@ def _connected(uri: str) -> Iterator[Any]:
     mlflow.set_tracking_uri(registry)
     try:
         yield mlflow
-    except Exception as error:  # whatever MLflow, its HTTP client or its database come up with
+    except Exception as error:  # from MLflow, its HTTP client or its database
         cause = str(error).strip().partition("\n")[0]
         if getattr(error, "error_code", None) in _DENIED:
             cause = f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD are refused: {cause}"
-        raise SourceError(f"{uri}: {_PASSWORD.sub('//', cause)}") from error
+        raise SourceError(f"{uri}: {_CREDENTIALS.sub('//', cause)}") from error

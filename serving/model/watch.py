@@ -1,31 +1,30 @@
-"""Follows the source of the model, and takes a new version in without a request noticing."""
+"""Watch the source of the model, and load a new version while the current one answers."""
 
 import logging
 import threading
 
 from prometheus_client import Counter
 
-from serving.model import loading
+from serving.model.loading import ServedModel
 from serving.model.registry import SourceError
-from serving.predictor import SentimentPredictor
 
 log = logging.getLogger(__name__)
 
-LOADS = Counter("model_load_count", "Models taken in while serving, or not", ["outcome"])
-_TAKEN_IN, _REFUSED = map(LOADS.labels, ("taken in", "refused"))  # one never seen is 0, not absent
+LOADS = Counter("model_load_count", "Models loaded or refused while serving", ["outcome"])
+_LOADED, _REFUSED = map(LOADS.labels, ("taken in", "refused"))  # 0 before the first, not absent
 
 
 class Watch:
-    """Looks every ``seconds`` whether the source has another model than the one that is served.
+    """A thread that checks the source every ``seconds`` for another model.
 
-    It is loaded, checked and warmed beside the one that answers, and takes its place in one step;
-    where anything is wrong with it, the old one stays, and the next look tries again.
+    The new model is loaded, checked and warmed up beside the current one, and replaces it in one
+    step. If the new model is not valid, the current one stays, and the next check tries again.
     """
 
-    def __init__(self, predictor: SentimentPredictor, seconds: float) -> None:
-        self._predictor = predictor
+    def __init__(self, served: ServedModel, seconds: float) -> None:
+        self._served = served
         self._seconds = seconds
-        self._complaint = ""
+        self._last_error = ""
         self._stopping = threading.Event()
         threading.Thread(target=self._run, name="watch", daemon=True).start()
 
@@ -34,20 +33,20 @@ class Watch:
 
     def _run(self) -> None:
         while not self._stopping.wait(self._seconds):
-            self.look()
+            self._check()
 
-    def look(self) -> None:
-        predictor = self._predictor
+    def _check(self) -> None:
+        served = self._served
         try:
-            if loading.state(predictor.uri) != predictor.served.state:
-                predictor.load()
-                _TAKEN_IN.inc()
-                log.info("version %s is served now", predictor.served.version)
-            self._complaint = ""
-        except Exception as error:  # an unheard-of damage, too, must not end the watch
+            if served.is_outdated():
+                served.load()
+                _LOADED.inc()
+                log.info("version %s is served now", served.current.version)
+            self._last_error = ""
+        except Exception as error:  # an unforeseen error must not end the thread either
             _REFUSED.inc()
             if not isinstance(error, SourceError):
-                log.exception("version %s stays", predictor.served.version)
-            elif str(error) != self._complaint:  # once, not at every look
-                log.warning("version %s stays: %s", predictor.served.version, error)
-            self._complaint = str(error)
+                log.exception("version %s stays", served.current.version)
+            elif str(error) != self._last_error:  # log each error once, not at every check
+                log.warning("version %s stays: %s", served.current.version, error)
+            self._last_error = str(error)

@@ -1,12 +1,12 @@
-// Many reviews: a CSV file in, asked for in batches, and the same file with the answers out.
+// Many reviews: read a CSV file, request predictions in batches, return the file with them.
 
 import { format, parse } from "./csv.js";
 import { many } from "./numbers.js";
 import { ask } from "./server.js";
 
-const MOST_REVIEWS = 32; // in a request
-const MOST_BYTES = 500_000; // of a request; the server takes as many characters
-const MOST_MEGABYTES = 100; // of a file
+const MAX_REVIEWS = 32; // of a request
+const MAX_BYTES = 500_000; // of a request; the server accepts as many characters
+const MAX_MEGABYTES = 100; // of a file
 const LIKELY_NAMES = /^(text|review|body|comment|content|sentence|message)s?$/i;
 const element = (id) => document.getElementById(id);
 const file = element("file");
@@ -21,41 +21,41 @@ const running = element("running");
 const progress = element("progress");
 const count = element("count");
 const status = element("batch-status");
-let table; // the file
+let table; // the parsed file
 let predictions; // so far, in the order of the rows
-let versions; // of the model that made them, each with the number of rows before it
-let cancel = null; // while it runs
+let versions; // each model version that answered, with the number of rows before its first
+let cancel = null; // an AbortController while requests run
 
 file.addEventListener("change", open);
-column.addEventListener("change", begin);
-run.addEventListener("click", () => (cancel ? cancel.abort() : weigh()));
+column.addEventListener("change", reset);
+run.addEventListener("click", () => (cancel ? cancel.abort() : classify()));
 
 async function open() {
   stop();
-  const [chosen] = file.files;
+  const [selected] = file.files;
   problem.textContent = status.textContent = sample.textContent = "";
   choice.hidden = work.hidden = true;
-  if (!chosen) return;
+  if (!selected) return;
   try {
-    const read = parse(await textOf(chosen));
-    if (chosen !== file.files[0]) return;
-    table = read;
+    const parsed = parse(await readText(selected));
+    if (selected !== file.files[0]) return;
+    table = parsed;
   } catch (error) {
     problem.textContent = error.message;
     return;
   }
   const options = table.header.map((name, i) => new Option(name || `column ${i + 1}`, i));
   column.replaceChildren(...options);
-  column.value = likely(table);
+  column.value = likelyColumn(table);
   choice.hidden = work.hidden = false;
-  begin();
+  reset();
 }
 
-async function textOf(chosen) {
-  if (chosen.size > 1_000_000 * MOST_MEGABYTES) {
-    throw new Error(`This page takes ${MOST_MEGABYTES} MB at most; ask the server itself.`);
+async function readText(selected) {
+  if (selected.size > 1_000_000 * MAX_MEGABYTES) {
+    throw new Error(`The file has more than ${MAX_MEGABYTES} MB; use the server's API instead.`);
   }
-  const bytes = await chosen.arrayBuffer();
+  const bytes = await selected.arrayBuffer();
   try {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
@@ -63,22 +63,23 @@ async function textOf(chosen) {
   }
 }
 
-// The column that is called so, or else the one with the most text in it
-function likely({ header, rows }) {
-  const named = header.findIndex((name) => LIKELY_NAMES.test(name.trim()));
-  if (named >= 0) return named;
+// Return the index of the first column with a likely name, or else of the one with most text
+function likelyColumn({ header, rows }) {
+  const index = header.findIndex((name) => LIKELY_NAMES.test(name.trim()));
+  if (index >= 0) return index;
   const sizes = header.map((_, i) => rows.reduce((sum, row) => sum + row[i].length, 0));
   return sizes.indexOf(Math.max(...sizes));
 }
 
-function begin() {
+function reset() {
   stop();
   predictions = [];
   versions = [];
   const first = table.rows[0][column.value];
-  sample.textContent = `The first one: ${first.length > 200 ? `${first.slice(0, 200)}…` : first}`;
+  const start = first.length > 200 ? `${first.slice(0, 200)}…` : first;
+  sample.textContent = `The first review: ${start}`;
   problem.textContent = status.textContent = "";
-  offer();
+  showState();
 }
 
 function stop() {
@@ -86,64 +87,64 @@ function stop() {
   cancel = null;
 }
 
-// Say what the button will do, and how far it came
-function offer() {
+// Show what the button does, and the progress
+function showState() {
   const left = table.rows.length - predictions.length;
-  run.textContent = `${predictions.length ? "Go on with" : "Weigh"} ${many(left, "review")}`;
+  run.textContent = `${predictions.length ? "Continue with" : "Classify"} ${many(left, "review")}`;
   run.hidden = !left;
   download.hidden = left > 0;
   running.hidden = !predictions.length;
-  advance();
+  showProgress();
 }
 
-function advance() {
+function showProgress() {
   progress.max = table.rows.length;
   progress.value = predictions.length;
   count.textContent = `${predictions.length} of ${table.rows.length}`;
 }
 
-async function weigh() {
+async function classify() {
   const mine = (cancel = new AbortController());
   const reviews = table.rows.map((row) => row[column.value].toWellFormed());
   let batch = [];
   problem.textContent = "";
-  status.textContent = "Weighing…";
+  status.textContent = "Classifying…";
   run.textContent = "Cancel";
   running.hidden = false;
   try {
     while (predictions.length < reviews.length) {
-      batch = next(reviews, predictions.length);
+      batch = nextBatch(reviews, predictions.length);
       const answer = await ask("predict", batch, undefined, mine.signal);
       mine.signal.throwIfAborted();
       const { version } = answer;
       if (versions.at(-1)?.version !== version) versions.push({ version, at: predictions.length });
       predictions.push(...answer.predictions);
-      advance();
+      showProgress();
     }
     finish();
   } catch (error) {
-    if (cancel !== mine) return; // of another file or column
+    if (cancel !== mine) return; // another file or column is selected now
     status.textContent = `Stopped after ${predictions.length} of ${reviews.length}.`;
-    if (!mine.signal.aborted) problem.textContent = `${place(batch)}: ${error.message}`;
+    if (!mine.signal.aborted) problem.textContent = `${rangeOf(batch)}: ${error.message}`;
   }
   cancel = null;
-  offer();
+  showState();
 }
 
-// As many as fit in a request, and one at least: the server says what is wrong with it
-function next(reviews, from) {
+// Return as many reviews as fit in a request; at least one, which the server may refuse
+function nextBatch(reviews, from) {
   const encoder = new TextEncoder();
   const batch = [];
-  let bytes = 100; // of what is around them
-  for (const review of reviews.slice(from, from + MOST_REVIEWS)) {
+  let bytes = 100; // of the JSON around the reviews
+  for (const review of reviews.slice(from, from + MAX_REVIEWS)) {
     bytes += encoder.encode(JSON.stringify(review)).length + 1;
-    if (batch.length && bytes > MOST_BYTES) break;
+    if (batch.length && bytes > MAX_BYTES) break;
     batch.push(review);
   }
   return batch;
 }
 
-function place(batch) {
+function rangeOf(batch) {
   const [first, last] = [predictions.length + 1, predictions.length + batch.length];
   return first < last ? `Reviews ${first} to ${last}` : `Review ${first}`;
 }
@@ -164,13 +165,13 @@ function finish() {
   download.download = file.files[0].name.replace(/(\.\w+)?$/, "-sentiment$1");
   const positive = predictions.filter(({ label }) => label === "positive").length;
   const negative = predictions.length - positive;
-  status.textContent = `Done: ${positive} positive, ${negative} negative.${changed()}`;
+  status.textContent = `Done: ${positive} positive, ${negative} negative.${versionNote()}`;
   download.hidden = false;
   if (document.activeElement === run) download.focus();
 }
 
-// One file by two versions is no harm, but nobody should have to guess it
-function changed() {
+// Tell the user if two model versions answered for one file
+function versionNote() {
   if (versions.length < 2) return "";
   const names = [...new Set(versions.map(({ version }) => version))];
   const from = versions[1].at + 1;

@@ -1,4 +1,4 @@
-// CSV as RFC 4180 has it, with what spreadsheets make of it: semicolons or tabs, any line ends.
+// Parse and format CSV (RFC 4180), also with a spreadsheet's semicolons, tabs and newlines.
 
 import { many } from "./numbers.js";
 
@@ -14,8 +14,8 @@ export function parse(text) {
   if (!rest.length) throw new Error("The file has no row below the one that names the columns.");
   const odd = rows.findIndex((row) => row.length !== header.length);
   if (odd > 0) {
-    const [found, named] = [many(rows[odd].length, "field"), many(header.length, "column")];
-    throw new Error(`Line ${lines[odd]} has ${found}, and the first row names ${named}.`);
+    const [fields, columns] = [many(rows[odd].length, "field"), many(header.length, "column")];
+    throw new Error(`Line ${lines[odd]} has ${fields}, and the first row names ${columns}.`);
   }
   return { header, rows: rest, form: { mark, delimiter, newline } };
 }
@@ -26,14 +26,14 @@ export function format(rows, { mark, delimiter, newline }) {
   return mark + rows.map((row) => row.map(quoted).join(delimiter) + newline).join("");
 }
 
-// Of the three in use, the one that parts the first row most often
+// Return the delimiter that splits the first row into the most fields
 function delimiterOf(text) {
   const fields = (delimiter) => records(text, delimiter, 1).rows[0]?.length ?? 0;
   return [",", ";", "\t"].reduce((best, each) => (fields(each) > fields(best) ? each : best));
 }
 
-// Blank lines are no rows; `lines` has where each row begins, `open` a quote that does not end
-function records(text, delimiter, most = Infinity) {
+// Skip blank lines. `lines` has the first line of each row, `open` the line of an unclosed quote
+function records(text, delimiter, limit = Infinity) {
   const rows = [];
   const lines = [];
   let row = [];
@@ -42,7 +42,7 @@ function records(text, delimiter, most = Infinity) {
   let line = 1;
   let began = 1;
   let open = 0;
-  let quoted = false; // the field, be it empty
+  let quoted = false; // an empty quoted field is still a row
 
   const endField = () => {
     row.push(field);
@@ -58,7 +58,7 @@ function records(text, delimiter, most = Infinity) {
     quoted = false;
     began = line;
   };
-  for (let i = 0; i < text.length && rows.length < most; i++) {
+  for (let i = 0; i < text.length && rows.length < limit; i++) {
     const character = text[i];
     const pair = character === "\r" && text[i + 1] === "\n";
     const ends = pair || character === "\r" || character === "\n";

@@ -1,4 +1,4 @@
-// Figures as people read them.
+// Format numbers for the page.
 
 const fixed = new Intl.NumberFormat("en", {
   minimumFractionDigits: 2,
@@ -16,6 +16,6 @@ export function percent(probability) {
   return `${(100 * probability).toFixed(1)}%`;
 }
 
-export function many(count, one) {
-  return `${count.toLocaleString("en")} ${one}${count === 1 ? "" : "s"}`;
+export function many(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }

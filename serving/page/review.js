@@ -1,4 +1,4 @@
-// One review: the verdict, the words in the colours of their contributions, and the sum.
+// One review: show its class, its words in the colours of their contributions, and the sum.
 
 import { percent, signed } from "./numbers.js";
 import { ask } from "./server.js";
@@ -12,11 +12,11 @@ const status = element("status");
 const answer = element("answer");
 const words = element("words");
 const ngrams = element("ngrams");
-let asking = new AbortController();
+let request = new AbortController();
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  weigh();
+  explain();
 });
 review.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
@@ -28,16 +28,16 @@ for (const example of document.querySelectorAll("[data-text]")) {
   });
 }
 
-async function weigh() {
-  asking.abort();
-  asking = new AbortController();
-  const { signal } = asking;
+async function explain() {
+  request.abort();
+  request = new AbortController();
+  const { signal } = request;
   const text = review.value.toWellFormed();
   form.setAttribute("aria-busy", "true");
   problem.textContent = status.textContent = "";
   try {
     const { explanations } = await ask("explain", [text], { tokens: true }, signal);
-    if (signal.aborted) return; // another one was asked meanwhile
+    if (signal.aborted) return; // replaced by a later request
     show(text, explanations[0]);
   } catch (error) {
     if (signal.aborted) return;
@@ -47,25 +47,25 @@ async function weigh() {
   form.removeAttribute("aria-busy");
 }
 
-function show(text, explained) {
-  const { label, probability } = explained;
+function show(text, explanation) {
+  const { label, probability } = explanation;
   element("label").textContent = label;
   element("probability").textContent = percent(probability);
   element("mark").style.left = `${100 * probability}%`;
   answer.dataset.label = label;
-  const located = paint(text, explained.tokens);
-  const strongest = Math.max(...explained.ngrams.map((each) => Math.abs(each.contribution)));
-  ngrams.replaceChildren(...explained.ngrams.map((each) => row(each, strongest, located)));
-  element("other").textContent = signed(explained.other);
-  element("bias").textContent = signed(explained.bias);
-  element("log-odds").textContent = signed(explained.log_odds);
+  const located = showWords(text, explanation.tokens);
+  const strongest = Math.max(...explanation.ngrams.map((each) => Math.abs(each.contribution)));
+  ngrams.replaceChildren(...explanation.ngrams.map((each) => row(each, strongest, located)));
+  element("other").textContent = signed(explanation.other);
+  element("bias").textContent = signed(explanation.bias);
+  element("log-odds").textContent = signed(explanation.log_odds);
   answer.hidden = false;
   element("verdict").scrollIntoView({ block: "nearest" });
   status.textContent = `${label}. Probability of positive: ${percent(probability)}.`;
 }
 
-// Write the text with each word in its colour; return where the words are
-function paint(text, tokens) {
+// Show the text with each word in its colour, and return the position of each word
+function showWords(text, tokens) {
   const characters = Array.from(text); // spans count code points
   const located = [];
   for (const [start, end, share] of tokens) {
@@ -93,7 +93,7 @@ function row({ ngram, contribution, count, spans }, strongest, located) {
   const line = document.createElement("tr");
   const name = document.createElement("th");
   name.scope = "row";
-  name.append(pointer(ngram, spans, located));
+  name.append(markButton(ngram, spans, located));
   const bar = document.createElement("i");
   bar.className = contribution > 0 ? "positive" : "negative";
   bar.style.width = `${(50 * Math.abs(contribution)) / strongest}%`;
@@ -108,8 +108,8 @@ function cell(kind, content) {
   return element;
 }
 
-// A button that marks the n-gram's places in the text
-function pointer(ngram, spans, located) {
+// Return a button that marks the n-gram in the text
+function markButton(ngram, spans, located) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = ngram;

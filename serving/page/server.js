@@ -1,9 +1,9 @@
-// The server's v1 protocol, as the page uses it. The footer says which model it was.
+// Requests to the server's v1 protocol. The footer shows the model that answered.
 
 let model;
 
 export async function ask(verb, instances, parameters, signal) {
-  model ??= await served();
+  model ??= await servedModel();
   const response = await send(`v1/models/${encodeURIComponent(model)}:${verb}`, {
     method: "POST",
     headers: { "content-type": "application/json" },
@@ -15,7 +15,7 @@ export async function ask(verb, instances, parameters, signal) {
   return { version, ...(await response.json()) };
 }
 
-async function served() {
+async function servedModel() {
   const { models } = await (await send("v1/models")).json();
   if (!models.length) throw new Error("The server has no model at the moment.");
   return models[0];
@@ -27,17 +27,17 @@ async function send(address, options) {
     response = await fetch(address, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server cannot be reached.");
+    throw new Error("The server is unreachable.");
   }
-  if (!response.ok) throw new Error(await reason(response));
+  if (!response.ok) throw new Error(await reasonOf(response));
   return response;
 }
 
-async function reason(response) {
+async function reasonOf(response) {
   const text = await response.text();
   try {
     const { error } = JSON.parse(text);
     if (error) return `The server says: ${error}`;
-  } catch {} // not from the predictor, but from what is in front of it
+  } catch {} // no JSON: the response of a proxy, not of the predictor
   return `The server answered with status ${response.status}.`;
 }

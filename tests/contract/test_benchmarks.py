@@ -1,4 +1,4 @@
-"""What is measured against each other has the same model, and stays possible to run."""
+"""The servers of the benchmark load the same model, and their modules exist."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def locked(path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("peer", PEERS)
-def test_a_peer_loads_the_model_with_the_versions_that_we_serve_it_with(peer: str):
+def test_peers_lock_our_versions_of_the_model(peer: str):
     ours, theirs = locked(REPO / "requirements" / "serve.txt"), locked(LOCKS / f"{peer}.txt")
     for name in ("joblib", "numpy", "scikit-learn", "scipy", "skops"):
         assert theirs[name] == ours[name], "run make lock"
@@ -27,9 +27,9 @@ def test_a_peer_loads_the_model_with_the_versions_that_we_serve_it_with(peer: st
 
 
 @pytest.mark.parametrize("contender", CONTENDERS, ids=lambda contender: contender.name)
-def test_the_code_of_a_contender_is_there(contender):
-    words = [contender.command, *contender.environment.values()]
-    modules = re.findall(r"benchmarks\.serving\.servers\.(\w+)", " ".join(words))
+def test_modules_of_contenders_exist(contender):
+    texts = [contender.command, *contender.environment.values()]
+    modules = re.findall(r"benchmarks\.serving\.servers\.(\w+)", " ".join(texts))
     assert modules or contender.name in {"ours", "ours-capture", "mlflow"}
     for module in modules:
         assert (REPO / "benchmarks" / "serving" / "servers" / f"{module}.py").exists()

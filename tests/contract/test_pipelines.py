@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components import stage as declared
 from components import trial
 from components.errors import UserError
 from pipelines import compile, ir, tasks
@@ -22,7 +23,7 @@ STAGES = [
     *("ingest", "validate", "prepare", "count", "merge", "trial", "select", "train"),
     *("evaluate", "register", "gate", "promote"),
 ]
-RUNGS = PARAMS["trial"]["rungs"]
+RUNGS = PARAMS["rungs"]
 OUTWARD = {"ingest", "register", "gate", "promote", "monitor"}
 TRAINING, TRAINING_PLATFORM = ir.load("training")
 MONITORING, MONITORING_PLATFORM = ir.load("monitoring")
@@ -31,7 +32,8 @@ DIGEST = f"registry.example.org/sentiment-train@sha256:{'0a' * 32}"
 
 
 def parser_of(stage: str) -> ArgumentParser:
-    parser = importlib.import_module(f"components.{stage}").parser()
+    module = importlib.import_module(f"components.{stage}")
+    parser = module.parser() if stage == "promote" else declared.parser(stage, module.run)
     parser.exit_on_error = False
 
     def fail(message: str) -> None:
@@ -42,18 +44,20 @@ def parser_of(stage: str) -> ArgumentParser:
 
 
 def dvc_command(stage: str, rung: str = "1") -> list[str]:
-    """Return the command line of a stage as DVC fills it in; ``rung`` is that of the search."""
+    """Return the command line of a stage as DVC fills it in, for one rung of the search."""
+    return shlex.split(_stage(stage)["cmd"].replace("${key}", rung))
 
-    def fill(match: re.Match[str]) -> str:
-        value: Any = PARAMS | {"key": rung, "item": RUNGS[rung]}
-        for key in match[1].split("."):
-            value = value[key]
-        if isinstance(value, dict):  # DVC makes flags of it
-            lists = {k: v if isinstance(v, list) else [v] for k, v in value.items()}
-            return " ".join(f"--{k} {' '.join(map(str, v))}" for k, v in lists.items())
-        return str(value)
 
-    return shlex.split(re.sub(r"\$\{([\w.]+)\}", fill, _stage(stage)["cmd"]))
+def parameters_of(stage: str, command: list[str]) -> dict[str, Any]:
+    """Return the parameters that a command line gives to its stage."""
+    module = importlib.import_module(f"components.{stage}")
+    signature = declared.signature(module.run)
+    if signature.parameters is None:
+        return {}
+    arguments = vars(parser_of(stage).parse_args(command))
+    flags = {name: arguments[name] for name in signature.fields() if name in arguments}
+    path = arguments["params"] and REPO / arguments["params"]
+    return vars(declared.values(stage, signature, flags, path, arguments.get("rung")))
 
 
 def _stage(stage: str) -> dict[str, Any]:
@@ -108,72 +112,73 @@ def ir_command(document: dict[str, Any], stage: str) -> list[str]:
     return [*container["command"], *map(fill, container["args"])]
 
 
-def test_committed_ir_is_fresh_and_deterministic(tmp_path: Path):
+def test_committed_ir_is_up_to_date(tmp_path: Path):
     for path in compile.compile_to(tmp_path):
         assert path.read_text() == (ir.COMPILED / path.name).read_text(), "run: make compile"
 
 
-def test_one_name_for_one_thing():
+def test_stage_names_are_the_same_everywhere():
     assert list(DVC["stages"]) == STAGES
     assert stages_of(TRAINING) == sorted(STAGES)
     assert stages_of(MONITORING) == sorted([*STAGES, "monitor"])
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_command_line_parses_and_gives_the_same_parameters(stage: str):
+def test_dvc_and_kubeflow_give_the_same_parameters(stage: str):
     dvc, kubeflow = dvc_command(stage), ir_command(TRAINING, stage)
     assert dvc[:3] == ["python", "-m", f"components.{stage}"]
     assert kubeflow[:5] == ["python", "-m", "components.executor", "{{$}}", stage]
-    parsed = []
+    given = []
     for command in (dvc[3:], kubeflow[5:]):
         assert not any("{" in part for part in command), command
-        values = vars(parser_of(stage).parse_args(command))
-        parsed.append({k: v for k, v in values.items() if not isinstance(v, Path | list)})
-    for command in parsed:
-        command.pop("part", None)  # a laptop does in one process what a cluster does in tasks
-    assert parsed[0] == parsed[1]
+        parser_of(stage).parse_args(command)
+        given.append(parameters_of(stage, command))
+        given[-1].pop("part", None)  # a laptop counts in one process, a cluster in tasks
+        given[-1].pop("candidates", None)  # a task tries one candidate
+    assert given[0] == given[1]
 
 
-def test_the_monitor_command_line_parses():
-    values = parser_of("monitor").parse_args(ir_command(MONITORING, "monitor")[5:])
-    given = (values.max_psi, values.min_rows, values.newest)
-    assert given == tuple(PARAMS["monitor"].values())
+def test_monitor_gets_its_section():
+    given = parameters_of("monitor", ir_command(MONITORING, "monitor")[5:])
+    assert {name: given[name] for name in PARAMS["monitor"]} == PARAMS["monitor"]
 
 
-def test_the_search_is_the_same_in_both():
+def test_dvc_and_kubeflow_search_alike():
     given = TRAINING["root"]["inputDefinitions"]["parameters"]["candidates"]["defaultValue"]
-    assert given == RUNGS["1"]["given"]["candidates"]
-    assert " ".join(given) in " ".join(dvc_command("trial"))
+    assert given == PARAMS["trial"]["candidates"]
+    assert parameters_of("trial", dvc_command("trial")[3:])["candidates"] == tuple(given)
     loops = [t for d in dags(TRAINING) for t in d["tasks"].values() if "parameterIterator" in t]
     items = [loop["parameterIterator"]["items"]["inputParameter"] for loop in loops]
     assert sorted(items) == ["pipelinechannel--candidates"] * 3 + ["pipelinechannel--parts"]
     tasks = {name: t for d in dags(TRAINING) for name, t in d["tasks"].items()}
     for rung, name in zip(RUNGS.values(), ("search", "search-2", "search-3"), strict=True):
         given = tasks[name]["inputs"]["parameters"]
-        for value in ("budget", "keep"):
-            assert given[value]["runtimeValue"]["constant"] == rung[value]
+        assert given["budget"]["runtimeValue"]["constant"] == rung["trial"]["budget"]
+        assert given["keep"]["runtimeValue"]["constant"] == rung["select"]["keep"]
     for before, rung in (("1", "2"), ("2", "3")):
-        assert f"--selected models/selection/{before}.json" in " ".join(dvc_command("trial", rung))
-        assert RUNGS[rung]["after"] == f"models/selection/{before}.json"
+        selection = f"models/selection/{before}.json"
+        given = parameters_of("trial", dvc_command("trial", rung)[3:])
+        assert str(given["selected"]) == selection
+        assert RUNGS[rung]["after"] == selection
 
 
-def test_what_a_trial_is_known_by_is_what_dvc_runs_it_anew_for():
+def test_trial_digest_covers_its_dvc_code():
     stages = yaml.safe_load((REPO / "dvc.yaml").read_text())["stages"]
     code = {each for each in stages["trial"]["do"]["deps"] if each.endswith(".py")}
-    assert code == {"components/trial.py", *(f"sentiment/{name}.py" for name in trial.CODE)}
+    own = {"components/trial.py", "components/io/candidates.py"}
+    assert code == own | {f"sentiment/{name}.py" for name in trial.CODE}
 
 
 @pytest.mark.parametrize("stage", [*STAGES, "monitor"])
-def test_every_parameter_is_passed_on(stage: str):
+def test_every_section_key_is_a_flag(stage: str):
     """A parameter in params.yaml that no runner uses would be a knob on nothing."""
-    given = {name.removesuffix("s") for name in PARAMS.get(stage, {}) if name != "rungs"}
     command = ir_command(MONITORING, stage) if stage == "monitor" else ir_command(TRAINING, stage)
     flags = {part[2:].replace("-", "_") for part in command if part.startswith("--")}
-    assert given <= {flag.removesuffix("s") for flag in flags}
+    assert set(PARAMS.get(stage, {})) <= flags
 
 
 @BOTH
-def test_stages_that_act_outside_are_never_cached(name: str):
+def test_stages_with_side_effects_are_not_cached(name: str):
     for stage, task in tasks_of(ir.load(name)[0]).items():
         cached = task.get("cachingOptions", {}).get("enableCache")
         assert bool(cached) is (stage not in OUTWARD), stage
@@ -184,7 +189,7 @@ def test_training_waits_for_validation():
     assert "reports/validation.json" in str(DVC["stages"]["prepare"]["deps"])
 
 
-def test_a_champion_is_made_only_of_what_passed_the_gate():
+def test_promotion_depends_on_the_gate():
     (condition,) = {
         task["triggerPolicy"]["condition"]
         for dag in dags(TRAINING)
@@ -195,7 +200,7 @@ def test_a_champion_is_made_only_of_what_passed_the_gate():
 
 
 @BOTH
-def test_every_task_has_requests_limits_retries_and_a_name(name: str):
+def test_every_task_has_resources_and_retries(name: str):
     document, platform = ir.load(name)
     for stage, task in tasks_of(document).items():
         resources = document["deploymentSpec"]["executors"][f"exec-{stage}"]["container"][
@@ -212,7 +217,7 @@ def test_every_task_has_requests_limits_retries_and_a_name(name: str):
 
 
 @BOTH
-def test_every_input_is_explained_and_typed(name: str):
+def test_every_input_has_a_description(name: str):
     document = ir.load(name)[0]
     assert document["pipelineInfo"]["displayName"]
     assert document["pipelineInfo"]["description"]
@@ -221,7 +226,7 @@ def test_every_input_is_explained_and_typed(name: str):
         assert definition["parameterType"] in ir._KINDS
 
 
-def test_what_the_ui_shows():
+def test_ui_gets_metrics_curves_and_card():
     kinds = {
         output["artifactType"]["schemaTitle"]
         for component in TRAINING["components"].values()
@@ -231,7 +236,7 @@ def test_what_the_ui_shows():
 
 
 @BOTH
-def test_what_is_for_the_eye_alone_is_read_by_no_task(name: str):
+def test_ui_outputs_feed_no_task(name: str):
     """Newer servers keep these two in their database and no file of them."""
     for component in ir.load(name)[0]["components"].values():
         for each in component.get("inputDefinitions", {}).get("artifacts", {}).values():
@@ -253,7 +258,7 @@ def suspicious(text: str) -> list[str]:
 
 
 @BOTH
-def test_credentials_come_from_the_secret_alone(name: str):
+def test_credentials_come_from_the_secret(name: str):
     assert not suspicious((ir.COMPILED / f"{name}.yaml").read_text())
     document, platform = ir.load(name)
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
@@ -279,7 +284,7 @@ def test_a_planted_secret_is_found(planted: str):
     assert suspicious((ir.COMPILED / "training.yaml").read_text() + planted)
 
 
-def test_images_by_tag_are_found_and_a_digest_takes_their_place():
+def test_digest_replaces_image_tags():
     assert ir.unpinned(ir.load("training")) == ["localhost/sentiment-train:0.1.0"]
     pinned = ir.load("training", DIGEST)
     assert ir.images(pinned) == [DIGEST]
@@ -301,7 +306,7 @@ def test_images_by_tag_are_found_and_a_digest_takes_their_place():
         ('candidates=["default"]', ["default"]),
     ],
 )
-def test_parameters_are_read_by_their_type(text: str, value: object):
+def test_parameters_are_parsed_by_type(text: str, value: object):
     assert ir.parameters(ir.load("training"), [text]) == {text.partition("=")[0]: value}
 
 
@@ -326,7 +331,7 @@ def test_wrong_parameters_are_named(pipeline: str, given: list[str], words: str)
         ir.parameters(ir.load(pipeline), given)
 
 
-def test_what_is_no_pipeline_is_named(tmp_path: Path):
+def test_a_file_without_pipeline_is_named(tmp_path: Path):
     with pytest.raises(UserError, match="there are monitoring, training"):
         ir.load("trainning")
     path = tmp_path / "mine.yaml"

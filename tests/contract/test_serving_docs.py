@@ -3,14 +3,14 @@
 from dataclasses import fields
 
 from serving import errors, rpc
-from serving.limits import Limits
+from serving.limits import RequestLimits
 from tests.conftest import REPO
 
 PAGE = (REPO / "docs" / "serving.md").read_text()
 
 
 def test_documented_limits_are_the_defaults():
-    for limit in fields(Limits):
+    for limit in fields(RequestLimits):
         assert f"| `--{limit.name}` | {limit.default:,} |" in PAGE
 
 

@@ -1,4 +1,4 @@
-"""One predictor for all tests that ask it, and what it should answer."""
+"""A predictor that tests share, and its expected answers."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.serving import TEXTS, serving
 
 @pytest.fixture(scope="session")
 def server(trained, tmp_path_factory):
-    """Serves version 7."""
+    """A predictor of version 7."""
     directory = tmp_path_factory.mktemp("serving")
     with serving(trained.model, directory, "--model_version", "7") as server:
         yield server

@@ -1,4 +1,4 @@
-"""What is kept of requests, from a real predictor to the stage that reads it."""
+"""Captured predictions, from a real predictor to the stage that reads them."""
 
 import json
 import time
@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from cloudevents.http import from_json
 
-from components.io import processes
 from components.monitor import read_texts
+from pipelines.local import s3_client, s3_server
 from serving.capture import targets, writer
-from tests.serving import EXPLAIN, INFER, JSON, TEXTS, serving
+from tests.serving import EXPLAIN, INFER, JSON, PREDICT, TEXTS, serving
 
 
 def events(folder: Path) -> list:
@@ -18,66 +18,62 @@ def events(folder: Path) -> list:
     return [from_json(line) for line in lines]
 
 
-def test_every_prediction_is_an_event_that_monitor_reads(trained, tmp_path):
-    kept = tmp_path / "kept"
-    with serving(trained.model, tmp_path, "--capture", str(kept), "--model_version", "7") as server:
-        answers = server.predict(TEXTS)
+def test_predictions_become_events_for_monitor(trained, tmp_path):
+    captured = tmp_path / "captured"
+    flags = ["--capture", str(captured), "--model_version", "7"]
+    with serving(trained.model, tmp_path, *flags) as server:
+        predictions = server.predict(TEXTS)
         secret = "Mail joe@example.org or call +49 30 1234567, card 4111 1111 1111 1111."
         tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [secret]}
         assert server.ask(INFER, json.dumps({"inputs": [tensor]}).encode(), JSON)[0] == 200
-        server.ask(EXPLAIN, b'{"instances": ["not kept"]}', JSON)
-        server.ask("/v1/models/sentiment:predict", b'{"instances": [7]}', JSON)
-    found = events(kept)  # whole, as the server has ended
+        server.ask(EXPLAIN, b'{"instances": ["not captured"]}', JSON)
+        server.ask(PREDICT, b'{"instances": [7]}', JSON)
+    written = events(captured)  # all of them, as the server has stopped
     masked = "Mail [email] or call [phone], card [card]."
-    assert [event.data["text"] for event in found] == [*TEXTS, masked]
-    assert [event.data["probability"] for event in found[:-1]] == [
-        answer["probability"] for answer in answers
+    assert [event.data["text"] for event in written] == [*TEXTS, masked]
+    assert [event.data["probability"] for event in written[:-1]] == [
+        prediction["probability"] for prediction in predictions
     ]
-    assert {event["type"] for event in found} == {"sentiment.prediction"}
-    assert {event["source"] for event in found} == {"/models/sentiment/versions/7"}
-    assert len({event["id"] for event in found}) == len(found)
-    assert read_texts(str(kept), "data.text", None) == [*TEXTS, masked]
-    assert not list(kept.rglob(".*"))
+    assert {event["type"] for event in written} == {"sentiment.prediction"}
+    assert {event["source"] for event in written} == {"/models/sentiment/versions/7"}
+    assert len({event["id"] for event in written}) == len(written)
+    assert read_texts(str(captured), "data.text", None) == [*TEXTS, masked]
+    assert not list(captured.rglob(".*"))
 
 
-def test_of_a_sample_about_so_many_are_kept(trained, tmp_path):
-    kept = tmp_path / "kept"
-    with serving(
-        trained.model, tmp_path, "--capture", str(kept), "--capture_sample", "0.3"
-    ) as server:
+def test_sample_is_a_fraction_of_the_requests(trained, tmp_path):
+    captured = tmp_path / "captured"
+    flags = ["--capture", str(captured), "--capture_sample", "0.3"]
+    with serving(trained.model, tmp_path, *flags) as server:
         for _ in range(400):
             server.predict(["x"])
-    assert 80 < len(events(kept)) < 160  # 120, and four standard deviations to either side
+    assert 80 < len(events(captured)) < 160  # 120, and four standard deviations to either side
 
 
-def test_s3_takes_the_same(trained, tmp_path):
-    with processes.s3(tmp_path / "s3") as environment:
-        client = processes.s3_client(environment)
-        client.create_bucket(Bucket="kept")
-        target = "s3://kept/of/sentiment/"
-        with serving(
-            trained.model, tmp_path / "server", "--capture", target, **environment
-        ) as server:
+def test_predictions_are_written_to_s3(trained, tmp_path):
+    with s3_server(tmp_path / "s3") as environment:
+        client = s3_client(environment)
+        client.create_bucket(Bucket="captured")
+        flags = ["--capture", "s3://captured/of/sentiment/"]
+        with serving(trained.model, tmp_path / "server", *flags, **environment) as server:
             server.predict(TEXTS)
-        (each,) = client.list_objects_v2(Bucket="kept")["Contents"]
-        assert each["Key"].startswith("of/sentiment/20")
-        body = client.get_object(Bucket="kept", Key=each["Key"])["Body"].read()
+        (item,) = client.list_objects_v2(Bucket="captured")["Contents"]
+        assert item["Key"].startswith("of/sentiment/20")
+        body = client.get_object(Bucket="captured", Key=item["Key"])["Body"].read()
     assert [json.loads(line)["data"]["text"] for line in body.splitlines()] == TEXTS
 
 
-def test_a_target_that_fails_fails_no_request_and_is_counted(trained, tmp_path):
-    kept = tmp_path / "kept"
-    with serving(trained.model, tmp_path, "--capture", str(kept)) as server:
-        kept.rmdir()
-        kept.write_text("in the way")
+def test_failed_write_fails_no_request(trained, tmp_path):
+    captured = tmp_path / "captured"
+    with serving(trained.model, tmp_path, "--capture", str(captured)) as server:
+        captured.rmdir()
+        captured.write_text("in the way")
         assert len(server.predict(TEXTS)) == len(TEXTS)
         log = server.log
     assert "4 captured predictions are lost" in log.read_text()
 
 
-class Slow:
-    """A disk that takes its time."""
-
+class SlowTarget:
     def __init__(self) -> None:
         self.written: list[bytes] = []
 
@@ -86,28 +82,27 @@ class Slow:
         self.written.append(content)
 
 
-def test_memory_is_bounded_and_what_has_no_room_is_counted(monkeypatch):
-    monkeypatch.setattr(writer, "MAX_HELD", 10_000)
+def test_full_queue_drops_and_counts_predictions(monkeypatch):
+    monkeypatch.setattr(writer, "MAX_QUEUED", 10_000)
     before = writer.DROPPED.labels("no room")._value.get()
-    slow = Slow()
-    kept = writer.Capture("sentiment", slow, 1.0)
+    target = SlowTarget()
+    capture = writer.Capture("sentiment", target, 1.0)
     for _ in range(100):
-        kept.offer("1", ["x" * 1000], ["positive"], [0.9])
-        assert kept._held <= 10_000
-    kept.stop()
+        capture.offer("1", ["x" * 1000], ["positive"], [0.9])
+        assert capture._queued <= 10_000
+    capture.stop()
     dropped = writer.DROPPED.labels("no room")._value.get() - before
-    written = sum(content.count(b"\n") for content in slow.written)
+    written = sum(content.count(b"\n") for content in target.written)
     assert dropped > 0
     assert written + dropped == 100
 
 
-def test_a_file_appears_whole(tmp_path):
-    folder = targets.target(str(tmp_path / "a" / "b"))
+def test_file_is_complete_or_absent(tmp_path):
+    folder = targets.open_target(str(tmp_path / "a" / "b"))
     folder.write("day/name.jsonl", b"x")
     assert (tmp_path / "a/b/day/name.jsonl").read_bytes() == b"x"
     (tmp_path / "a/b/day/other.jsonl").mkdir()
     with pytest.raises(OSError, match="other"):
         folder.write("day/other.jsonl", b"x")
-    assert sorted(path.name for path in (tmp_path / "a/b/day").iterdir()) == [
-        *("name.jsonl", "other.jsonl")
-    ]
+    names = sorted(path.name for path in (tmp_path / "a/b/day").iterdir())
+    assert names == ["name.jsonl", "other.jsonl"]

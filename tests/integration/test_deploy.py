@@ -10,11 +10,12 @@ import mlflow
 import pytest
 
 from components.errors import UserError
-from components.io import processes, registry
+from components.io import registry
 from deploy import lease, overlay, rollout
 from deploy.cluster import Cluster
 from deploy.state import Model, State
 from deploy.version import to_deploy
+from pipelines.local import mlflow_server, s3_client, s3_server
 from tests.cluster import overlay_in
 from tests.conftest import REPO, assert_one_line, free_port
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubec
 def place(tmp_path_factory):
     """The environment of a registry whose artifacts are on S3."""
     directory = tmp_path_factory.mktemp("place")
-    with processes.s3(directory / "s3") as storage, processes.mlflow(directory, storage) as address:
+    with s3_server(directory / "s3") as storage, mlflow_server(directory, storage) as address:
         yield storage | address
 
 
@@ -175,7 +176,7 @@ def test_files_that_were_changed_after_the_registration_are_refused(
     production = overlay_in(tmp_path / "overlays", "production")
     uri = versions.get_model_version_download_uri("sentiment", "1")
     key = uri.removeprefix("s3://mlflow/") + "/model.skops"
-    client = processes.s3_client(place)
+    client = s3_client(place)
     body = client.get_object(Bucket="mlflow", Key=key)["Body"].read()
     try:
         client.put_object(Bucket="mlflow", Key=key, Body=body + b"x")

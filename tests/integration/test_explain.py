@@ -24,7 +24,7 @@ def explain(server, instances, **parameters) -> list[dict]:
     return answer["explanations"]
 
 
-def test_shown_figures_add_up_to_the_log_odds_of_what_is_served(server, trained):
+def test_contributions_add_up_to_the_log_odds(server, trained):
     texts = [*TEXTS, *reviews.read(trained.test)["text"].iloc[:100]]
     explanations = explain(server, texts)
     predictions = server.predict(texts)
@@ -35,30 +35,29 @@ def test_shown_figures_add_up_to_the_log_odds_of_what_is_served(server, trained)
         assert {key: explanation[key] for key in prediction} == prediction
 
 
-def test_the_strongest_ngrams_come_first_with_their_places(server, trained):
+def test_strongest_ngrams_come_first_with_spans(server, trained):
     texts = [*TEXTS, *reviews.read(trained.test)["text"].iloc[:20]]
     explainer = Explainer(sentiment.store.load(trained.model))
     for text, explanation in zip(texts, explain(server, texts, top=5), strict=True):
         assert len(explanation["ngrams"]) <= 5
-        for found, expected in zip(
-            explanation["ngrams"], explainer.explain(text, 5).ngrams, strict=True
-        ):
-            assert found["ngram"] == expected.text
-            assert found["contribution"] == expected.contribution
-            assert [tuple(span) for span in found["spans"]] == expected.spans
-            assert found["count"] == len(found["spans"])
+        ngrams = explainer.explain(text, 5).ngrams
+        for served, expected in zip(explanation["ngrams"], ngrams, strict=True):
+            assert served["ngram"] == expected.text
+            assert served["contribution"] == expected.contribution
+            assert [tuple(span) for span in served["spans"]] == expected.spans
+            assert served["count"] == len(served["spans"])
     dull = next(n for n in explain(server, [TEXTS[1]])[0]["ngrams"] if n["ngram"] == "dull")
     assert [TEXTS[1][start:end] for start, end in dull["spans"]] == ["DULL", "dull"]
 
 
-def test_as_many_ngrams_are_shown_as_asked_for(server, trained):
+def test_top_sets_the_number_of_ngrams(server, trained):
     text = reviews.read(trained.test)["text"].iloc[0]
     assert len(explain(server, [text])[0]["ngrams"]) == 10
     for top in (0, 1, 100):
         assert len(explain(server, [text], top=top)[0]["ngrams"]) == top
 
 
-def test_tokens_are_there_when_asked_for_and_add_up(server):
+def test_tokens_are_optional_and_add_up(server):
     assert "tokens" not in explain(server, TEXTS)[0]
     for text, explanation in zip(TEXTS, explain(server, TEXTS, tokens=True), strict=True):
         shares = sum(share for _, _, share in explanation["tokens"])
@@ -85,7 +84,7 @@ def test_tokens_are_there_when_asked_for_and_add_up(server):
         ({"topp": 3}, "top and tokens"),
     ],
 )
-def test_bad_parameters_are_a_400_with_the_reason(server, parameters, word):
+def test_invalid_parameters_are_refused(server, parameters, word):
     body = json.dumps({"instances": ["good"], "parameters": parameters}).encode()
     status, answer, _ = server.ask(EXPLAIN, body, JSON)
     assert status == 400
@@ -94,21 +93,21 @@ def test_bad_parameters_are_a_400_with_the_reason(server, parameters, word):
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"instances": [5]}', b'{"instances": "x"}'])
 @pytest.mark.parametrize("headers", [JSON, {}])
-def test_a_bad_body_is_a_400(server, body, headers):
+def test_invalid_body_is_refused(server, body, headers):
     status, answer, _ = server.ask(EXPLAIN, body, headers)
     assert status == 400
     assert answer["error"]
 
 
-def test_the_headers_of_a_request_are_not_sent_back(server):
-    given = {"content-type": "text/plain", "authorization": "Bearer secret", "x-mine": "1"}
-    _, answer, headers = server.ask(EXPLAIN, b'{"instances": ["good"]}', given)
+def test_request_headers_are_not_sent_back(server):
+    sent = {"content-type": "text/plain", "authorization": "Bearer secret", "x-mine": "1"}
+    _, answer, headers = server.ask(EXPLAIN, b'{"instances": ["good"]}', sent)
     assert answer["explanations"]
     assert headers["content-type"] == "application/json"
     assert not {"authorization", "x-mine", "host"} & {name.lower() for name in headers}
 
 
-def test_an_event_is_answered_by_an_event(server):
+def test_cloud_event_is_answered_by_one(server):
     event = {"ce-id": "1", "ce-source": "test", "ce-type": "review", "ce-specversion": "1.0"}
     status, answer, headers = server.ask(EXPLAIN, b'{"instances": ["good"]}', JSON | event)
     assert status == 200
@@ -117,17 +116,17 @@ def test_an_event_is_answered_by_an_event(server):
     assert headers["ce-id"] != "1"
 
 
-def test_an_explanation_is_no_prediction_in_the_metrics(server):
+def test_explanation_is_not_counted_as_prediction(server):
     before = server.samples()
     explain(server, TEXTS)
-    gained = server.gained(before)
+    increases = server.increases(before)
     route = "/v1/models/{model_name}:explain"
-    assert gained["app_request_count_total", route, "POST", "200"] == 1
-    assert gained["app_request_latency_seconds_count", route, "more"] == 1
-    assert not any(key[0] == "model_prediction_count_total" for key in gained)
+    assert increases["app_request_count_total", route, "POST", "200"] == 1
+    assert increases["app_request_latency_seconds_count", route, "more"] == 1
+    assert not any(key[0] == "model_prediction_count_total" for key in increases)
 
 
-def test_the_readmes_questions_are_answered(server):
+def test_commands_of_the_readme_work(server):
     text = (REPO / "README.md").read_text().replace("\\\n", " ")
     commands = re.findall(r"^curl .*$", text, re.MULTILINE)
     assert any(":explain" in command for command in commands)

@@ -1,7 +1,7 @@
-"""Thousands of broken requests, over HTTP and gRPC: none breaks the server.
+"""Fuzz the predictor with thousands of mutated requests over HTTP and gRPC.
 
-Half of those over HTTP arrive whole, on connections that are kept alive; half are damaged as HTTP,
-each on a connection of its own. The seeds are fixed.
+Half of the HTTP requests are valid HTTP, on kept-alive connections. The other half have damaged
+bytes, each on a connection of its own. The seeds are fixed.
 """
 
 import asyncio
@@ -14,17 +14,17 @@ import grpc
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from tests import fuzz
-from tests.serving import TEXTS
+from tests.serving import MODEL_INFER, TEXTS
 
 REQUESTS = 20_000
 CALLS = 5_000
 WARM_UP = 4_000
-GROWTH = 30_000_000  # bytes; one request may hold a megabyte, and most of memory is the model
-SILENCE = 0.1  # seconds after which a broken request is taken for one that waits for its rest
+MAX_GROWTH = 30_000_000  # bytes of memory; a request may hold a megabyte, the model far more
+SILENCE = 0.1  # seconds after which the server is taken to wait for the rest of a request
 
 
 async def read(reader: asyncio.StreamReader, method: str) -> tuple[int, bytes, bool]:
-    """Return the status and the body of an answer, and whether the connection ends with it."""
+    """Return the status and the body of a response, and whether it closes the connection."""
     top = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
     status = int(top.split(" ")[1])
     if status == 100:
@@ -46,8 +46,8 @@ def check(status: int, body: bytes, case: fuzz.Case) -> None:
         assert list(json.loads(body)) == ["error"], (status, body, case.data[:2000])
 
 
-async def send_whole(host, cases: Iterable[fuzz.Case], came: Counter) -> None:
-    """Send one request after the other; each gets its answer."""
+async def send_on_one_connection(host, cases: Iterable[fuzz.Case], results: Counter) -> None:
+    """Send one request after the other, and expect a response to each."""
     reader = writer = None
     for case in cases:
         if writer is None:
@@ -55,7 +55,7 @@ async def send_whole(host, cases: Iterable[fuzz.Case], came: Counter) -> None:
         writer.write(case.data)
         status, body, closes = await asyncio.wait_for(read(reader, case.method), 60)
         check(status, body, case)
-        came[status] += 1
+        results[status] += 1
         if closes:
             writer.close()
             writer = None
@@ -63,96 +63,96 @@ async def send_whole(host, cases: Iterable[fuzz.Case], came: Counter) -> None:
         writer.close()
 
 
-async def send_broken(host, cases: Iterable[fuzz.Case], came: Counter) -> None:
-    """Send each request on its own connection; what is no whole request may get no answer."""
+async def send_on_own_connections(host, cases: Iterable[fuzz.Case], results: Counter) -> None:
+    """Send each request on its own connection; an incomplete request may get no response."""
     for case in cases:
         reader, writer = await asyncio.open_connection(*host)
         writer.write(case.data)
         try:
             status, body, _ = await asyncio.wait_for(read(reader, case.method), SILENCE)
-            came[status] += 1
+            results[status] += 1
             check(status, body, case)
         except TimeoutError:
-            came["waits"] += 1
+            results["waits"] += 1
         except (asyncio.IncompleteReadError, ConnectionError):
-            came["closed"] += 1
+            results["closed"] += 1
         writer.close()
 
 
 def send(server, seed: int, count: int) -> Counter:
-    """Send ``count`` requests by sixteen senders at a time and count what came of them."""
-    chance = random.Random(seed)
-    whole = (fuzz.whole(chance) for _ in range(count // 2))
-    broken = (fuzz.broken(chance) for _ in range(count - count // 2))
-    came: Counter = Counter()
+    """Send ``count`` requests, sixteen at a time, and count the results."""
+    rng = random.Random(seed)
+    valid = (fuzz.http_request(rng) for _ in range(count // 2))
+    damaged = (fuzz.damaged_request(rng) for _ in range(count - count // 2))
+    results: Counter = Counter()
 
     async def main() -> None:
-        senders = [send_whole(server.host, whole, came) for _ in range(4)]
-        senders += [send_broken(server.host, broken, came) for _ in range(12)]
+        senders = [send_on_one_connection(server.host, valid, results) for _ in range(4)]
+        senders += [send_on_own_connections(server.host, damaged, results) for _ in range(12)]
         await asyncio.gather(*senders)
 
     asyncio.run(main())
-    assert came.total() == count
-    return came
+    assert results.total() == count
+    return results
 
 
-def test_twenty_thousand_requests_break_nothing(server, offline):
+def test_server_survives_20000_mutated_requests(server, offline):
     send(server, 1, WARM_UP)
-    before = server.resident()
-    came = send(server, 2, REQUESTS)
-    growth = server.resident() - before
-    print(f"\n{dict(came.most_common())}, {growth / 1e6:.1f} MB")
-    assert came[200] > REQUESTS / 20  # some are still good
-    assert came[400] > REQUESTS / 4
-    assert {404, 405, 413, 415} < set(came)
-    assert growth < GROWTH
+    before = server.memory()
+    results = send(server, 2, REQUESTS)
+    growth = server.memory() - before
+    print(f"\n{dict(results.most_common())}, {growth / 1e6:.1f} MB")
+    assert results[200] > REQUESTS / 20  # some are still valid
+    assert results[400] > REQUESTS / 4
+    assert {404, 405, 413, 415} < set(results)
+    assert growth < MAX_GROWTH
     assert [row["probability"] for row in server.predict(TEXTS)] == offline
     assert server.samples()[("app_requests_in_flight",)] == 0
 
 
-def call(chance: random.Random) -> bytes:
-    """Return a message of gRPC that was good until something happened to it."""
+def mutated_message(rng: random.Random) -> bytes:
+    """Return a ModelInferRequest that is mutated from a valid one, as bytes."""
     contents = {"bytes_contents": [b"good", b"bad"]}
     tensor = {"name": "text", "shape": [2], "datatype": "BYTES", "contents": contents}
     message = {"model_name": "sentiment", "inputs": [tensor], "outputs": [{"name": "label"}]}
     changes = [
-        lambda: tensor.update(name=chance.choice(["", "other", "text" * 1000])),
-        lambda: tensor.update(shape=chance.choice([[], [-1], [2**62], [1, 2], [0] * 1000])),
-        lambda: tensor.update(datatype=chance.choice(["", "FP16", "INT8", "NONE", "bytes"])),
-        lambda: contents.update(bytes_contents=[chance.randbytes(9)] * chance.choice([0, 2, 500])),
+        lambda: tensor.update(name=rng.choice(["", "other", "text" * 1000])),
+        lambda: tensor.update(shape=rng.choice([[], [-1], [2**62], [1, 2], [0] * 1000])),
+        lambda: tensor.update(datatype=rng.choice(["", "FP16", "INT8", "NONE", "bytes"])),
+        lambda: contents.update(bytes_contents=[rng.randbytes(9)] * rng.choice([0, 2, 500])),
         lambda: contents.update(int_contents=[1, 2]),
-        lambda: message.update(model_name=chance.choice(["", "other", "\x00"])),
-        lambda: message.update(model_version=chance.choice(["7", "8"])),
-        lambda: message.update(inputs=[tensor] * chance.choice([0, 2, 1000])),
-        lambda: message.update(outputs=[{"name": chance.choice(["", "loss", "probability"])}]),
-        lambda: message.update(raw_input_contents=[fuzz.damaged(chance, fuzz.RAW, 1)]),
+        lambda: message.update(model_name=rng.choice(["", "other", "\x00"])),
+        lambda: message.update(model_version=rng.choice(["7", "8"])),
+        lambda: message.update(inputs=[tensor] * rng.choice([0, 2, 1000])),
+        lambda: message.update(outputs=[{"name": rng.choice(["", "loss", "probability"])}]),
+        lambda: message.update(raw_input_contents=[fuzz.damage(rng, fuzz.RAW, 1)]),
         lambda: (tensor.pop("contents"), message.update(raw_input_contents=[fuzz.RAW])),
-        lambda: message.update(id=chance.choice(["", "x" * 10_000])),
+        lambda: message.update(id=rng.choice(["", "x" * 10_000])),
     ]
-    for change in chance.sample(changes, chance.randint(0, 2)):
+    for change in rng.sample(changes, rng.randint(0, 2)):
         change()
     data = pb.ModelInferRequest(**message).SerializeToString()
-    return fuzz.damaged(chance, data, chance.choice([0, 0, 1, 2]))
+    return fuzz.damage(rng, data, rng.choice([0, 0, 1, 2]))
 
 
-def test_thousands_of_calls_break_nothing(server, offline):
-    chance = random.Random(3)
-    came: Counter = Counter()
+def test_server_survives_5000_mutated_calls(server, offline):
+    rng = random.Random(3)
+    results: Counter = Counter()
     with grpc.insecure_channel(server.grpc) as channel:
-        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        infer = channel.unary_unary(MODEL_INFER)
         for i in range(CALLS):
-            message = call(chance)
+            message = mutated_message(rng)
             try:
                 pb.ModelInferResponse.FromString(infer(message, timeout=60))
-                came["OK"] += 1
+                results["OK"] += 1
             except grpc.RpcError as error:
-                came[error.code().name] += 1
+                results[error.code().name] += 1
                 assert error.details(), message
             if i == CALLS // 5:
-                before = server.resident()
-    growth = server.resident() - before
-    print(f"\n{dict(came.most_common())}, {growth / 1e6:.1f} MB")
-    assert set(came) == {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED"}
-    assert came["OK"] > CALLS / 20
-    assert growth < GROWTH
+                before = server.memory()
+    growth = server.memory() - before
+    print(f"\n{dict(results.most_common())}, {growth / 1e6:.1f} MB")
+    assert set(results) == {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED"}
+    assert results["OK"] > CALLS / 20
+    assert growth < MAX_GROWTH
     assert [row["probability"] for row in server.predict(TEXTS)] == offline

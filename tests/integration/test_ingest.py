@@ -41,7 +41,7 @@ def test_formats(stage, tmp_path, ending):
     assert set(table["source"]) == {"mine"}
 
 
-def test_columns_by_flag_and_format_by_flag(stage, tmp_path):
+def test_flags_for_columns_and_format(stage, tmp_path):
     ROWS.rename(columns={"text": "body", "label": "stars"}).to_csv(tmp_path / "x.data", index=False)
     flags = ["--text-column", "body", "--label-column", "stars", "--format", "csv"]
     result = stage("ingest", "--source", "x.data", "--output", "r.parquet", *flags)
@@ -49,7 +49,7 @@ def test_columns_by_flag_and_format_by_flag(stage, tmp_path):
     assert len(reviews.read(tmp_path / "r.parquet")) == 4
 
 
-def test_encoding_by_flag(stage, tmp_path):
+def test_flag_for_encoding(stage, tmp_path):
     (tmp_path / "old.csv").write_bytes("text,label\ncaf\xe9,pos\n".encode("latin-1"))
     result = stage(
         "ingest", "--source", "old.csv", "--output", "r.parquet", "--encoding", "latin-1"
@@ -58,7 +58,7 @@ def test_encoding_by_flag(stage, tmp_path):
     assert reviews.read(tmp_path / "r.parquet")["text"].tolist() == ["café"]
 
 
-def test_a_folder_of_files(stage, tmp_path):
+def test_folder_is_read_in_order_of_names(stage, tmp_path):
     """As Spark and others leave one: parts, in folders of their own, beside marks."""
     shards = tmp_path / "shards"
     (shards / "b").mkdir(parents=True)
@@ -79,12 +79,12 @@ def test_a_folder_of_files(stage, tmp_path):
     assert not (tmp_path / "none.parquet").exists()
 
 
-def test_a_folder_of_files_without_endings_by_flag(stage, tmp_path):
+def test_folder_without_endings_needs_format(stage, tmp_path):
     (tmp_path / "parts").mkdir()
     for number in range(2):
         ROWS.to_csv(tmp_path / "parts" / f"part-{number}", index=False)
     none = stage("ingest", "--source", "parts", "--output", "r.parquet")
-    assert_one_line(none, "parts", "no file in it that ends in .csv")
+    assert_one_line(none, "parts", "no file in this folder ends in .csv")
     result = stage("ingest", "--source", "parts", "--output", "r.parquet", "--format", "csv")
     assert result.returncode == 0, result.stderr
     assert len(reviews.read(tmp_path / "r.parquet")) == 8
@@ -101,7 +101,7 @@ class Server(http.server.SimpleHTTPRequestHandler):
         self.wfile.write(b"text,label\ngood,1\nb,0"[:20])
 
 
-def test_the_web(stage, tmp_path):
+def test_source_on_the_web(stage, tmp_path):
     ROWS.to_csv(tmp_path / "web.csv", index=False)
     handler = functools.partial(Server, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -111,12 +111,12 @@ def test_the_web(stage, tmp_path):
         assert result.returncode == 0, result.stderr
         assert len(reviews.read(tmp_path / "r.parquet")) == 4
         short = stage("ingest", "--source", f"{address}/short.csv", "--output", "none.parquet")
-        assert_one_line(short, "short.csv", "20 of 999 bytes")
+        assert_one_line(short, "short.csv", "20 of 999 bytes", exit_code=4)
         missing = stage("ingest", "--source", f"{address}/no.csv", "--output", "none.parquet")
         assert_one_line(missing, "no.csv", "404")
         server.shutdown()
     gone = stage("ingest", "--source", f"{address}/web.csv", "--output", "none.parquet")
-    assert_one_line(gone, "web.csv", "refused")
+    assert_one_line(gone, "web.csv", "refused", exit_code=4)
     assert not (tmp_path / "none.parquet").exists()
 
 
@@ -151,7 +151,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_files_stop_with_one_line_and_leave_nothing(stage, tmp_path, name):
+def test_bad_file_is_one_line_and_no_output(stage, tmp_path, name):
     content, words = BAD[name]
     (tmp_path / name).write_bytes(content)
     result = stage("ingest", "--source", name, "--output", "r.parquet")
@@ -167,12 +167,12 @@ def test_bad_files_stop_with_one_line_and_leave_nothing(stage, tmp_path, name):
         ("builtin:amazon", "rotten_tomatoes"),
     ],
 )
-def test_bad_sources(stage, source, word):
+def test_bad_source_is_one_line(stage, source, word):
     result = stage("ingest", "--source", source, "--output", "r.parquet")
     assert_one_line(result, source, word)
 
 
-def test_missing_texts_are_kept_for_validate_to_report(stage, tmp_path):
+def test_validate_reports_missing_texts(stage, tmp_path):
     rows = [{"text": None, "label": 1}, {"text": float("nan"), "label": 0}, {"label": 1}]
     rows += [{"text": f"review {i}", "label": i % 2} for i in range(200)]
     (tmp_path / "nan.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -209,7 +209,7 @@ def run_all(stage, *split: str) -> dict[str, str]:
     return said
 
 
-def test_one_class(stage, tmp_path):
+def test_one_class_stops_prepare(stage, tmp_path):
     frame = pd.DataFrame({"text": [f"text {i}" for i in range(300)], "label": 1})
     frame.to_csv(tmp_path / "one.csv", index=False)
     assert stage("ingest", "--source", "one.csv", "--output", "r.parquet").returncode == 0
@@ -221,7 +221,7 @@ def test_one_class(stage, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_a_hundred_thousand_copies(stage, tmp_path):
+def test_100_000_copies_are_read(stage, tmp_path):
     frame = pd.DataFrame({"text": "the very same review", "label": [0, 1] * 50_000})
     frame.to_csv(tmp_path / "copies.csv", index=False)
     assert stage("ingest", "--source", "copies.csv", "--output", "r.parquet").returncode == 0
@@ -230,7 +230,7 @@ def test_a_hundred_thousand_copies(stage, tmp_path):
     assert "more data is needed" in said["prepare"]
 
 
-def test_a_review_of_ten_megabytes(stage, tmp_path, imdb):
+def test_review_of_10_megabytes(stage, tmp_path, imdb):
     frame = imdb.iloc[::25][["text", "label"]]
     long = pd.DataFrame({"text": ["good film " * 1_000_000], "label": [1]})
     pd.concat([frame, long]).to_csv(tmp_path / "long.csv", index=False)
@@ -240,7 +240,7 @@ def test_a_review_of_ten_megabytes(stage, tmp_path, imdb):
     assert "too_long 0.10%" in said["validate"]
 
 
-def test_dvc_reads_the_source_again_when_params_name_it_again(tmp_path):
+def test_dvc_reads_a_renamed_source_again(tmp_path):
     """Its cache of runs would answer for a file that is another now, or gone."""
     whole = yaml.safe_load((REPO / "dvc.yaml").read_text())
     (tmp_path / "dvc.yaml").write_text(

@@ -8,7 +8,7 @@ import pytest
 from components import gate, ingest, promote, register
 from components.io import reviews
 from components.io.files import read_json
-from components.verdict import Limits
+from components.verdict import GateLimits
 from tests.conftest import assert_one_line
 
 OUT = ["--drift", "drift.json", "--report", "report.md"]
@@ -22,8 +22,8 @@ def champion(trained, tmp_path, monkeypatch):
     registered, _ = register.register(
         trained.model, metrics, findings, trained.plots, reviews.digest(test), "sentiment"
     )
-    verdict = gate.gate("sentiment", registered["version"], test, Limits(min_accuracy=0.5))
-    assert promote.promote(verdict)["outcome"] == "promoted"
+    verdict = gate.gate("sentiment", registered.version, test, GateLimits(min_accuracy=0.5))
+    assert promote.promote(verdict).outcome == "promoted"
 
 
 def capture(texts: pd.Series, tmp_path) -> None:
@@ -32,7 +32,7 @@ def capture(texts: pd.Series, tmp_path) -> None:
     (tmp_path / "in.jsonl").write_text("\n".join(events))
 
 
-def test_requests_of_the_same_kind_have_not_drifted(stage, champion, imdb, tmp_path):
+def test_same_kind_has_not_drifted(stage, champion, imdb, tmp_path):
     capture(imdb["text"].iloc[1::8].sample(1000, random_state=0), tmp_path)
     result = stage("monitor", "--captured", "in.jsonl", *OUT)
     assert result.returncode == 0, result.stderr
@@ -43,7 +43,7 @@ def test_requests_of_the_same_kind_have_not_drifted(stage, champion, imdb, tmp_p
     assert "# No drift: sentiment 1" in (tmp_path / "report.md").read_text()
 
 
-def test_requests_of_another_kind_have(stage, champion, tmp_path):
+def test_another_kind_has_drifted(stage, champion, tmp_path):
     ingest.ingest("builtin:rotten_tomatoes", tmp_path / "rt.parquet")
     capture(reviews.read(tmp_path / "rt.parquet")["text"].sample(1000, random_state=0), tmp_path)
     result = stage("monitor", "--captured", "in.jsonl", *OUT)
@@ -55,7 +55,7 @@ def test_requests_of_another_kind_have(stage, champion, tmp_path):
     assert "# Drift: sentiment 1" in (tmp_path / "report.md").read_text()
 
 
-def test_a_shift_of_the_answers_alone_is_seen(stage, champion, imdb, tmp_path):
+def test_shift_of_scores_alone_is_drift(stage, champion, imdb, tmp_path):
     negative = imdb[imdb["label"] == 0]["text"]
     capture(negative.sample(1000, random_state=0), tmp_path)
     assert stage("monitor", "--captured", "in.jsonl", *OUT).returncode == 0
@@ -64,7 +64,7 @@ def test_a_shift_of_the_answers_alone_is_seen(stage, champion, imdb, tmp_path):
     assert max(found["stability"], key=found["stability"].get) == "score"
 
 
-def test_a_folder_of_captured_requests(stage, champion, imdb, tmp_path):
+def test_folder_of_captured_requests(stage, champion, imdb, tmp_path):
     (tmp_path / "captured").mkdir()
     for day in range(3):
         texts = imdb["text"].iloc[1 + day :: 80]
@@ -74,7 +74,7 @@ def test_a_folder_of_captured_requests(stage, champion, imdb, tmp_path):
     assert json.loads((tmp_path / "drift.json").read_text())["rows"] == 3 * 313
 
 
-def test_old_requests_do_not_hide_new_ones(stage, champion, imdb, tmp_path):
+def test_only_newest_requests_count(stage, champion, imdb, tmp_path):
     (tmp_path / "captured").mkdir()
     old, new = (
         imdb["text"].iloc[1::8].sample(1000, random_state=0),
@@ -88,7 +88,7 @@ def test_old_requests_do_not_hide_new_ones(stage, champion, imdb, tmp_path):
     assert (found["rows"], found["drifted"]) == (400, True)
 
 
-def test_few_requests_say_nothing(stage, champion, imdb, tmp_path):
+def test_few_requests_are_no_drift(stage, champion, imdb, tmp_path):
     capture(imdb["text"].iloc[:150], tmp_path)
     assert stage("monitor", "--captured", "in.jsonl", *OUT).returncode == 0
     found = json.loads((tmp_path / "drift.json").read_text())
@@ -107,7 +107,7 @@ def test_errors_are_one_line(stage, champion, tmp_path):
     assert not (tmp_path / "drift.json").exists()
 
 
-def test_without_a_champion_there_is_nothing_to_compare_with(stage, tmp_path):
+def test_monitor_needs_a_champion(stage, tmp_path):
     (tmp_path / "in.jsonl").write_text('{"data": {"text": "a"}}\n')
     result = stage("monitor", "--captured", "in.jsonl", *OUT)
     assert_one_line(result, "no champion", "training pipeline")

@@ -1,4 +1,4 @@
-"""v1, v2 and gRPC as KServe's own clients and curl speak them."""
+"""v1, v2 and gRPC with KServe's own clients and curl."""
 
 import asyncio
 import json
@@ -19,16 +19,17 @@ from tests.serving import EXPLAIN, INFER, JSON, MODEL_INFER, PREDICT, TEXTS
 
 @pytest.fixture(scope="module")
 def batch(imdb) -> list[str]:
-    """As many reviews as a request may have, no two alike."""
+    """As many different reviews as a request may have."""
     return imdb["text"].drop_duplicates().iloc[7::90].tolist()[:256]
 
 
 @pytest.fixture(scope="module")
 def expected(trained, batch) -> list[float]:
     assert len(batch) == 256
-    found = sentiment.model.probabilities(sentiment.store.load(trained.model), batch).tolist()
-    assert len(set(found)) > 250  # so that another order is another answer
-    return found
+    model = sentiment.store.load(trained.model)
+    probabilities = sentiment.model.probabilities(model, batch).tolist()
+    assert len(set(probabilities)) > 250  # so that a wrong order is noticed
+    return probabilities
 
 
 def labels(probabilities: list[float]) -> list[str]:
@@ -54,19 +55,19 @@ def over_grpc(server, request: InferRequest):
 
 
 def tensor(texts: list[str], binary: bool) -> InferInput:
-    made = InferInput("text", [len(texts)], "BYTES")
-    made.set_data_from_numpy(np.array(texts, dtype=object), binary_data=binary)
-    return made
+    tensor = InferInput("text", [len(texts)], "BYTES")
+    tensor.set_data_from_numpy(np.array(texts, dtype=object), binary_data=binary)
+    return tensor
 
 
 def outputs(response) -> dict[str, list]:
-    found = {output.name: output.as_numpy().tolist() for output in response.outputs}
-    for name, values in found.items():
-        found[name] = [v.decode() if isinstance(v, bytes) else v for v in values]
-    return found
+    outputs = {output.name: output.as_numpy().tolist() for output in response.outputs}
+    for name, values in outputs.items():
+        outputs[name] = [v.decode() if isinstance(v, bytes) else v for v in values]
+    return outputs
 
 
-def test_the_rest_client_speaks_v1(server, batch, expected):
+def test_rest_client_predicts_over_v1(server, batch, expected):
     headers: dict[str, str] = {}
     answer = rest(server, "v1", {"instances": batch}, headers)
     assert [row["probability"] for row in answer["predictions"]] == expected
@@ -76,7 +77,7 @@ def test_the_rest_client_speaks_v1(server, batch, expected):
 
 @pytest.mark.parametrize("binary_output", [False, True])
 @pytest.mark.parametrize("binary_input", [False, True])
-def test_the_rest_client_speaks_v2(server, batch, expected, binary_input, binary_output):
+def test_rest_client_predicts_over_v2(server, batch, expected, binary_input, binary_output):
     request = InferRequest(
         "sentiment",
         [tensor(batch, binary_input)],
@@ -87,13 +88,14 @@ def test_the_rest_client_speaks_v2(server, batch, expected, binary_input, binary
     response = rest(server, "v2", request, headers)
     assert ("inference-header-content-length" in headers) == binary_output
     assert outputs(response) == {"label": labels(expected), "probability": expected}
-    assert (response.id, response.model_name) == ("abc", "sentiment")
+    assert response.id == "abc"
+    assert response.model_name == "sentiment"
 
 
 @pytest.mark.parametrize("binary", [False, True])
-def test_v2_gives_the_outputs_that_are_asked_for(server, offline, binary):
-    wanted = [RequestedOutput("probability", {"binary_data": binary})]
-    request = InferRequest("sentiment", [tensor(TEXTS, False)], request_outputs=wanted)
+def test_v2_returns_the_requested_outputs(server, offline, binary):
+    requested = [RequestedOutput("probability", {"binary_data": binary})]
+    request = InferRequest("sentiment", [tensor(TEXTS, False)], request_outputs=requested)
     headers: dict[str, str] = {}
     assert outputs(rest(server, "v2", request, headers)) == {"probability": offline}
     assert ("inference-header-content-length" in headers) == binary
@@ -101,13 +103,14 @@ def test_v2_gives_the_outputs_that_are_asked_for(server, offline, binary):
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_the_grpc_client_speaks_v2(server, batch, expected, raw):
+def test_grpc_client_predicts_over_v2(server, batch, expected, raw):
     data = tensor(batch, True)
     if not raw:
         data = InferInput("text", [len(batch)], "BYTES", [text.encode() for text in batch])
     response = over_grpc(server, InferRequest("sentiment", [data], request_id="abc"))
     assert outputs(response) == {"label": labels(expected), "probability": expected}
-    assert (response.id, response.model_version) == ("abc", "7")
+    assert response.id == "abc"
+    assert response.model_version == "7"
 
 
 ROUTES = {
@@ -119,7 +122,7 @@ ROUTES = {
 
 
 @pytest.mark.parametrize("protocol", ROUTES)
-def test_a_request_is_counted_and_timed_by_its_number_of_reviews(server, protocol):
+def test_latency_is_measured_by_number_of_reviews(server, protocol):
     endpoint, method = ROUTES[protocol]
     for texts, reviews in ((TEXTS[:1], "1"), (TEXTS[:2], "more"), (TEXTS, "more")):
         before = server.samples()
@@ -130,15 +133,17 @@ def test_a_request_is_counted_and_timed_by_its_number_of_reviews(server, protoco
             body = {"inputs": [data]} if protocol == "v2" else {"instances": texts}
             path = {"v1": PREDICT, "explain": EXPLAIN, "v2": INFER}[protocol]
             assert server.ask(path, json.dumps(body).encode(), JSON)[0] == 200
-        gained = server.gained(before)
-        assert gained["app_request_count_total", endpoint, method, "200"] == 1
-        timed = {key: gained[key] for key in gained if endpoint in key and "_seconds_" in key[0]}
+        increases = server.increases(before)
+        assert increases["app_request_count_total", endpoint, method, "200"] == 1
+        timed = {
+            key: increases[key] for key in increases if endpoint in key and "_seconds_" in key[0]
+        }
         assert timed.pop(("app_request_latency_seconds_count", endpoint, reviews)) == 1
         assert 0 < timed.pop(("app_request_latency_seconds_sum", endpoint, reviews)) < 60
         assert {key[-1] for key in timed} == {reviews}
 
 
-def test_the_clients_find_the_server_live_and_the_model_ready(server):
+def test_clients_find_server_live_and_model_ready(server):
     async def ask():
         v1 = InferenceRESTClient(RESTConfig(protocol="v1"))
         v2 = InferenceRESTClient(RESTConfig(protocol="v2"))
@@ -156,7 +161,7 @@ def test_the_clients_find_the_server_live_and_the_model_ready(server):
     assert asyncio.run(ask()) == [True] * 7
 
 
-def test_metadata_has_the_real_types_in_both_protocols(server):
+def test_metadata_shows_types_over_rest_and_grpc(server):
     inputs = [("text", "BYTES", [-1])]
     results = [("label", "BYTES", [-1]), ("probability", "FP64", [-1])]
     _, body, _ = server.ask("/v2/models/sentiment")
@@ -170,16 +175,17 @@ def test_metadata_has_the_real_types_in_both_protocols(server):
     assert [(t.name, t.datatype, list(t.shape)) for t in answer.outputs] == results
 
 
-def test_v2_names_the_version_and_fills_in_a_missing_id(server):
+def test_v2_response_has_version_and_id(server):
     body = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["good"]}]}
     status, answer, headers = server.ask(INFER, json.dumps(body).encode(), JSON)
     assert status == 200
-    assert (answer["model_version"], headers["x-model-version"]) == ("7", "7")
+    assert answer["model_version"] == "7"
+    assert headers["x-model-version"] == "7"
     assert answer["id"]
     assert over_grpc(server, InferRequest("sentiment", [tensor(TEXTS, False)])).id
 
 
-def test_the_version_that_is_served_may_be_named(server):
+def test_path_may_name_the_served_version(server):
     tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["good"]}
     body = json.dumps({"inputs": [tensor]}).encode()
     for version, expected in (("7", 200), ("8", 404)):
@@ -194,7 +200,7 @@ CURL = ["curl", "--silent", "--show-error", "--max-time", "60", "--write-out", "
 
 
 def curl(server, path: str, body: dict, *options: str):
-    """Send a body as a person would, with no type named but curl's own."""
+    """Send a body with curl's default content type."""
     result = subprocess.run(
         [*CURL, *options, "--data-binary", "@-", server.address + path],
         input=json.dumps(body),
@@ -218,7 +224,7 @@ def curl(server, path: str, body: dict, *options: str):
         ["--http1.0"],
     ],
 )
-def test_curl_speaks_v1_and_v2(server, batch, expected, options):
+def test_curl_predicts_over_v1_and_v2(server, batch, expected, options):
     answer = curl(server, PREDICT, {"instances": batch}, *options)
     assert [row["probability"] for row in answer["predictions"]] == expected
     tensor = {"name": "text", "shape": [len(batch)], "datatype": "BYTES", "data": batch}
@@ -226,12 +232,13 @@ def test_curl_speaks_v1_and_v2(server, batch, expected, options):
     assert answer["outputs"][1]["data"] == expected
 
 
-def test_a_cloud_event_is_answered_by_one(server, offline):
+def test_cloud_event_is_answered_by_one(server, offline):
     attributes = {"specversion": "1.0", "source": "test", "type": "review", "id": "1"}
     headers = JSON | {f"ce-{name}": value for name, value in attributes.items()}
     data = {"instances": TEXTS}
-    status, answer, got = server.ask(PREDICT, json.dumps(data).encode(), headers)
-    assert (status, got["ce-type"]) == (200, "io.kserve.inference.response")
+    status, answer, response_headers = server.ask(PREDICT, json.dumps(data).encode(), headers)
+    assert status == 200
+    assert response_headers["ce-type"] == "io.kserve.inference.response"
     assert [row["probability"] for row in answer["predictions"]] == offline
     event = attributes | {"time": "2026-01-01T00:00:00Z", "data": data}
     headers = {"content-type": "application/cloudevents+json"}

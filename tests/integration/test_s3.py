@@ -1,4 +1,4 @@
-"""S3 for real: a SeaweedFS server, with credentials that it checks."""
+"""Ingest and DVC against a SeaweedFS server, which checks credentials."""
 
 import os
 import shutil
@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from components.io import processes, reviews
+from components.io import reviews
+from pipelines.local import s3_client, s3_server
 from tests.conftest import REPO, assert_one_line
 
 BUCKET = "sentiment"
@@ -15,9 +16,9 @@ BUCKET = "sentiment"
 
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment that AWS's own tools read."""
-    with processes.s3(tmp_path_factory.mktemp("s3")) as environment:
-        client = processes.s3_client(environment)
+    """Return the environment that AWS's own tools read."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as environment:
+        client = s3_client(environment)
         client.create_bucket(Bucket=BUCKET)
         body = b"text,label\ngood film,pos\nbad film,neg\n"
         client.put_object(Bucket=BUCKET, Key="in/mine.csv", Body=body)
@@ -31,9 +32,9 @@ def test_ingest_from_s3(stage, s3, tmp_path):
     assert reviews.read(tmp_path / "r.parquet")["text"].tolist() == ["good film", "bad film"]
 
 
-def test_ingest_a_prefix_of_shards(stage, s3, tmp_path):
-    client = processes.s3_client(s3)
-    for number in range(1003):  # more than one page of a listing holds
+def test_ingest_all_shards_under_a_prefix(stage, s3, tmp_path):
+    client = s3_client(s3)
+    for number in range(1003):  # a page of a listing has 1,000
         body = f"text,label\nreview {number:04},{number % 2}\n".encode()
         client.put_object(Bucket=BUCKET, Key=f"many/part-{number:04}.csv", Body=body)
     client.put_object(Bucket=BUCKET, Key="many/_SUCCESS", Body=b"")
@@ -47,7 +48,7 @@ def test_ingest_a_prefix_of_shards(stage, s3, tmp_path):
     assert_one_line(none, f"s3://{BUCKET}/few/", "no object under it")
 
 
-def test_a_missing_object_and_a_wrong_secret_are_one_line(stage, s3, tmp_path):
+def test_missing_objects_and_wrong_secrets_are_named(stage, s3, tmp_path):
     source = f"s3://{BUCKET}/in/none.csv"
     assert_one_line(stage("ingest", "--source", source, "--output", "r.parquet", **s3), source)
     wrong = s3 | {"AWS_SECRET_ACCESS_KEY": "another-secret"}
@@ -69,8 +70,8 @@ def dvc(directory, *arguments: str, **environment: str) -> subprocess.CompletedP
     )
 
 
-def test_a_dvc_remote_on_s3_brings_data_back(s3, tmp_path):
-    """Add the remote, push; then pull into a tree that has lost all."""
+def test_dvc_pulls_lost_data_from_s3(s3, tmp_path):
+    """Add the remote and push; delete cache and data; pull."""
     project = tmp_path / "project"
     (project / "data").mkdir(parents=True)
     for name in (".dvc/config", ".dvcignore"):

@@ -1,4 +1,4 @@
-"""The real predictor process, asked over HTTP and gRPC as its callers do."""
+"""The predictor process: v1 predictions, request metrics, flags and errors at the start."""
 
 import json
 import socket
@@ -13,7 +13,7 @@ from tests.conftest import REPO
 from tests.serving import JSON, PREDICT, TEXTS
 
 
-def test_v1_answers_are_the_models(server, offline):
+def test_v1_predictions_equal_the_models(server, offline):
     instances = [TEXTS[0], {"text": TEXTS[1]}, TEXTS[2], {"text": TEXTS[3], "id": 5}]
     status, body, headers = server.ask(PREDICT, json.dumps({"instances": instances}).encode(), JSON)
     assert status == 200
@@ -24,7 +24,7 @@ def test_v1_answers_are_the_models(server, offline):
     assert labels[:2] == ["positive", "negative"]
 
 
-def test_served_equals_offline_on_a_thousand_reviews_alone_and_in_batches(server, trained, imdb):
+def test_served_equals_offline_in_any_batch_size(server, trained, imdb):
     texts = imdb["text"].iloc[1::25].tolist()
     assert len(texts) == 1000
     expected = sentiment.model.probabilities(sentiment.store.load(trained.model), texts).tolist()
@@ -37,35 +37,37 @@ def test_served_equals_offline_on_a_thousand_reviews_alone_and_in_batches(server
 @pytest.mark.parametrize(
     "headers", [JSON, {"content-type": "application/json; charset=utf-8"}, {}, {"ce-id": "1"}]
 )
-def test_a_good_body_is_understood_whatever_its_type_is_called(server, offline, headers):
+def test_content_type_is_ignored(server, offline, headers):
     status, body, _ = server.ask(PREDICT, json.dumps({"instances": TEXTS}).encode(), headers)
     assert status == 200
     assert [row["probability"] for row in body["predictions"]] == offline
 
 
-def test_ready_means_loaded(server):
-    assert server.ask("/v1/models/sentiment")[:2] == (200, {"name": "sentiment", "ready": True})
+def test_loaded_model_is_ready(server):
+    status, body, _ = server.ask("/v1/models/sentiment")
+    assert status == 200
+    assert body == {"name": "sentiment", "ready": True}
 
 
-def test_the_three_metrics_count_what_happened(server):
+def test_requests_and_predictions_are_counted(server):
     before = server.samples()
     server.predict([TEXTS[0], TEXTS[0], TEXTS[1]])
     server.ask(PREDICT, b"{}", JSON)
     server.ask("/never/heard/of?x=1")
-    gained = server.gained(before)
+    increases = server.increases(before)
     route = "/v1/models/{model_name}:predict"
-    assert gained["app_request_count_total", route, "POST", "200"] == 1
-    assert gained["app_request_count_total", route, "POST", "400"] == 1
-    assert gained["app_request_count_total", "other", "GET", "404"] == 1
+    assert increases["app_request_count_total", route, "POST", "200"] == 1
+    assert increases["app_request_count_total", route, "POST", "400"] == 1
+    assert increases["app_request_count_total", "other", "GET", "404"] == 1
     for reviews in ("more", "none"):
-        assert gained["app_request_latency_seconds_count", route, reviews] == 1
-        assert 0 < gained["app_request_latency_seconds_sum", route, reviews] < 60
-    assert gained["model_prediction_count_total", "positive"] == 2
-    assert gained["model_prediction_count_total", "negative"] == 1
-    assert any(key[0].startswith("request_predict_seconds") for key in gained)  # KServe's own
+        assert increases["app_request_latency_seconds_count", route, reviews] == 1
+        assert 0 < increases["app_request_latency_seconds_sum", route, reviews] < 60
+    assert increases["model_prediction_count_total", "positive"] == 2
+    assert increases["model_prediction_count_total", "negative"] == 1
+    assert any(key[0].startswith("request_predict_seconds") for key in increases)  # KServe's own
 
 
-def test_callers_cannot_grow_the_number_of_time_series(server):
+def test_unknown_paths_add_no_time_series(server):
     server.ask("/a")
     before = len(server.samples())
     for i in range(20):
@@ -85,7 +87,7 @@ def test_callers_cannot_grow_the_number_of_time_series(server):
         (["--model_uri", "models:/sentiment"], ["models:/NAME@ALIAS"]),
     ],
 )
-def test_a_missing_model_is_one_line(tmp_path, flags, words):
+def test_missing_model_is_one_line(tmp_path, flags, words):
     result = start(tmp_path, *flags)
     assert result.returncode == 1
     lines = [line for line in result.stderr.splitlines() if "serving: error: " in line]
@@ -95,7 +97,7 @@ def test_a_missing_model_is_one_line(tmp_path, flags, words):
         assert word in lines[0]
 
 
-def test_a_damaged_model_is_one_line(tmp_path, trained):
+def test_damaged_model_is_one_line(tmp_path, trained):
     (tmp_path / "model.skops").write_bytes((trained.model / "model.skops").read_bytes()[:5000])
     result = start(tmp_path, "--model_uri", str(tmp_path))
     assert result.returncode == 1
@@ -112,7 +114,7 @@ def test_a_damaged_model_is_one_line(tmp_path, trained):
         (["--max_in_flight_bytes", "1000"], "less than --max_body_bytes"),
     ],
 )
-def test_a_flag_that_cannot_be_is_refused(tmp_path, flags, words):
+def test_invalid_limit_is_refused(tmp_path, flags, words):
     result = start(tmp_path, *flags)
     assert result.returncode == 2
     assert words in result.stderr
@@ -130,7 +132,7 @@ def start(directory, *flags: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("flag", ["--http_port", "--grpc_port"])
-def test_a_port_that_is_taken_or_is_none_is_one_line(tmp_path, flag):
+def test_unusable_port_is_one_line(tmp_path, flag):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

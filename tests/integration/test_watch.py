@@ -1,4 +1,4 @@
-"""Another model takes the place of the served one, and no request notices."""
+"""Replace the served model while requests are answered."""
 
 import json
 import shutil
@@ -21,17 +21,17 @@ from tests.serving import (
     JSON,
     PREDICT,
     TEXTS,
-    WATCHED,
+    WATCH,
     Server,
-    place,
+    replace_model,
     serving,
-    until,
-    version,
+    wait_until,
 )
 
-SWAPS = 200
+REPLACEMENTS = 200
 Answer = tuple[str, set[float]]  # version, and the probabilities
-BATCH = [TEXTS[0]] * 40  # one answer for each, unless two versions had a part in it
+BATCH = [TEXTS[0]] * 40  # equal texts: two probabilities mean that two versions answered
+REFUSED = ("model_load_count_total", "refused")
 
 
 def v1(server: Server) -> Answer:
@@ -58,24 +58,24 @@ def over_grpc(server: Server) -> Answer:
 
 @contextmanager
 def asking(server: Server, answers: dict[str, list[Answer]]) -> Iterator[None]:
-    """Ask without a pause, over all three protocols, while the block runs."""
+    """Send requests without a pause, over all three protocols, while the block runs."""
     over = threading.Event()
 
-    def ask(how: Callable[[Server], Answer]) -> None:
+    def ask(protocol: Callable[[Server], Answer]) -> None:
         while not over.is_set():
-            answers[how.__name__].append(how(server))
+            answers[protocol.__name__].append(protocol(server))
 
     with ThreadPoolExecutor() as pool:
-        callers = [pool.submit(ask, how) for how in (v1, v2, over_grpc)]
+        clients = [pool.submit(ask, protocol) for protocol in (v1, v2, over_grpc)]
         try:
             yield
         finally:
             over.set()
-    for caller in callers:
-        caller.result()  # a request that failed has ended it
+    for client in clients:
+        client.result()  # raises if a request failed
 
 
-def test_200_swaps_under_load_fail_no_request_and_mix_no_versions(trained, trained_worse, tmp_path):
+def test_200_replacements_fail_no_request(trained, trained_worse, tmp_path):
     models = [trained.model, trained_worse.model]
     digests = [sentiment.store.digest(model)[:12] for model in models]
     expected = {
@@ -83,49 +83,47 @@ def test_200_swaps_under_load_fail_no_request_and_mix_no_versions(trained, train
         for digest, model in zip(digests, models, strict=True)
     }
     folder = tmp_path / "model"
-    place(models[0], folder)
+    replace_model(models[0], folder)
     answers: dict[str, list[Answer]] = defaultdict(list)
-    with serving(folder, tmp_path, *WATCHED) as server, asking(server, answers):
-        for swap in range(1, SWAPS + 1):
-            place(models[swap % 2], folder)
-            until(lambda now=digests[swap % 2]: version(server) == now)
+    with serving(folder, tmp_path, *WATCH) as server, asking(server, answers):
+        for number in range(1, REPLACEMENTS + 1):
+            replace_model(models[number % 2], folder)
+            wait_until(lambda expected=digests[number % 2]: server.version() == expected)
         samples = server.samples()
-    assert samples["model_load_count_total", "taken in"] == SWAPS
+    assert samples["model_load_count_total", "taken in"] == REPLACEMENTS
     assert len(answers) == 3
-    for came in answers.values():
-        assert len(came) > SWAPS
-        assert {name for name, _ in came} == set(digests)
-        assert all(scores == expected[name] for name, scores in came)
+    for received in answers.values():
+        assert len(received) > REPLACEMENTS
+        assert {version for version, _ in received} == set(digests)
+        assert all(scores == expected[version] for version, scores in received)
 
 
-def test_a_bad_model_is_refused_and_the_old_one_stays(trained, trained_worse, tmp_path):
+def test_invalid_model_is_refused(trained, trained_worse, tmp_path):
     folder = tmp_path / "model"
-    place(trained.model, folder)
+    replace_model(trained.model, folder)
     good = sentiment.store.digest(trained.model)
-    with serving(folder, tmp_path, *WATCHED) as server:
+    with serving(folder, tmp_path, *WATCH) as server:
         before = server.predict(TEXTS)
-        for number, spoil in enumerate((_cut, _exchange, _forget, _sign), 1):
-            shutil.copytree(trained_worse.model, spoiled := tmp_path / f"bad-{number}")
-            spoil(spoiled, trained.model)
-            refused = server.samples().get(("model_load_count_total", "refused"), 0)
-            place(spoiled, folder)
-            # a look at the one before may end only now
-            until(
-                lambda n=refused + 1: (
-                    server.samples().get(("model_load_count_total", "refused"), 0) > n
-                )
-            )
+        for number, damage in enumerate((_truncate, _exchange, _remove, _change_signature), 1):
+            shutil.copytree(trained_worse.model, damaged := tmp_path / f"damaged-{number}")
+            damage(damaged, trained.model)
+            refused = server.samples().get(REFUSED, 0)
+            replace_model(damaged, folder)
+            # two more refusals: a check of the model before may still be running
+            wait_until(lambda n=refused + 1: server.samples().get(REFUSED, 0) > n)
             assert server.predict(TEXTS) == before
         assert server.samples()["model_version_info", good, good[:12]] == 1
-        place(trained_worse.model, folder)
+        replace_model(trained_worse.model, folder)
         worse = sentiment.store.digest(trained_worse.model)[:12]
-        until(lambda: version(server) == worse)
-        said = [line for line in server.log.read_text().splitlines() if "stays: " in line]
-    # each reason once, not at each look; the first two are the same to who compares digests
-    assert len(said) == len(set(said)) == 3
+        wait_until(lambda: server.version() == worse)
+        log = server.log.read_text()
+    lines = [line for line in log.splitlines() if "stays: " in line]
+    # each reason once, not at each check; the first two models have the same reason
+    assert len(lines) == 3
+    assert len(set(lines)) == 3
 
 
-def _cut(model: Path, other: Path) -> None:
+def _truncate(model: Path, other: Path) -> None:
     whole = (model / "model.skops").read_bytes()
     (model / "model.skops").write_bytes(whole[: len(whole) // 2])
 
@@ -134,15 +132,15 @@ def _exchange(model: Path, other: Path) -> None:
     shutil.copy(other / "model.skops", model / "model.skops")
 
 
-def _forget(model: Path, other: Path) -> None:
+def _remove(model: Path, other: Path) -> None:
     (model / "model.skops").unlink()
 
 
-def _sign(model: Path, other: Path) -> None:
+def _change_signature(model: Path, other: Path) -> None:
     (model / "MLmodel").write_text("signature: {inputs: '[]', outputs: '[]'}\n")
 
 
-def test_the_alias_of_a_registry_is_followed(trained, trained_worse, stage, tmp_path):
+def test_moved_alias_is_followed(trained, trained_worse, stage, tmp_path):
     registry = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/registry.db"}
     for number, paths in enumerate((trained, trained_worse), 1):
         arguments = [*paths.registration(), "--registered", f"{number}.json"]
@@ -151,18 +149,18 @@ def test_the_alias_of_a_registry_is_followed(trained, trained_worse, stage, tmp_
     with serving(
         "models:/sentiment@challenger", tmp_path / "server", "--watch_seconds", "0.5", **registry
     ) as server:
-        assert version(server) == "2"
+        assert server.version() == "2"
         again = stage("register", *trained.registration(), "--registered", "1.json", **registry)
         assert again.returncode == 0, again.stderr
-        until(lambda: version(server) == "1")
-        # it came with a reference, so that drift from it can be told
+        wait_until(lambda: server.version() == "1")
+        # a registered model has a reference, and so its drift is measured
         for _ in range(5):
             server.predict(BATCH)
         drift = {key[1] for key in server.samples() if key[0] == "model_drift_psi"}
         assert drift == {"score", "length", "unknown"}
 
 
-def test_models_are_loaded_and_unloaded_over_v2_where_that_is_allowed(trained, tmp_path):
+def test_explicit_control_allows_load_and_unload(trained, tmp_path):
     with serving(trained.model, tmp_path, "--model_control", "explicit") as server:
         assert _control(server, "unload") == 200
         assert server.ask(PREDICT, b'{"instances": ["x"]}', JSON)[0] == 404
@@ -173,9 +171,10 @@ def test_models_are_loaded_and_unloaded_over_v2_where_that_is_allowed(trained, t
         assert _control(server, "load", "another") == 404
 
 
-def test_and_nowhere_else(server):
+def test_load_and_unload_are_forbidden_by_default(server):
     status, reason = server.refusal("/v2/repository/models/sentiment/unload", b"")
-    assert (status, "--model_control" in reason) == (403, True)
+    assert status == 403
+    assert "--model_control" in reason
     assert server.refusal("/v2/repository/models/sentiment/load", b"")[0] == 403
     assert server.predict(["x"])
 
@@ -184,7 +183,7 @@ def _control(server: Server, verb: str, name: str = "sentiment") -> int:
     return server.ask(f"/v2/repository/models/{name}/{verb}", b"")[0]
 
 
-def test_flags_that_make_no_sense_are_usage_errors(tmp_path):
+def test_invalid_flags_are_refused(tmp_path):
     for flags in (["--watch_seconds", "-1"], ["--capture_sample", "2"], ["--model_control", "x"]):
         with pytest.raises(AssertionError, match=flags[0]), serving("x", tmp_path, *flags):
             pass

@@ -16,7 +16,8 @@ import yaml
 
 import sentiment.model
 import sentiment.store
-from components.io import processes, registry
+from components.io import registry
+from pipelines.local import s3_client, s3_server
 from tests import delivery
 from tests.conftest import free_port, running, tracking_server
 from tests.serving import PREDICT, TEXTS, Server
@@ -43,10 +44,10 @@ def released(tmp_path_factory, trained):
     identity = {"name": "dvc", "credentials": [pair], "actions": ["Admin"]}
     (directory / "s3/s3.json").write_text(json.dumps({"identities": [identity]}))
     with (
-        processes.s3(directory / "s3") as storage,
+        s3_server(directory / "s3") as storage,
         tracking_server(directory / "mlflow") as tracking,
     ):
-        processes.s3_client(storage).create_bucket(Bucket="dvc")
+        s3_client(storage).create_bucket(Bucket="dvc")
         work = clone(directory / "work")
         commit_outputs(trained, work)
         values = tracking | {
@@ -125,7 +126,7 @@ def test_the_version_is_registered_with_its_files(released, monkeypatch, tmp_pat
         assert str(version.version) == "1"
         assert client.get_run(version.run_id).info.artifact_uri.startswith("mlflow-artifacts:/")
         folder = registry.download(client, version, tmp_path)
-        assert registry.moves(client, "sentiment")[0]["by"] == "admin"
+        assert registry.moves(client, "sentiment")[0].by == "admin"
     assert sentiment.store.digest(folder) == sentiment.store.digest(
         released.work / "models/sentiment"
     )
@@ -133,7 +134,7 @@ def test_the_version_is_registered_with_its_files(released, monkeypatch, tmp_pat
 
 
 def test_the_data_are_in_the_remote(released):
-    listed = processes.s3_client(released.storage).list_objects_v2(Bucket="dvc")["Contents"]
+    listed = s3_client(released.storage).list_objects_v2(Bucket="dvc")["Contents"]
     cached = (released.work / ".dvc/cache/files/md5").rglob("*")
     assert len(listed) == len([path for path in cached if path.is_file()]) > 10
 

@@ -1,4 +1,4 @@
-"""The page for people, in a real Chromium, against the real predictor."""
+"""The web page, in a real Chromium, with the real predictor."""
 
 import csv
 import io
@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from components.io import reviews
-from serving.limits import Limits
-from tests.serving import EXPLAIN, JSON, WATCHED, Server, place, serving, until, version
+from serving.limits import RequestLimits
+from tests.serving import EXPLAIN, JSON, WATCH, Server, replace_model, serving, wait_until
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-sync"]
@@ -39,8 +39,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: make p
 @pytest.fixture(scope="module")
 def server(trained, tmp_path_factory) -> Iterator[Server]:
     directory = tmp_path_factory.mktemp("page")
-    place(trained.model, directory / "model")
-    with serving(directory / "model", directory, *WATCHED) as server:
+    replace_model(trained.model, directory / "model")
+    with serving(directory / "model", directory, *WATCH) as server:
         yield server
 
 
@@ -54,21 +54,24 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser, server) -> Iterator[Callable[..., Page]]:
-    """Open the page in a context of its own; no error, dialog or request to another host comes."""
-    complaints: list[str] = []
+    """Open the page in a context of its own.
 
-    def look_at(url: str) -> None:
+    Fail the test at an error, a dialog or a request to another host.
+    """
+    problems: list[str] = []
+
+    def check_host(url: str) -> None:
         if not url.startswith((f"{server.address}/", f"blob:{server.address}/")):
-            complaints.append(f"request to {url}")
+            problems.append(f"request to {url}")
 
     with ExitStack() as contexts:
 
         def open_page(**options: Any) -> Page:
             page = contexts.enter_context(browser.new_context(**options)).new_page()
-            page.on("console", lambda message: complaints.append(message.text))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("dialog", lambda dialog: complaints.append(dialog.message))
-            page.on("request", lambda request: look_at(request.url))
+            page.on("console", lambda message: problems.append(message.text))
+            page.on("pageerror", lambda error: problems.append(str(error)))
+            page.on("dialog", lambda dialog: problems.append(dialog.message))
+            page.on("request", lambda request: check_host(request.url))
             page.add_init_script(
                 "document.addEventListener('securitypolicyviolation',"
                 " (event) => console.error(`policy: ${event.violatedDirective}`))"
@@ -77,7 +80,7 @@ def open_page(browser, server) -> Iterator[Callable[..., Page]]:
             return page
 
         yield open_page
-    assert complaints == []
+    assert problems == []
 
 
 @pytest.fixture
@@ -85,10 +88,10 @@ def page(open_page) -> Page:
     return open_page()
 
 
-def weigh(page: Page, text: str) -> None:
+def classify(page: Page, text: str) -> None:
     page.get_by_label("Review", exact=True).fill(text)
     with page.expect_response("**:explain"):
-        page.get_by_role("button", name="Weigh it").click()
+        page.get_by_role("button", name="Classify", exact=True).click()
 
 
 def number(shown: str) -> float:
@@ -100,7 +103,7 @@ def explained(server: Server, text: str) -> dict:
     return server.ask(EXPLAIN, body, JSON)[1]["explanations"][0]
 
 
-def test_a_keyboard_is_enough(page, server):
+def test_page_is_usable_by_keyboard(page, server):
     page.keyboard.press("Tab")
     page.keyboard.type("Dull from start to end, and a waste of time.")
     page.keyboard.press("Control+Enter")
@@ -111,7 +114,7 @@ def test_a_keyboard_is_enough(page, server):
     page.keyboard.press("Delete")
     page.keyboard.type("A wonderful film, well acted and beautiful.")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("button", name="Weigh it")).to_be_focused()
+    expect(page.get_by_role("button", name="Classify", exact=True)).to_be_focused()
     page.keyboard.press("Enter")
     expect(status).to_contain_text("positive. Probability of positive: ")
     for _ in range(5):  # over the examples, to the strongest words
@@ -125,12 +128,12 @@ def test_a_keyboard_is_enough(page, server):
     )
 
 
-def test_words_have_the_colours_of_their_contributions(page, server, trained):
+def test_colours_of_words_show_contributions(page, server, trained):
     for text in [
         *reviews.read(trained.test)["text"].iloc[:3],
         "Not <b>bad</b> at all, 😀 but DULL",
     ]:
-        weigh(page, text)
+        classify(page, text)
         expect(page.locator("#words")).to_have_text(text, use_inner_text=True)
         tokens = explained(server, text)["tokens"]
         strongest = max(abs(share) for _, _, share in tokens)
@@ -147,9 +150,9 @@ def test_words_have_the_colours_of_their_contributions(page, server, trained):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_tell_apart_by_side_and_strength_and_lines_do_too(open_page, scheme):
+def test_colours_differ_by_side_and_strength(open_page, scheme):
     page = open_page(color_scheme=scheme)
-    weigh(page, "Wonderful. It was dull, but well acted, and not bad at all; a waste of time.")
+    classify(page, "Wonderful. It was dull, but well acted, and not bad at all; a waste of time.")
     style = page.locator("#words").evaluate(
         """(words) => Object.fromEntries(["positive", "negative"].flatMap((side) =>
           [1, 2, 3, 4].map((level) => {
@@ -167,9 +170,9 @@ def test_colours_tell_apart_by_side_and_strength_and_lines_do_too(open_page, sch
     assert (int(paper[4:].split(",")[0]) > 127) == (scheme == "light")
 
 
-def test_the_table_adds_up_to_the_log_odds(page, server):
+def test_table_adds_up_to_the_log_odds(page, server):
     text = "A wonderful film, well acted, if a bit dull."
-    weigh(page, text)
+    classify(page, text)
     expected = explained(server, text)
     assert page.locator("#ngrams button").all_text_contents() == [
         ngram["ngram"] for ngram in expected["ngrams"]
@@ -184,7 +187,7 @@ def test_the_table_adds_up_to_the_log_odds(page, server):
     assert float(percent) == pytest.approx(100 * expected["probability"], abs=0.051)
 
 
-def test_an_example_is_answered_at_a_click(page, server):
+def test_click_on_example_shows_its_answer(page, server):
     for example in page.get_by_role("group", name="Examples").get_by_role("button").all():
         with page.expect_response("**:explain"):
             example.click()
@@ -196,7 +199,7 @@ def test_an_example_is_answered_at_a_click(page, server):
 
 def test_markup_is_shown_as_text(page):
     text = "<img src=x onerror=alert(1)><script>alert(2)</script><b>bad</b> & good"
-    weigh(page, text)
+    classify(page, text)
     expect(page.locator("#words")).to_have_text(text)
     upload(page, [[text], [text]], "x.csv")
     expect(page.locator("#sample")).to_contain_text(text)
@@ -237,7 +240,7 @@ def read(content: bytes, delimiter: str) -> list[list]:
     ("name", "delimiter", "newline"),
     [("plain.csv", ",", "\r\n"), ("bom.csv", ";", "\r\n"), ("tabs.tsv", "\t", "\n")],
 )
-def test_a_csv_comes_back_with_two_columns_more(
+def test_csv_is_returned_with_two_more_columns(
     page, server, trained, tmp_path, name, delimiter, newline
 ):
     texts = [*TRICKY, *reviews.read(trained.test)["text"].iloc[:64]]
@@ -247,7 +250,7 @@ def test_a_csv_comes_back_with_two_columns_more(
     upload(page, [header, *rows], name, **form)
     expect(page.get_by_label("Column with the reviews").locator(":checked")).to_have_text("Review")
     expect(page.locator("#sample")).to_contain_text('A "great" film')
-    page.get_by_role("button", name="Weigh 70 reviews").click()
+    page.get_by_role("button", name="Classify 70 reviews").click()
     status = page.get_by_role("status").last
     positive = sum(row[-2] == "positive" for row in with_answers(server, rows, 1))
     expect(status).to_have_text(f"Done: {positive} positive, {70 - positive} negative.")
@@ -261,7 +264,7 @@ def test_a_csv_comes_back_with_two_columns_more(
     assert read(content.removeprefix(b"\xef\xbb\xbf"), delimiter) == expected
 
 
-def test_progress_cancel_and_going_on(page, server, tmp_path):
+def test_batch_can_be_cancelled_and_continued(page, server, tmp_path):
     rows = [[f"film {i} was {'good' if i % 3 else 'dull'}", str(i)] for i in range(200)]
     upload(page, [["a", "b"], *rows], "many.csv")
     run = page.locator("#run")
@@ -278,7 +281,7 @@ def test_progress_cancel_and_going_on(page, server, tmp_path):
     run.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("status").last).to_have_text("Stopped after 96 of 200.")
-    expect(run).to_have_text("Go on with 104 reviews")
+    expect(run).to_have_text("Continue with 104 reviews")
     expect(run).to_be_focused()
     page.keyboard.press("Enter")
     link = page.get_by_role("link", name="Download the result")
@@ -292,68 +295,68 @@ def test_progress_cancel_and_going_on(page, server, tmp_path):
 
 @pytest.fixture
 def replaced(server, trained, trained_worse) -> Iterator[Callable[[], None]]:
-    """Put another model in the place of the served one; the first is back after the test."""
+    """A function that replaces the served model; the first model returns after the test."""
     folder = server.log.parent / "model"
-    first = version(server)
+    first = server.version()
 
     def replace() -> None:
-        place(trained_worse.model, folder)
-        until(lambda: version(server) != first)
+        replace_model(trained_worse.model, folder)
+        wait_until(lambda: server.version() != first)
 
     yield replace
-    place(trained.model, folder)
-    until(lambda: version(server) == first)
+    replace_model(trained.model, folder)
+    wait_until(lambda: server.version() == first)
 
 
-def test_a_model_that_changes_in_the_middle_is_told(page, server, replaced, tmp_path):
+def test_change_of_model_within_a_file_is_shown(page, server, replaced, tmp_path):
     rows = [[f"film {i} was {'good' if i % 3 else 'dull'}"] for i in range(100)]
-    before, first, asked = with_answers(server, rows, 0), version(server), []
+    before, first, requests = with_answers(server, rows, 0), server.version(), []
 
     def pass_on(route: Route) -> None:
-        asked.append(route)
-        if len(asked) == 3:
+        requests.append(route)
+        if len(requests) == 3:
             replaced()
         route.continue_()
 
     page.route("**:predict", pass_on)
     upload(page, [["text"], *rows], "swapped.csv")
-    page.get_by_role("button", name="Weigh 100 reviews").click()
+    page.get_by_role("button", name="Classify 100 reviews").click()
     status = page.get_by_role("status").last
     expect(status).to_contain_text("Done: ")
     expect(status).to_contain_text(
-        f"The model changed at review 65: versions {first} and {version(server)} answered."
+        f"The model changed at review 65: versions {first} and {server.version()} answered."
     )
     after = with_answers(server, rows, 0)
     assert all(one != other for one, other in zip(before, after, strict=True))
     assert read(downloaded(page, tmp_path), ",")[1:] == [*before[:64], *after[64:]]
-    # done once more, by one version alone
+    # again, with all answers from one version
     page.get_by_label("Column with the reviews").dispatch_event("change")
-    page.get_by_role("button", name="Weigh 100 reviews").click()
+    page.get_by_role("button", name="Classify 100 reviews").click()
     expect(status).to_have_text(re.compile("^Done: .* negative\\.$"))
 
 
-def test_another_column_can_be_chosen(page, server, tmp_path):
+def test_another_column_can_be_selected(page, server, tmp_path):
     rows = [["a long text that is dull and bad", "wonderful"], ["a long text, also bad", "good"]]
     upload(page, [["one", "two"], *rows], "two.csv")
     column = page.get_by_label("Column with the reviews")
     expect(column.locator(":checked")).to_have_text("one")
     column.select_option("two")
     expect(page.locator("#sample")).to_contain_text("wonderful")
-    page.get_by_role("button", name="Weigh 2 reviews").click()
+    page.get_by_role("button", name="Classify 2 reviews").click()
     expect(page.get_by_role("link", name="Download the result")).to_be_visible()
     assert read(downloaded(page, tmp_path), ",")[1:] == with_answers(server, rows, 1)
 
 
-def test_requests_stay_within_the_limits_of_the_server(page, server):
+def test_batches_respect_the_limits_of_the_server(page, server):
     sizes = []
     page.on("request", lambda r: r.post_data and sizes.append(len(r.post_data_buffer)))
-    long = "é" * (Limits().max_characters - 10_000)  # three of them are too much at a time
+    long = "é" * (RequestLimits().max_characters - 10_000)  # three of them exceed the limit
     rows = [[long] for _ in range(5)] + [["short"] for _ in range(40)]
     upload(page, [["text"], *rows], "large.csv")
-    page.get_by_role("button", name="Weigh 45 reviews").click()
+    page.get_by_role("button", name="Classify 45 reviews").click()
     expect(page.get_by_role("link", name="Download the result")).to_be_visible(timeout=60_000)
     assert len(sizes) == 4
-    assert max(sizes) <= Limits().max_request_characters
+    assert max(sizes) <= RequestLimits().max_request_characters
 
 
 @pytest.mark.parametrize(
@@ -367,7 +370,7 @@ def test_requests_stay_within_the_limits_of_the_server(page, server):
         (b"text\ncaf\xe9\n", "not UTF-8"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused_with_the_reason(page, content, words):
+def test_invalid_csv_is_refused_with_a_reason(page, content, words):
     page.get_by_label("CSV file").set_input_files(
         {"name": "bad.csv", "mimeType": "text/csv", "buffer": content}
     )
@@ -387,7 +390,7 @@ TABLES = st.integers(2, 4).flatmap(
     delimiter=st.sampled_from([",", ";", "\t"]),
     quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
 )
-def test_csv_is_read_and_written_as_pythons_module_does(csv_in_chromium, rows, delimiter, quoting):
+def test_csv_is_read_and_written_as_in_python(csv_in_chromium, rows, delimiter, quoting):
     header = ["a", "b", "c", "d"][: len(rows[0])]
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter, quoting=quoting).writerows([header, *rows])
@@ -411,33 +414,33 @@ def csv_in_chromium(browser, server):
     page.close()
 
 
-def test_what_goes_wrong_at_the_server_is_said(browser, trained, tmp_path):
+def test_errors_of_the_server_are_shown(browser, trained, tmp_path):
     page = browser.new_page()
     with serving(trained.model, tmp_path, "--model_control", "explicit") as server:
         page.goto(server.address)
-        weigh(page, "A wonderful film.")
+        classify(page, "A wonderful film.")
         unload = urllib.request.Request(
             f"{server.address}/v2/repository/models/sentiment/unload", b"", method="POST"
         )
         urllib.request.urlopen(unload).close()
-        weigh(page, "A wonderful film.")
+        classify(page, "A wonderful film.")
         alert = page.get_by_role("alert").first
         expect(alert).to_contain_text("The server says: ")
         expect(alert).to_contain_text("sentiment")
         expect(page.locator("#answer")).to_be_hidden()
         upload(page, [["text"], ["one"], ["two"]], "x.csv")
-        page.get_by_role("button", name="Weigh 2 reviews").click()
+        page.get_by_role("button", name="Classify 2 reviews").click()
         expect(page.get_by_role("alert").last).to_contain_text("Reviews 1 to 2: The server says: ")
         page.reload()
-        page.get_by_role("button", name="A pan").click()
+        page.get_by_role("button", name="Harsh criticism").click()
         expect(alert).to_have_text("The server has no model at the moment.")
-    page.get_by_role("button", name="A pan").click()
-    expect(alert).to_have_text("The server cannot be reached.")
+    page.get_by_role("button", name="Harsh criticism").click()
+    expect(alert).to_have_text("The server is unreachable.")
     page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(open_page, trained, scheme):
+def test_axe_finds_no_violation(open_page, trained, scheme):
     page = open_page(color_scheme=scheme)
 
     def check() -> None:
@@ -445,7 +448,7 @@ def test_axe_finds_nothing(open_page, trained, scheme):
         assert results.violations_count == 0, results.generate_report()
 
     check()
-    weigh(page, reviews.read(trained.test)["text"].iloc[0])
+    classify(page, reviews.read(trained.test)["text"].iloc[0])
     page.locator("#ngrams button").first.click()
     check()
     upload(page, [["text"], ["good"]], "x.csv")
@@ -460,9 +463,9 @@ def test_axe_finds_nothing(open_page, trained, scheme):
 
 
 @pytest.mark.parametrize("width", [320, 1280])
-def test_nothing_is_wider_than_the_screen(open_page, width):
+def test_content_fits_the_width_of_the_screen(open_page, width):
     page = open_page(viewport={"width": width, "height": 700})
-    weigh(page, f"Wonderful {'w' * 400} http://example.org/{'a/' * 200} not bad at all")
+    classify(page, f"Wonderful {'w' * 400} http://example.org/{'a/' * 200} not bad at all")
     upload(page, [["long " * 60], ["w" * 400]], "x.csv")
     expect(page.locator("#run")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -484,7 +487,7 @@ def fetch(url: str, method: str = "GET", **headers: str):
     ("path", "kind"),
     [("/", "text/html"), ("/page/style.css", "text/css"), ("/page/batch.js", "text/javascript")],
 )
-def test_files_are_strict_and_asked_for_once(server, path, kind):
+def test_files_have_strict_headers_and_are_cached(server, path, kind):
     status, headers, content = fetch(server.address + path)
     assert status == 200
     assert headers["content-type"].startswith(kind)
@@ -501,6 +504,6 @@ def test_files_are_strict_and_asked_for_once(server, path, kind):
     assert fetch(server.address + path, "POST")[0] == 405
 
 
-def test_only_the_pages_files_are_served(server):
+def test_only_files_of_the_page_are_served(server):
     for path in ("/page", "/page/", "/page/index.html", "/page/../page.py", "/page/%2e%2e/page.py"):
         assert fetch(server.address + path)[0] == 404, path

@@ -1,4 +1,4 @@
-"""`make pipeline-local`: the compiled pipelines, a container for each task, real MLflow and S3."""
+"""Run `make pipeline-local`: a container for each task, real MLflow and S3."""
 
 import json
 import os
@@ -17,10 +17,10 @@ import pandas as pd
 import pytest
 
 import sentiment.store
-from components import candidates, count, evaluate, ingest, merge, prepare, select, train, trial
-from components.io import matrices, processes, registry, reviews
-from components.io.files import write_json
-from pipelines.tasks import PARAMETERS
+from components import count, evaluate, ingest, merge, prepare, select, train, trial
+from components.io import candidates, matrices, processes, records, registry, reviews
+from pipelines.local import mlflow_server
+from pipelines.inputs import PARAMS
 from tests.conftest import REPO, free_port
 from tests.system.conftest import environment
 from tests.system.test_images import CONFINED, podman
@@ -42,18 +42,18 @@ def run_local(image: str, directory: Path, *arguments: str) -> subprocess.Comple
     )
 
 
-def done(output: str) -> list[str]:
-    """Return the tasks that ended well, in their order, those of a loop once.
+def succeeded_tasks(output: str) -> list[str]:
+    """Return the tasks that succeeded, in order, the tasks of a loop once.
 
-    Of two that end in the same moment kfp.local may report one.
+    kfp.local may report only one of two tasks that end at the same moment.
     """
     plain = re.sub(r"\x1b\[\d+m", "", output)
     names = re.findall(r"Task '([\w-]+)' finished with status SUCCESS", plain)
     return [name for name, _ in groupby(names)]
 
 
-def registered(directory: Path) -> dict[str, object]:
-    """Return what the registry holds: versions, aliases and the moves of the champion."""
+def registry_state(directory: Path) -> dict[str, object]:
+    """Return the registry's versions, aliases and moves of the champion."""
     client = mlflow.MlflowClient(f"sqlite:///{directory}/mlflow.db")
     alias = partial(registry.alias_version, client, "sentiment")
     champion, challenger = alias("champion"), alias("challenger")
@@ -61,13 +61,13 @@ def registered(directory: Path) -> dict[str, object]:
         "versions": [str(v.version) for v in client.search_model_versions("name = 'sentiment'")],
         "champion": champion and str(champion.version),
         "challenger": challenger and str(challenger.version),
-        "moves": [(move["from"], move["to"]) for move in registry.moves(client, "sentiment")],
+        "moves": [(move.before, move.after) for move in registry.moves(client, "sentiment")],
         "status": [v.status for v in client.search_model_versions("name = 'sentiment'")],
     }
 
 
 def artifact(directory: Path, name: str) -> Path:
-    """Return an artifact of the one run in a directory, by task and output."""
+    """Return an artifact of the only run in a directory, by task and output."""
     (path,) = (directory / "runs").glob(f"*/{name}")
     return path
 
@@ -80,7 +80,7 @@ def leftovers(directory: Path) -> str:
 
 @pytest.fixture(scope="module")
 def whole(images, tmp_path_factory) -> Path:
-    """The directory in which the pipeline ran as `make pipeline-local` runs it."""
+    """Run the pipeline as `make pipeline-local` does, and return its directory."""
     directory = tmp_path_factory.mktemp("whole") / "state"
     recipe = subprocess.run(
         ["make", "--dry-run", "pipeline-local", "-o", ".venv/installed"],
@@ -93,20 +93,20 @@ def whole(images, tmp_path_factory) -> Path:
     assert recipe.stdout.split() == ["python", "-m", "pipelines.local", "--image", images["train"]]
     result = run_local(images["train"], directory)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    tasks = done(result.stdout)
+    tasks = succeeded_tasks(result.stdout)
     assert tasks == [
         *("ingest", "validate", "prepare", "count", "merge", "trial", "select"),
         *("trial-2", "select-2", "trial-3", "select-3", "train"),
         *("evaluate", "register", "gate", "promote"),
     ]
-    found = json.loads(artifact(directory, "train/model/trials.json").read_text())
-    assert [each["budget"] for each in found] == [1.0] * 2 + [0.5] * 4 + [0.25] * 8
+    trials = json.loads(artifact(directory, "train/model/trials.json").read_text())
+    assert [each["budget"] for each in trials] == [1.0] * 2 + [0.5] * 4 + [0.25] * 8
     assert "promotion  promoted" in result.stdout
     assert not leftovers(directory)
     return directory
 
 
-def test_the_receivers_image_exports_what_became_of_it_and_ends_when_told(whole, images, tmp_path):
+def test_the_receiver_image_exports_metrics(whole, images, tmp_path):
     port = free_port()
     name, address = f"sentiment-test-{port}", f"http://127.0.0.1:{port}"
     command = ["podman", "run", "--name", name, *CONFINED, "--env", "MLFLOW_TRACKING_URI"]
@@ -115,7 +115,7 @@ def test_the_receivers_image_exports_what_became_of_it_and_ends_when_told(whole,
     ready = partial(processes.answers, f"{address}/favicon.ico")
     try:
         with (
-            processes.mlflow(whole, {}) as tracking,
+            mlflow_server(whole, {}) as tracking,
             processes.running(command, ready, tmp_path / "log", tracking),
         ):
             with urllib.request.urlopen(f"{address}/metrics", timeout=60) as response:
@@ -127,31 +127,30 @@ def test_the_receivers_image_exports_what_became_of_it_and_ends_when_told(whole,
     assert 'pipeline_source_up{source="mlflow"} 1.0' in lines
     assert "pipeline_version_count 1.0" in lines
     assert 'pipeline_decision_count_total{outcome="promoted"} 1.0' in lines
-    # the first process of a container is ended by no signal that it does not ask for
+    # process 1 of a container ignores SIGTERM unless it has a handler
     assert code.strip() == "0"
 
 
-def test_function_dvc_and_containers_give_the_same(whole, demo, tmp_path):
-    """The same data and parameters: the same metrics to the last digit, the same model bytes."""
+def test_functions_dvc_and_containers_agree(whole, demo, tmp_path):
+    """The same data and parameters give the same metrics and the same model bytes."""
     clone, _ = demo
     dvc_metrics = json.loads((clone / "reports/metrics.json").read_text())
     dvc_digest = sentiment.store.digest(clone / "models/sentiment")
 
-    ingest.ingest(PARAMETERS["ingest"]["source"], tmp_path / "reviews.parquet")
+    ingest.ingest(PARAMS["ingest"]["source"], tmp_path / "reviews.parquet")
     splits = {name: tmp_path / name for name in prepare.SPLITS}
-    prepare.prepare(tmp_path / "reviews.parquet", splits, **PARAMETERS["prepare"])
-    count.count(splits["train"], splits["valid"], PARAMETERS["count"]["max_n"], tmp_path / "counts")
-    of_merge = PARAMETERS["merge"]
-    merge.merge([tmp_path / "counts"], of_merge["min_df"], tmp_path / "matrix")
+    prepare.prepare(tmp_path / "reviews.parquet", splits, **PARAMS["prepare"])
+    count.count(splits["train"], splits["valid"], PARAMS["count"]["max_n"], tmp_path / "counts")
+    merge.merge([tmp_path / "counts"], PARAMS["merge"]["min_df"], tmp_path / "matrix")
     matrix, selections = matrices.load(tmp_path / "matrix"), []
-    given = PARAMETERS["trial"]["rungs"]["1"]["given"]["candidates"]
-    for name, rung in PARAMETERS["trial"]["rungs"].items():
-        tried = [candidates.candidate(each) for each in given]
-        trial.trial(matrix, tried, tmp_path / "trials" / name, rung["budget"])
-        selections.append(tmp_path / f"{name}.json")
-        selection = select.select([tmp_path / "trials" / name], rung["keep"])
-        write_json(selections[-1], selection)
-        given = selection["selected"]
+    names = PARAMS["trial"]["candidates"]
+    for key, rung in PARAMS["rungs"].items():
+        tried = [candidates.parse(name) for name in names]
+        trial.trial(matrix, tried, tmp_path / "trials" / key, rung["trial"]["budget"])
+        selections.append(tmp_path / f"{key}.json")
+        selection = select.select([tmp_path / "trials" / key], rung["select"]["keep"])
+        records.write(selections[-1], selection)
+        names = selection.selected
     train.train(matrix, selections, tmp_path / "model")
     metrics, _, _ = evaluate.evaluate(
         tmp_path / "model", reviews.labelled(splits["test"]), tmp_path / "predictions.parquet"
@@ -169,14 +168,14 @@ def test_function_dvc_and_containers_give_the_same(whole, demo, tmp_path):
     assert version.tags["model_digest"] == dvc_digest
 
 
-def test_what_was_registered_is_on_s3(whole):
+def test_registered_artifacts_are_on_s3(whole):
     client = mlflow.MlflowClient(f"sqlite:///{whole}/mlflow.db")
     version = registry.alias_version(client, "sentiment", "champion")
     assert version.source.startswith("s3://mlflow/")
     assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", version.tags["git_commit"])
 
 
-def test_the_keys_are_in_no_artifact_and_no_log(whole):
+def test_secrets_are_in_no_artifact_or_log(whole):
     keys = json.loads((whole / "s3/s3.json").read_text())["identities"][0]["credentials"][0]
     assert oct((whole / "s3/s3.json").stat().st_mode)[-3:] == "600"
     for path in [*(whole / "runs").rglob("*"), *whole.glob("*.log")]:
@@ -186,13 +185,13 @@ def test_the_keys_are_in_no_artifact_and_no_log(whole):
 
 @pytest.fixture(scope="module")
 def small(imdb, tmp_path_factory) -> Path:
-    """3,000 reviews, shuffled."""
+    """Return a file of 3,000 shuffled reviews."""
     path = tmp_path_factory.mktemp("small") / "reviews.csv"
     imdb.sample(3000, random_state=0)[["text", "label"]].to_csv(path, index=False)
     return path
 
 
-def of_small(small: Path) -> list[str]:
+def small_parameters(small: Path) -> list[str]:
     return [
         *(
             "--param",
@@ -206,24 +205,24 @@ def of_small(small: Path) -> list[str]:
     ]
 
 
-def test_a_stage_that_fails_stops_the_run_and_is_named(images, small, tmp_path):
+def test_a_failed_stage_stops_the_run_and_is_named(images, small, tmp_path):
     directory = tmp_path / "state"
-    arguments = [*of_small(small), "--param", "min_rows=5000"]
+    arguments = [*small_parameters(small), "--param", "min_rows=5000"]
     result = run_local(images["train"], directory, *arguments)
     assert result.returncode == 1
     (line,) = [line for line in result.stderr.splitlines() if ": error: " in line]
     assert line == "pipeline-local: error: task validate failed; see above"
     assert "at least 5000 wanted" in result.stdout
-    assert done(result.stdout) == ["ingest"]
-    assert registered(directory)["versions"] == []
+    assert succeeded_tasks(result.stdout) == ["ingest"]
+    assert registry_state(directory)["versions"] == []
     assert not leftovers(directory)
 
 
-def test_killed_twice_and_started_again_ends_in_the_same_champion(images, small, tmp_path):
+def test_a_run_killed_twice_resumes(images, small, tmp_path):
     directory = tmp_path / "state"
-    for moment in ("register", "promote"):
+    for task in ("register", "promote"):
         process = subprocess.Popen(
-            command(images["train"], directory, *of_small(small)),
+            command(images["train"], directory, *small_parameters(small)),
             cwd=REPO,
             env=environment(tmp_path / "home"),
             stdout=subprocess.PIPE,
@@ -232,34 +231,34 @@ def test_killed_twice_and_started_again_ends_in_the_same_champion(images, small,
         )
         assert process.stdout is not None
         for line in process.stdout:
-            if "Executing task" in line and f"'{moment}'" in re.sub(r"\x1b\[\d+m", "", line):
+            if "Executing task" in line and f"'{task}'" in re.sub(r"\x1b\[\d+m", "", line):
                 break
         else:
-            pytest.fail(f"{moment} was never reached")
+            pytest.fail(f"{task} did not start")
         time.sleep(2.5)  # into the task's work
         process.send_signal(signal.SIGKILL)
         process.wait()
-    result = run_local(images["train"], directory, *of_small(small))
+    result = run_local(images["train"], directory, *small_parameters(small))
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    found = registered(directory)
-    assert found["versions"] == ["1"]
-    assert found["status"] == ["READY"]
-    assert found["champion"] == found["challenger"] == "1"
-    assert set(found["moves"]) == {("none", "1")}
+    state = registry_state(directory)
+    assert state["versions"] == ["1"]
+    assert state["status"] == ["READY"]
+    assert state["champion"] == state["challenger"] == "1"
+    assert set(state["moves"]) == {("none", "1")}
     assert not leftovers(directory)
 
 
-def test_monitoring_trains_when_requests_have_drifted_and_only_then(whole, images, tmp_path):
+def test_monitoring_trains_only_after_drift(whole, images, tmp_path):
     captured = tmp_path / "captured.jsonl"
 
     def monitor(texts: pd.Series, *arguments: str) -> list[str]:
         captured.write_text("".join(json.dumps({"data": {"text": t}}) + "\n" for t in texts))
-        given = ["--pipeline", "monitoring", "--param", f"captured={captured}", *arguments]
-        result = run_local(images["train"], whole, *given)
+        options = ["--pipeline", "monitoring", "--param", f"captured={captured}", *arguments]
+        result = run_local(images["train"], whole, *options)
         assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-        return done(result.stdout)
+        return succeeded_tasks(result.stdout)
 
-    # not reviews that it was trained on: it is surer of those
+    # test reviews: the model is surer of those that it was trained on
     alike = reviews.read(artifact(whole, "prepare/test"))["text"]
     assert monitor(alike.sample(1000, random_state=0)) == ["monitor"]
     ingest.ingest("builtin:rotten_tomatoes", tmp_path / "rt.parquet")
@@ -269,13 +268,13 @@ def test_monitoring_trains_when_requests_have_drifted_and_only_then(whole, image
     shifted = other["text"].sample(1000, random_state=0)
     tasks = monitor(shifted, "--param", f"source={source}")
     assert tasks[:3] == ["monitor", "ingest", "validate"]
-    assert tasks[-1] == "gate"  # it refuses a model of other texts, that is worse on them
-    found = registered(whole)
-    assert found["versions"] == ["2", "1"]
-    assert found["champion"] == "1"
+    assert tasks[-1] == "gate"  # it refuses a model of other texts, which is worse on them
+    state = registry_state(whole)
+    assert state["versions"] == ["2", "1"]
+    assert state["champion"] == "1"
 
 
-def test_without_image_or_engine_it_says_so_in_a_line(images, tmp_path):
+def test_missing_image_or_engine_is_named(images, tmp_path):
     result = run_local("localhost/none:1", tmp_path / "state")
     assert result.returncode == 1
     assert result.stderr.strip().endswith(

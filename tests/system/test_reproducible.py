@@ -1,4 +1,4 @@
-"""The same bytes on another processor, as far as one machine can play another."""
+"""The model has the same bytes on other processors, emulated by disabling features."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ import pytest
 from sentiment.store import MODEL_FILE
 from tests.conftest import REPO, Trained
 
-# what NumPy would use of this processor beyond what it needs of any
+# features of this processor that NumPy uses beyond its baseline
 FEATURES = " ".join(
     feature
     for feature in np._core._multiarray_umath.__cpu_dispatch__
@@ -21,9 +21,9 @@ FEATURES = " ".join(
 )
 PROCESSORS = {
     "one core": {},
-    "without what NumPy finds": {"NPY_DISABLE_CPU_FEATURES": FEATURES},
+    "without NumPy's optional features": {"NPY_DISABLE_CPU_FEATURES": FEATURES},
     "with the oldest kernels of OpenBLAS": {"OPENBLAS_CORETYPE": "Prescott"},
-    "without what the C library finds": {
+    "without the C library's optional features": {
         "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-AVX,-FMA,-FMA4,-AVX2_Usable,-FMA_Usable"
     },
 }
@@ -32,7 +32,7 @@ PROCESSORS = {
 def train(
     trained: Trained, output: Path, prefix: Sequence[str] = (), **environment: str
 ) -> dict[str, bytes]:
-    """Run the stages from count to train and return all files of the search and of the model."""
+    """Run the stages from count to train; return all files of the search and the model."""
     counts, matrix, trials, selection, model = (
         output / name for name in ("counts", "matrix", "trials", "selection.json", "model")
     )
@@ -52,8 +52,8 @@ def train(
     return {str(path.relative_to(output)): path.read_bytes() for path in files}
 
 
-@pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset (util-linux) is not here")
-def test_the_model_is_the_same_on_a_processor_that_plays_another(trained, tmp_path):
+@pytest.mark.skipif(shutil.which("taskset") is None, reason="needs taskset (util-linux)")
+def test_model_bytes_are_equal_on_other_processors(trained, tmp_path):
     here = train(trained, tmp_path / "here")
     for name, environment in PROCESSORS.items():
         there = train(trained, tmp_path / name, ["taskset", "-c", "0"], **environment)
@@ -61,11 +61,11 @@ def test_the_model_is_the_same_on_a_processor_that_plays_another(trained, tmp_pa
     assert f"model/{MODEL_FILE}" in here
 
 
-@pytest.mark.skipif(not FEATURES, reason="NumPy uses nothing of this processor but its baseline")
-def test_numpy_alone_would_differ():
-    """The control: what the test above switches off does change last digits elsewhere.
+@pytest.mark.skipif(not FEATURES, reason="NumPy uses only its baseline on this processor")
+def test_numpy_results_differ_between_processors():
+    """Check that the settings above change the last digits of NumPy's own results.
 
-    Which of the switches does it, depends: without AVX-512 NumPy asks the C library.
+    Which setting does depends on the processor: without AVX-512 NumPy calls the C library.
     """
     program = "import numpy as np; print(np.exp(np.linspace(-5, 5, 10007)).tobytes().hex())"
     outputs = {

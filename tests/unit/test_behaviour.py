@@ -6,12 +6,12 @@ import pytest
 
 import sentiment.store
 from components import gate
-from components.verdict import Limits, capabilities
+from components.verdict import GateLimits, capabilities
 from sentiment import behaviour
 
 
 class Words:
-    """A model that adds up what it knows of each word, as text or as lower case."""
+    """A model whose score is the sum of word weights, case-sensitive unless ``lower``."""
 
     def __init__(self, weights: dict[str, float], lower: bool = True) -> None:
         self.weights, self.lower = weights, lower
@@ -25,11 +25,11 @@ class Words:
         return np.column_stack([1 - p, p])
 
 
-def rates(model) -> dict[str, float]:
+def pass_rates(model) -> dict[str, float]:
     return {each["capability"]: each["passed"] / each["cases"] for each in behaviour.run(model)}
 
 
-def test_every_capability_of_a_real_model_is_reported(trained):
+def test_all_capabilities_are_reported(trained):
     results = behaviour.run(sentiment.store.load(trained.model))
     assert results == json.loads(trained.findings.read_text())["behaviour"]
     counted = Counter(case.capability for case in behaviour.cases())
@@ -41,22 +41,22 @@ def test_every_capability_of_a_real_model_is_reported(trained):
     assert all(0 <= each["passed"] <= each["cases"] for each in results)
 
 
-def test_a_model_fails_what_it_cannot_do_and_shows_where():
+def test_weak_models_fail_the_right_capabilities():
     words = {"good": 2, "funny": 2, "great": 2, "wonderful": 2, "superb": 2, "loved": 2}
-    found = rates(Words(words | {"bad": -2, "terrible": -2, "stupid": -2}))
-    assert found["casing"] == found["names"] > 0.8
-    assert found["negation"] == found["intensifiers"] == 0
-    assert rates(Words(words, lower=False))["casing"] < found["casing"]
-    assert rates(Words(words | {"tuesday": 1}))["neutral edits"] < found["neutral edits"]
-    assert rates(Words(words | {"ahmed": -1}))["names"] < found["names"]
-    # one that knows nothing is steady in all that it says, and passes only by luck
-    assert {name for name, rate in rates(Words({})).items() if rate > 0.6} == {"empty"}
+    rates = pass_rates(Words(words | {"bad": -2, "terrible": -2, "stupid": -2}))
+    assert rates["casing"] == rates["names"] > 0.8
+    assert rates["negation"] == rates["intensifiers"] == 0
+    assert pass_rates(Words(words, lower=False))["casing"] < rates["casing"]
+    assert pass_rates(Words(words | {"tuesday": 1}))["neutral edits"] < rates["neutral edits"]
+    assert pass_rates(Words(words | {"ahmed": -1}))["names"] < rates["names"]
+    # a model without weights never changes its probability, and passes only the empty texts
+    assert {name for name, rate in pass_rates(Words({})).items() if rate > 0.6} == {"empty"}
     negation = behaviour.run(Words(words))[0]
     assert negation["failures"][0][0][0] == "The film is good."
 
 
 def pair(cases: int, lost: int, gained: int = 0) -> tuple[list[bool], list[bool]]:
-    """Return which cases pass before and after; where none is lost or gained, all pass."""
+    """Return which cases pass before and after: ``lost``, ``gained``, and the rest passing both."""
     same = [True] * (cases - lost - gained)
     return (
         [True] * lost + [False] * gained + same,
@@ -64,12 +64,12 @@ def pair(cases: int, lost: int, gained: int = 0) -> tuple[list[bool], list[bool]
     )
 
 
-def test_a_lost_capability_is_named():
+def test_a_lost_capability_is_refused_by_name():
     before, after = {}, {}
     before["negation"], after["negation"] = pair(40, 9, 2)
     before["casing"], after["casing"] = pair(40, 5)
     before["typos"], after["typos"] = pair(40, 4)
-    verdict = capabilities(before, after, Limits())
+    verdict = capabilities(before, after, GateLimits())
     assert not verdict.passed
     assert verdict.why == (
         "loses negation 78% of cases against 95% (p 0.033),"
@@ -80,12 +80,12 @@ def test_a_lost_capability_is_named():
         "casing_passed": 0.875,
         "typos_passed": 0.9,
     }
-    assert capabilities(before, after, Limits(capability_margin=1)).passed
-    assert capabilities(after, before, Limits()).passed
-    assert capabilities(before, before, Limits()).why == "loses no capability"
+    assert capabilities(before, after, GateLimits(capability_margin=1)).passed
+    assert capabilities(after, before, GateLimits()).passed
+    assert capabilities(before, before, GateLimits()).why == "loses no capability"
 
 
-# as the docstring of capabilities has it
+# the figures of the docstring of capabilities
 @pytest.mark.parametrize(
     ("cases", "gained", "lost"),
     [
@@ -99,32 +99,32 @@ def test_a_lost_capability_is_named():
         (48, 2, 9),
         (48, 3, 10),
         (24, 2, 9),
-        (100, 0, 11),  # within the margin nothing is lost, however sure
+        (100, 0, 11),  # within the margin, so that significance does not matter
     ],
 )
-def test_from_how_many_cases_on_a_loss_is_refused(cases, gained, lost):
+def test_smallest_loss_that_is_refused(cases, gained, lost):
     for number in range(cases - gained + 1):
         before, after = pair(cases, number, gained)
-        assert capabilities({"x": before}, {"x": after}, Limits()).passed is (number < lost)
+        assert capabilities({"x": before}, {"x": after}, GateLimits()).passed is (number < lost)
 
 
-def test_what_chance_explains_is_refused_where_it_is_gross():
+def test_a_gross_loss_is_refused_despite_chance():
     before, after = pair(48, 30, 15)
-    assert capabilities({"x": before}, {"x": after}, Limits(alpha=0)).passed is False
+    assert capabilities({"x": before}, {"x": after}, GateLimits(alpha=0)).passed is False
     before, after = pair(48, 29, 15)
-    assert capabilities({"x": before}, {"x": after}, Limits(alpha=0)).passed
+    assert capabilities({"x": before}, {"x": after}, GateLimits(alpha=0)).passed
 
 
-def test_the_gate_sees_the_cases_that_the_card_counts(trained):
+def test_gate_and_report_count_the_same_cases(trained):
     outcomes = gate._behave(sentiment.store.load(trained.model))
-    told = json.loads(trained.findings.read_text())["behaviour"]
+    reported = json.loads(trained.findings.read_text())["behaviour"]
     assert {name: (len(each), sum(each)) for name, each in outcomes.items()} == {
-        each["capability"]: (each["cases"], each["passed"]) for each in told
+        each["capability"]: (each["cases"], each["passed"]) for each in reported
     }
 
 
 @pytest.mark.parametrize("capability", ["negation", "typos", "very long"])
-def test_the_suite_is_the_same_each_time(capability):
+def test_the_cases_are_deterministic_and_distinct(capability):
     first, second = (
         [case.texts for case in behaviour.cases() if case.capability == capability]
         for _ in range(2)

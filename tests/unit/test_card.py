@@ -2,23 +2,17 @@
 
 import pytest
 
-from components import candidates
-from components.io import runs
+from components.io import records, runs
 from components.io.files import read_json
+from components.io.models import TrainingFacts, load_trials
 from components.report import card
 
 
 @pytest.fixture(scope="module")
 def text(trained) -> str:
-    facts, trials, metrics, findings = map(
-        read_json,
-        (
-            trained.model / "training.json",
-            trained.model / "trials.json",
-            trained.metrics,
-            trained.findings,
-        ),
-    )
+    facts = records.read(trained.model / "training.json", TrainingFacts)
+    trials = load_trials(trained.model)
+    metrics, findings = read_json(trained.metrics), read_json(trained.findings)
     return card.write("sentiment", facts, trials, metrics, findings, {"model_digest": "abc"})
 
 
@@ -29,7 +23,7 @@ def rows(text: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_it_has_what_was_measured(text, trained):
+def test_card_has_the_measures(text, trained):
     metrics, findings = read_json(trained.metrics), read_json(trained.findings)
     assert ["accuracy", f"{metrics['accuracy']:.4f}"] in rows(text, "Measured")
     assert len(rows(text, "Calibration")) == 2 + len(findings["calibration"])
@@ -43,10 +37,9 @@ def test_it_has_what_was_measured(text, trained):
     }
 
 
-def test_the_trials_say_what_each_part_is_worth(text, trained):
+def test_card_compares_trials_with_default(text, trained):
     trials = {
-        candidates.difference(each["candidate"]): each["valid"]["accuracy"]
-        for each in read_json(trained.model / "trials.json")
+        trial.candidate.difference: trial.valid.accuracy for trial in load_trials(trained.model)
     }
     found = {row[0]: row for row in rows(text, "Search")[2:]}
     assert set(found) == set(trials) == {"default", "idf_power=1"}
@@ -55,10 +48,10 @@ def test_the_trials_say_what_each_part_is_worth(text, trained):
     assert found["idf_power=1"][-1] == f"{gain:+.4f}"
 
 
-def test_of_a_long_card_the_registry_gets_what_it_has_room_for(text):
-    assert runs._shown(text) == text
+def test_long_card_is_cut_at_a_line(text):
+    assert runs._shortened(text) == text
     long = "a line of the card\n" * 1000
-    shown = runs._shown(long)
+    shown = runs._shortened(long)
     assert 4_900 < len(shown) <= 5_000
     *lines, last = shown.splitlines()
     assert set(lines) == {"a line of the card"}

@@ -13,7 +13,7 @@ def values(**statistics: list[float]) -> drift.Statistics:
     return {name: np.array(each, float) for name, each in statistics.items()}
 
 
-def test_the_index_is_the_sum_of_its_definition():
+def test_stability_follows_its_definition():
     reference = {"length": {"edges": [10.0, 20.0], "counts": [50, 30, 20]}}
     current = values(length=[5] * 20 + [10] * 30 + [20, 99] * 25)
     expected = np.array([50.5, 30.5, 20.5]) / 101.5
@@ -22,7 +22,7 @@ def test_the_index_is_the_sum_of_its_definition():
     assert drift.stability(reference, current) == {"length": pytest.approx(index)}
 
 
-def test_the_same_values_give_zero_and_an_empty_bin_no_infinity():
+def test_equal_values_give_0_and_empty_bins_a_bound():
     rng = np.random.default_rng(0)
     sample = values(score=rng.random(5000))
     reference = drift.reference(sample)
@@ -30,8 +30,8 @@ def test_the_same_values_give_zero_and_an_empty_bin_no_infinity():
     assert 0.25 < drift.stability(reference, values(score=[0.5] * 500))["score"] < 20
 
 
-def test_a_sample_of_the_same_kind_stays_below_the_limit():
-    """By chance alone the index is about (bins - 1) (1/n + 1/m); 500 of 2,500 give 0.02."""
+def test_a_sample_of_the_same_kind_is_no_drift():
+    """The index by chance is about (bins - 1) (1/n + 1/m): 0.02 for 500 of 2,500."""
     rng = np.random.default_rng(0)
     reference = drift.reference(values(score=rng.random(2500)))
     indices = [
@@ -41,13 +41,13 @@ def test_a_sample_of_the_same_kind_stays_below_the_limit():
     assert max(indices) < 0.1
 
 
-def test_values_that_are_mostly_the_same_need_fewer_bins():
+def test_repeated_values_give_fewer_bins():
     reference = drift.reference(values(unknown=[0] * 95 + [0.5] * 5))
     assert sum(reference["unknown"]["counts"]) == 100
     assert json.loads(json.dumps(reference)) == reference
 
 
-def test_what_is_described(trained):
+def test_describe_scores_lengths_and_unknowns(trained):
     model = sentiment.store.load(trained.model)
     texts = ["A film", "", "zzgrmpf zzgrmpf film <br />"]
     found = drift.describe(model, texts)
@@ -56,8 +56,8 @@ def test_what_is_described(trained):
     assert found["score"].tolist() == probabilities(model, texts).tolist()
 
 
-def test_the_reference_is_that_of_reviews_the_model_has_not_seen(trained):
-    """A model is surer of reviews that it learned from, and knows more of their words."""
+def test_the_reference_comes_from_test_reviews(trained):
+    """A model is surer of reviews that it was trained on, and knows more of their words."""
     reference = json.loads(trained.findings.read_text())["reference"]
     model = sentiment.store.load(trained.model)
     test, learned = (

@@ -11,7 +11,7 @@ from components.io.files import replacing, replacing_directory, write_json
 from components.report import measures
 
 
-def test_expected_calibration_error_is_the_papers():
+def test_calibration_error_follows_the_paper():
     rng = np.random.default_rng(0)
     p = rng.random(2000)
     labels = (rng.random(2000) < p**2).astype(np.int8)
@@ -24,7 +24,7 @@ def test_expected_calibration_error_is_the_papers():
     assert measures.expected_calibration_error(labels, p) == pytest.approx(expected)
 
 
-def test_metrics_of_a_perfect_and_of_a_hopeless_model():
+def test_metrics_of_perfect_and_wrong_model():
     labels = np.array([0, 1, 0, 1], np.int8)
     perfect = measures.measure(labels, labels.astype(float))
     assert (perfect["accuracy"], perfect["roc_auc"], perfect["log_loss"]) == (1, 1, 0)
@@ -32,7 +32,7 @@ def test_metrics_of_a_perfect_and_of_a_hopeless_model():
     assert (hopeless["accuracy"], hopeless["macro_f1"], hopeless["roc_auc"]) == (0, 0, 0)
 
 
-def test_plots_hold_the_predictions(trained):
+def test_confusion_matches_accuracy(trained):
     confusion = pd.read_csv(trained.plots / "confusion.csv")
     metrics = json.loads(trained.metrics.read_text())
     assert len(confusion) == metrics["rows"]
@@ -42,7 +42,7 @@ def test_plots_hold_the_predictions(trained):
         assert (trained.plots / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_plot_of_the_search_holds_every_trial(trained):
+def test_search_plot_has_every_trial(trained):
     found = pd.read_csv(trained.plots / "trials.csv")
     trials = json.loads((trained.model / "trials.json").read_text())
     assert sorted(found["log_loss"]) == pytest.approx(
@@ -51,7 +51,7 @@ def test_the_plot_of_the_search_holds_every_trial(trained):
     assert set(found["candidate"]) == {"default", "idf_power=1"}
 
 
-def test_shards_are_measured_as_the_whole(trained, tmp_path):
+def test_shards_give_the_metrics_of_the_whole(trained, tmp_path):
     whole = [reviews.read(trained.test)]
     shards = [whole[0].iloc[:100], whole[0].iloc[100:101], whole[0].iloc[101:]]
     given = [(shards, "shards.parquet"), (whole, "whole.parquet")]
@@ -62,17 +62,17 @@ def test_shards_are_measured_as_the_whole(trained, tmp_path):
     assert reviews.digest(shards) == reviews.digest(whole)
 
 
-def test_what_cannot_be_measured_on_is_named(tmp_path):
+def test_unusable_test_set_is_named(tmp_path):
     frame = pd.DataFrame({"text": ["a", "b"], "label": [1, 1], "source": "x"})
     reviews.write(tmp_path / "one.parquet", frame)
-    with pytest.raises(UserError, match="not reviews of two classes"):
+    with pytest.raises(UserError, match="all reviews have the same label"):
         list(reviews.labelled(tmp_path / "one.parquet"))
     reviews.write(tmp_path / "none.parquet", frame.assign(text=["a", None]))
     with pytest.raises(UserError, match="column text has missing values"):
         list(reviews.labelled(tmp_path / "none.parquet"))
 
 
-def test_an_output_is_whole_or_not_there(tmp_path):
+def test_output_is_whole_or_absent(tmp_path):
     path = tmp_path / "value.json"
     write_json(path, 1)
     with pytest.raises(RuntimeError), replacing(path) as partial:
@@ -82,7 +82,7 @@ def test_an_output_is_whole_or_not_there(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["value.json"]
 
 
-def test_a_directory_is_replaced_as_a_whole(tmp_path):
+def test_directory_is_replaced_whole(tmp_path):
     path = tmp_path / "model"
     for name in ("first", "second"):
         with replacing_directory(path) as partial:
@@ -94,13 +94,13 @@ def test_a_directory_is_replaced_as_a_whole(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path):
+def test_unwritable_path_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="value"):
         write_json(tmp_path / "file" / "value.json", 1)
 
 
-def test_abstention_keeps_the_surest_nine_in_ten():
+def test_abstention_keeps_the_surest_90_percent():
     p = np.linspace(0.5, 1, 101)[1:]
     labels = np.ones(100, np.int8)
     labels[:15] = 0  # the ten least sure are wrong, and five more
@@ -109,7 +109,7 @@ def test_abstention_keeps_the_surest_nine_in_ten():
     assert accuracy == pytest.approx(85 / 90)
 
 
-def test_slices_hold_each_review_once_by_source_and_once_by_length():
+def test_slices_cover_each_review_twice():
     test = pd.DataFrame({"label": [1, 0, 1, 0], "source": ["a", "a", "b", "b"]})
     p = np.array([0.9, 0.2, 0.4, 0.1])
     found = measures.slices(test, p, np.array([0.0, 49, 50, 5000]))

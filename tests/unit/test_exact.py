@@ -10,21 +10,21 @@ from sentiment import exact
 
 
 @given(st.lists(st.floats(-700, 700), min_size=1))
-def test_exp_is_within_two_units_in_the_last_place(values):
+def test_exp_is_within_two_ulps(values):
     found = exact.exp(np.array(values))
     for value, result in zip(values, found, strict=True):
         right = float(Decimal(value).exp())
         assert abs(result - right) <= 2 * math.ulp(right)
 
 
-def test_sigmoid_of_any_log_odds_is_a_probability():
+def test_sigmoid_of_extreme_log_odds():
     found = exact.sigmoid(np.array([-np.inf, -1e300, -800, 0.0, 800, 1e300, np.inf]))
     assert found.tolist()[3:] == [0.5, 1.0, 1.0, 1.0]
     assert np.all((found[:3] > 0) & (found[:3] < 1e-300))
 
 
 @given(st.floats(allow_nan=False))
-def test_sigmoid_of_one_number_has_the_bits_of_many(value):
+def test_sigmoid_of_one_equals_sigmoid_of_many(value):
     alone, among = np.array([value]), np.full(100, value)
     assert set(exact.sigmoid(among).tolist()) == set(exact.sigmoid(alone).tolist())
 
@@ -34,7 +34,7 @@ def test_ln_is_correctly_rounded(values):
     assert exact.ln(values).tolist() == [float(Decimal(value).ln()) for value in values]
 
 
-def test_powers_of_halves():
+def test_power_takes_multiples_of_one_half():
     values = np.array([0.0, 1.0, 2.0, 9.0])
     for exponent in (0, 0.5, 1, 1.5, 2):
         np.testing.assert_allclose(exact.power(values, exponent), values**exponent, rtol=1e-15)

@@ -26,7 +26,7 @@ def small():
 
 
 def naive(model, text: str) -> dict[str, float]:
-    """Return the contribution of each n-gram that the model knows, over strings, one by one."""
+    """Return the contribution of each known n-gram, computed on strings."""
     linear = model["classifier"].linear()
     column = {name: i for i, name in enumerate(model["ngrams"].get_feature_names_out())}
     tokens = tokenize(text)
@@ -49,7 +49,7 @@ def assert_adds_up(explanation) -> None:
 
 @settings(deadline=None)
 @given(text=SENTENCES | st.text(), top=st.integers(0, 12))
-def test_contributions_and_bias_are_the_log_odds_of_any_text(small, text, top):
+def test_parts_add_up_for_any_text(small, text, top):
     explanation = Explainer(small).explain(text, top)
     assert_adds_up(explanation)
     assert len(explanation.ngrams) <= top
@@ -59,7 +59,7 @@ def test_contributions_and_bias_are_the_log_odds_of_any_text(small, text, top):
 
 
 @pytest.mark.parametrize("top", [0, 10, ALL])
-def test_contributions_and_bias_are_the_log_odds_of_real_reviews(trained, top):
+def test_parts_add_up_for_reviews(trained, top):
     model = sentiment.store.load(trained.model)
     explainer, scorer = Explainer(model), Scorer(model)
     texts = reviews.read(trained.test)["text"].tolist()[:200]
@@ -73,7 +73,7 @@ def test_contributions_and_bias_are_the_log_odds_of_real_reviews(trained, top):
 
 @settings(deadline=None)
 @given(text=SENTENCES)
-def test_each_ngram_has_the_contribution_that_strings_give(small, text):
+def test_contributions_equal_a_naive_computation(small, text):
     explanation = Explainer(small).explain(text, ALL)
     expected = naive(small, text)
     found = {ngram.text: ngram.contribution for ngram in explanation.ngrams}
@@ -84,7 +84,7 @@ def test_each_ngram_has_the_contribution_that_strings_give(small, text):
 
 @settings(deadline=None)
 @given(text=SENTENCES)
-def test_spans_are_all_the_places_of_the_ngram_in_the_callers_text(small, text):
+def test_spans_are_all_occurrences_of_an_ngram(small, text):
     tokens = tokenize(text)
     for ngram in Explainer(small).explain(text, ALL).ngrams:
         words = ngram.text.split(" ")
@@ -95,7 +95,7 @@ def test_spans_are_all_the_places_of_the_ngram_in_the_callers_text(small, text):
             assert tokenize(text[start:end]) == words
 
 
-def test_a_token_has_an_equal_share_of_each_ngram_that_it_is_in(small):
+def test_tokens_share_contributions_equally(small):
     text = "Good film, zzz. Good<br />film!"
     explanation = Explainer(small).explain(text, ALL)
     expected = np.zeros(len(explanation.tokens))
@@ -109,14 +109,14 @@ def test_a_token_has_an_equal_share_of_each_ngram_that_it_is_in(small):
     assert words["zzz"] == 0
 
 
-def test_more_than_255_of_an_ngram_still_add_up(small):
+def test_parts_add_up_beyond_255_occurrences(small):
     explanation = Explainer(small).explain("good " * 300, ALL)
     assert_adds_up(explanation)
     assert len(explanation.ngrams[0].spans) >= 299
     assert explanation.log_odds == Scorer(small).score(["good " * 300]).log_odds[0]
 
 
-def test_a_text_with_nothing_known_has_the_bias_alone(small):
+def test_an_unknown_text_has_only_the_bias(small):
     for text in ("", "unheard of", "<br />"):
         explanation = Explainer(small).explain(text, 10)
         assert explanation.ngrams == []

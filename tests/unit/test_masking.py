@@ -8,7 +8,7 @@ from serving.capture.masking import mask
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    ("text", "masked"),
     [
         ("mail joe.b+x@mail.example.co.uk!", "mail [email]!"),
         ("<Joe_B@example.org>", "<[email]>"),
@@ -19,8 +19,8 @@ from serving.capture.masking import mask
         ("4111-1111-1111-1112 fails the check", "4111-1111-1111-1112 fails the check"),
     ],
 )
-def test_personal_data_go(text: str, kept: str):
-    assert mask(text) == kept
+def test_personal_data_are_masked(text: str, masked: str):
+    assert mask(text) == masked
 
 
 @pytest.mark.parametrize(
@@ -33,22 +33,22 @@ def test_personal_data_go(text: str, kept: str):
         "x@y",
     ],
 )
-def test_what_reviews_say_stays(text: str):
+def test_other_numbers_are_kept(text: str):
     assert mask(text) == text
 
 
 @given(st.text(max_size=200))
-def test_what_has_no_digit_and_no_at_sign_stays(text: str):
+def test_text_without_digit_or_at_sign_is_kept(text: str):
     bare = re.sub(r"[\d@]", "", text)
     assert mask(bare) == bare
 
 
 @given(st.text(), st.text(alphabet="0123456789", min_size=12, max_size=18), st.text())
-@example("1", "00000000000000", "")  # another number stands before it
-def test_every_number_with_a_right_check_digit_goes(before: str, digits: str, after: str):
-    right = next(number for number in (f"{digits}{n}" for n in range(10)) if luhn(number))
-    text = f"{before} {right} {after}"
-    assert right not in mask(text)
+@example("1", "00000000000000", "")  # another number precedes it
+def test_each_number_with_a_check_digit_is_masked(before: str, digits: str, after: str):
+    card = next(number for number in (f"{digits}{n}" for n in range(10)) if luhn(number))
+    text = f"{before} {card} {after}"
+    assert card not in mask(text)
 
 
 def luhn(number: str) -> bool:

@@ -23,7 +23,7 @@ def model() -> Pipeline:
     return sentiment.model.build(**SMALL).fit(TEXTS * 2, np.tile(LABELS, 2))
 
 
-def test_saved_and_loaded_gives_the_same_bits(model, tmp_path):
+def test_a_loaded_model_gives_the_same_bits(model, tmp_path):
     sentiment.store.save(model, tmp_path)
     loaded = sentiment.store.load(tmp_path)
     texts = [*TEXTS, "", "never heard"]
@@ -32,7 +32,7 @@ def test_saved_and_loaded_gives_the_same_bits(model, tmp_path):
     )
 
 
-def test_the_same_model_is_the_same_bytes_in_another_process(model, tmp_path):
+def test_model_bytes_are_equal_across_processes(model, tmp_path):
     digest = sentiment.store.save(model, tmp_path)
     program = f"""
 import pathlib, tempfile, numpy as np, sentiment.model, sentiment.store
@@ -59,14 +59,14 @@ def test_the_digest_changes_with_the_model(model, tmp_path):
     assert sentiment.store.save(model, tmp_path) != first
 
 
-def test_no_pickle_and_no_code_in_the_file(model, tmp_path):
+def test_the_model_file_has_only_arrays_and_json(model, tmp_path):
     sentiment.store.save(model, tmp_path)
     with zipfile.ZipFile(tmp_path / sentiment.store.MODEL_FILE) as archive:
         assert all(name.endswith((".npy", ".json")) for name in archive.namelist())
 
 
 @pytest.mark.parametrize("keep", [0, 100, -30])
-def test_a_damaged_file_is_refused(model, tmp_path, keep):
+def test_a_damaged_model_file_is_refused(model, tmp_path, keep):
     sentiment.store.save(model, tmp_path)
     path = tmp_path / sentiment.store.MODEL_FILE
     path.write_bytes(path.read_bytes()[:keep])
@@ -81,6 +81,6 @@ def test_a_foreign_type_is_refused(tmp_path):
         sentiment.store.load(tmp_path)
 
 
-def test_probability_of_positive_follows_the_texts(model):
+def test_probability_follows_the_sentiment(model):
     positive, negative = sentiment.model.probabilities(model, ["good fun", "bad and long"])
     assert positive > 0.5 > negative

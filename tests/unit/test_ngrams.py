@@ -15,8 +15,8 @@ WORDS = st.sampled_from(["good", "bad", "film", "not", "a", "<br />", "Éclair",
 TEXTS = st.lists(st.lists(WORDS, max_size=12).map(" ".join), min_size=1, max_size=8)
 
 
-def slow(max_n: int, min_df: int) -> CountVectorizer:
-    """scikit-learn's own vectorizer, over strings: slow, and known to be right."""
+def reference_vectorizer(max_n: int, min_df: int) -> CountVectorizer:
+    """Return scikit-learn's vectorizer with the same tokens and n-grams."""
     return CountVectorizer(
         analyzer=lambda text: [
             " ".join(tokens[i : i + n])
@@ -33,7 +33,7 @@ def by_name(matrix, names) -> dict[str, list[float]]:
 
 
 def assert_same(texts: list[str], others: list[str], max_n: int, min_df: int) -> None:
-    fast, reference = NgramVectorizer(max_n, min_df), slow(max_n, min_df)
+    fast, reference = NgramVectorizer(max_n, min_df), reference_vectorizer(max_n, min_df)
     fitted = fast.fit_transform(texts).toarray()
     expected = reference.fit_transform(texts).toarray()
     names = fast.get_feature_names_out()
@@ -46,9 +46,9 @@ def assert_same(texts: list[str], others: list[str], max_n: int, min_df: int) ->
 
 @settings(deadline=None)
 @given(texts=TEXTS, others=TEXTS, max_n=st.integers(1, 3), min_df=st.integers(1, 3))
-def test_equals_scikit_learn_on_any_text(texts, others, max_n, min_df):
+def test_counts_equal_scikit_learn_on_any_text(texts, others, max_n, min_df):
     try:
-        slow(max_n, min_df).fit(texts)
+        reference_vectorizer(max_n, min_df).fit(texts)
     except ValueError:
         with pytest.raises(ValueError, match="nothing to learn"):
             NgramVectorizer(max_n, min_df).fit(texts)
@@ -56,11 +56,11 @@ def test_equals_scikit_learn_on_any_text(texts, others, max_n, min_df):
     assert_same(texts, others, max_n, min_df)
 
 
-def test_equals_scikit_learn_on_real_reviews(imdb):
+def test_counts_equal_scikit_learn_on_reviews(imdb):
     assert_same(imdb["text"].iloc[:150].tolist(), imdb["text"].iloc[-50:].tolist(), 3, 2)
 
 
-def test_a_row_does_not_depend_on_the_rows_beside_it(imdb):
+def test_a_row_is_independent_of_other_rows(imdb):
     texts = imdb["text"].iloc[:60].tolist()
     vectorizer = NgramVectorizer().fit(texts)
     together = vectorizer.transform(texts).toarray()
@@ -68,13 +68,13 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(imdb):
     np.testing.assert_array_equal(together, alone)
 
 
-def test_an_empty_or_unknown_text_is_a_row_of_zeros():
+def test_an_unknown_text_is_a_row_of_zeros():
     vectorizer = NgramVectorizer(min_df=1).fit(["good film", "bad film"])
     assert vectorizer.transform(["", "unheard of", "<br />"]).nnz == 0
     assert vectorizer.transform([]).shape == (0, len(vectorizer.get_feature_names_out()))
 
 
-def test_markup_and_case_go():
+def test_tokenize_drops_tags_and_case():
     assert tokenize("Fine.<br /><br />NOT <i>bad</i> at 1 < 2 > 0") == [
         *("fine", ".", "not", "bad", "at", "1", "<", "2", ">", "0")
     ]
@@ -82,7 +82,7 @@ def test_markup_and_case_go():
 
 @settings(deadline=None)
 @given(texts=TEXTS, max_n=st.integers(1, 3), min_df=st.integers(1, 2), block=st.integers(1, 3))
-def test_shards_merge_to_what_one_count_gives(texts, max_n, min_df, block):
+def test_merged_shards_equal_one_count(texts, max_n, min_df, block):
     whole = NgramVectorizer(max_n, min_df)
     try:
         expected = whole.fit_transform(texts).toarray()
@@ -102,21 +102,21 @@ PAIRS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)))
 
 
 @given(pairs=PAIRS, shift=st.sampled_from([0, 30, 60]))
-def test_pairs_are_counted_whether_or_not_they_fit_one_number(pairs, shift):
-    pairs = sorted(pairs, key=lambda pair: pair[1])  # as join leaves them, row by row
+def test_pairs_are_counted_beyond_64_bits(pairs, shift):
+    pairs = sorted(pairs, key=lambda pair: pair[1])  # sorted by row, as make_keys returns them
     keys = np.array([key for key, _ in pairs], np.int64) << shift
     rows = np.array([row for _, row in pairs], np.int32)
-    found = zip(*(each.tolist() for each in ngrams.cells(keys, rows)), strict=True)
+    found = zip(*(array.tolist() for array in ngrams.count_pairs(keys, rows)), strict=True)
     expected = Counter((key << shift, row) for key, row in pairs)
     assert list(found) == [(*pair, times) for pair, times in sorted(expected.items())]
 
 
-def test_of_too_many_the_most_frequent_are_kept():
+def test_max_features_keeps_the_most_frequent():
     texts = ["a b", "a b", "a c", "d c", "a"]
     fitted = NgramVectorizer(max_n=2, min_df=1, max_features=4).fit(texts)
     assert fitted.get_feature_names_out().tolist() == ["a", "a b", "b", "c"]
 
 
-def test_a_count_stops_at_255():
+def test_counts_are_clipped_at_255():
     counts = NgramVectorizer(max_n=1, min_df=1).fit_transform(["x " * 300, "y " * 255, "z"])
     assert counts.max(axis=0).toarray().tolist() == [255, 255, 1]

@@ -21,14 +21,14 @@ def split(frame: pd.DataFrame, directory: Path, **given: int) -> dict[str, pd.Da
     return found
 
 
-def test_a_text_never_changes_sides_as_data_grows(imdb, tmp_path):
+def test_texts_keep_their_split_as_data_grow(imdb, tmp_path):
     before = split(imdb.iloc[::3], tmp_path / "before")
     after = split(imdb.sample(frac=1, random_state=0), tmp_path / "after")
     for name in prepare.SPLITS:
         assert set(before[name]["text"]) <= set(after[name]["text"])
 
 
-def test_the_splits_have_their_shares_and_nothing_in_common(imdb, tmp_path):
+def test_splits_are_disjoint_and_sized(imdb, tmp_path):
     splits = split(imdb, tmp_path / "all")
     rows = sum(map(len, splits.values()))
     assert rows == imdb["text"].map(reviews.key).nunique() == 24_904
@@ -38,7 +38,7 @@ def test_the_splits_have_their_shares_and_nothing_in_common(imdb, tmp_path):
     assert len(keys) == len(set(keys))
 
 
-def test_the_size_of_shards_changes_none_of_the_splits(imdb, tmp_path):
+def test_shard_size_does_not_change_splits(imdb, tmp_path):
     table = imdb.iloc[::10]
     large, small = split(table, tmp_path / "large"), split(table, tmp_path / "s", shard_rows=100)
     for name in prepare.SPLITS:
@@ -49,7 +49,7 @@ def test_the_size_of_shards_changes_none_of_the_splits(imdb, tmp_path):
     assert not list(tmp_path.rglob("*.arrow"))
 
 
-def test_copies_empties_and_conflicts_go(imdb, tmp_path):
+def test_copies_empties_and_conflicts_drop(imdb, tmp_path):
     odd = table(
         ("Good", 1), (" good ", 1), ("", 0), (None, 1), ("so so", 0), ("So  so", 1), ("x", 0)
     )
@@ -59,16 +59,16 @@ def test_copies_empties_and_conflicts_go(imdb, tmp_path):
     assert sorted(texts) == ["Good", "x"]
 
 
-def test_validate_counts_what_it_says():
+def test_validate_counts_each_problem():
     report = validate.validate(
         [
             table(("Good", 1), ("so", 0), (None, 0)),
             table(("good", 1), ("so", 1), ("caf\ufffd", 0)),
         ],
-        validate.Limits(min_rows=1),
+        validate.ValidationLimits(min_rows=1),
     )
-    assert report["rows"] == 6
-    assert report["shares"] == {
+    assert report.rows == 6
+    assert report.shares == {
         "empty": 1 / 6,
         "smaller_class": 0.5,
         "duplicates": 2 / 6,
@@ -76,12 +76,12 @@ def test_validate_counts_what_it_says():
         "too_long": 0.0,
         "damaged": 1 / 6,
     }
-    assert [breach.split()[0] for breach in report["breaches"]] == [
+    assert [breach.split()[0] for breach in report.breaches] == [
         *("empty", "duplicates", "conflicts", "damaged")
     ]
 
 
-def test_validate_passes_the_built_in_reviews(imdb):
-    report = validate.validate([imdb], validate.Limits())
-    assert report["breaches"] == []
-    assert report["sources"] == {"imdb": 25_000}
+def test_built_in_reviews_pass_validation(imdb):
+    report = validate.validate([imdb], validate.ValidationLimits())
+    assert report.breaches == []
+    assert report.sources == {"imdb": 25_000}

@@ -1,4 +1,4 @@
-"""The fit in shards against the textbook's, on dense matrices and all rows at once."""
+"""Compare the fit in shards with reference implementations on dense matrices."""
 
 from itertools import islice
 
@@ -10,15 +10,15 @@ from sklearn.linear_model import LogisticRegression
 
 from sentiment import weighting
 from sentiment.exact import sigmoid
-from sentiment.regression import path, platt
-from sentiment.rows import cut
+from sentiment.regression import least_squares_path, platt
+from sentiment.shards import split_rows
 
 
 @pytest.fixture
 def counts() -> csr_array:
     random = np.random.default_rng(0)
     dense = random.poisson(0.4, (90, 40)).astype(np.uint8)
-    dense[7] = 0  # a text of no known n-gram
+    dense[7] = 0  # a text without a known n-gram
     return csr_array(dense)
 
 
@@ -29,8 +29,8 @@ def labels(counts) -> np.ndarray:
     return (scores > np.median(scores)).astype(np.int8)
 
 
-def test_weights_are_those_of_the_formulas(counts, labels):
-    counted = weighting.frequencies(cut(counts, labels, 25), counts.shape[1])
+def test_scale_follows_its_definition(counts, labels):
+    counted = weighting.frequencies(split_rows(counts, labels, 25), counts.shape[1])
     found = weighting.scale(counted, 28, alpha=0.5, ratio_power=0.5, idf_power=1.5)
     present = counts.toarray() > 0
     p = 0.5 + present[labels == 1].sum(axis=0)
@@ -42,28 +42,38 @@ def test_weights_are_those_of_the_formulas(counts, labels):
     np.testing.assert_allclose(found, np.where(texts >= 28, expected, 0), rtol=1e-12)
 
 
-def test_each_iteration_is_partial_least_squares_of_as_many_components(counts, labels):
+def test_iterations_equal_partial_least_squares(counts, labels):
     scale = np.random.default_rng(2).uniform(0.5, 2, counts.shape[1])
     dense = counts.toarray().astype(float)
     rows = np.where(dense > 0, 1 + np.log(np.maximum(dense, 1)), 0) * scale
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = rows / np.where(lengths > 0, lengths, 1)
-    fits = list(islice(path(cut(counts, labels, 25), scale), 4))
+    fits = list(islice(least_squares_path(split_rows(counts, labels, 25), scale), 4))
     for components, fitted in enumerate(fits, 1):
         reference = PLSRegression(components, scale=False).fit(rows, labels)
         np.testing.assert_allclose(fitted.score(counts), reference.predict(rows), atol=1e-9)
 
 
-def test_the_number_of_shards_changes_nothing_but_rounding(counts, labels):
+def test_result_is_independent_of_sharding(counts, labels):
     scale = np.ones(counts.shape[1])
-    one, many = (list(islice(path(cut(counts, labels, n), scale), 3))[-1] for n in (90, 7))
+    one, many = (
+        list(islice(least_squares_path(split_rows(counts, labels, n), scale), 3))[-1]
+        for n in (90, 7)
+    )
     np.testing.assert_allclose(one.weights, many.weights, rtol=1e-9)
     assert one.intercept == pytest.approx(many.intercept)
 
 
-def test_labels_that_nothing_explains_end_the_path(counts):
-    assert list(path(cut(counts, np.ones(90, np.int8)), np.ones(40))) == []
-    assert list(path(cut(counts, np.tile([0, 1], 45).astype(np.int8)), np.zeros(40))) == []
+def test_path_ends_without_a_correlated_column(counts):
+    assert list(least_squares_path(split_rows(counts, np.ones(90, np.int8)), np.ones(40))) == []
+    assert (
+        list(
+            least_squares_path(
+                split_rows(counts, np.tile([0, 1], 45).astype(np.int8)), np.zeros(40)
+            )
+        )
+        == []
+    )
 
 
 def test_platt_maximises_the_likelihood():
@@ -77,7 +87,7 @@ def test_platt_maximises_the_likelihood():
 
 
 @pytest.mark.parametrize("scores", [np.array([0.1, 0.2, 0.8, 0.9]), np.full(4, 0.3)])
-def test_platt_of_scores_that_separate_or_say_nothing_is_finite(scores):
+def test_platt_is_finite_for_degenerate_scores(scores):
     labels = np.array([0, 0, 1, 1], np.int8)
     slope, offset = platt(scores, labels)
     p = sigmoid(slope * scores + offset)

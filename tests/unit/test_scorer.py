@@ -24,7 +24,7 @@ def small():
 
 @settings(deadline=None)
 @given(words=st.lists(WORDS, max_size=30))
-def test_equals_the_pipeline_to_the_last_bit_on_any_text(small, words):
+def test_scores_equal_the_pipeline_on_any_text(small, words):
     text = " ".join(words)
     found = Scorer(small).score([text])
     np.testing.assert_array_equal(found.probabilities, sentiment.model.probabilities(small, [text]))
@@ -33,7 +33,7 @@ def test_equals_the_pipeline_to_the_last_bit_on_any_text(small, words):
     assert found.unknown.tolist() == [sum(token not in small["ngrams"].index() for token in tokens)]
 
 
-def test_equals_the_pipeline_to_the_last_bit_on_real_reviews(trained):
+def test_scores_equal_the_pipeline_on_reviews(trained):
     model = sentiment.store.load(trained.model)
     texts = [*reviews.read(trained.test)["text"], "", "good " * 300, "zzgrmpf"]
     expected = sentiment.model.probabilities(model, texts)
@@ -46,7 +46,7 @@ def test_equals_the_pipeline_to_the_last_bit_on_real_reviews(trained):
 
 @pytest.mark.parametrize("max_n", [1, 2, 3])
 @pytest.mark.parametrize("max_features", [3, 12, 1000])
-def test_equals_the_pipeline_whatever_n_grams_are_kept(max_n, max_features):
+def test_scores_equal_the_pipeline_for_any_n_grams(max_n, max_features):
     texts = [" ".join(words) for words in product(["good", "bad", "film", "."], repeat=4)]
     labels = [text.count("good") > text.count("bad") for text in texts]
     ngrams = {"ngrams__max_n": max_n, "ngrams__max_features": max_features}
@@ -55,7 +55,7 @@ def test_equals_the_pipeline_whatever_n_grams_are_kept(max_n, max_features):
     np.testing.assert_array_equal(found, sentiment.model.probabilities(model, texts))
 
 
-def test_finds_an_n_gram_whose_parts_are_not_kept():
+def test_triples_without_kept_pairs_are_found():
     model = sentiment.model.build().fit(TEXTS, LABELS)
     vectorizer, classifier = model["ngrams"], model["classifier"]
     kept = np.flatnonzero(lengths(vectorizer.keys_) != 2)
@@ -66,7 +66,7 @@ def test_finds_an_n_gram_whose_parts_are_not_kept():
     assert (lengths(vectorizer.keys_) == 3).any()
 
 
-def test_many_texts_at_once_are_each_what_they_are_alone(small):
+def test_a_score_is_independent_of_other_texts(small):
     texts = [*TEXTS, "", "zzz"] * 300
     scorer = Scorer(small)
     alone = [scorer.score([text]) for text in texts]
@@ -76,5 +76,5 @@ def test_many_texts_at_once_are_each_what_they_are_alone(small):
         np.testing.assert_array_equal(getattr(together, field), each)
 
 
-def test_no_texts_are_no_scores(small):
+def test_no_texts_give_no_scores(small):
     assert [each.tolist() for each in Scorer(small).score([])] == [[], [], []]

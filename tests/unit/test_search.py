@@ -1,78 +1,79 @@
-"""trial and select: a rung of the search."""
+"""Test trial and select, a rung of the search."""
 
 import json
 import shutil
-from argparse import ArgumentTypeError
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from components import candidates, select, trial
+from components import select, trial
 from components.errors import UserError
-from components.io import matrices
+from components.io import candidates, matrices
+from components.io.candidates import Candidate
 
 
-def test_what_a_candidate_sets():
-    assert candidates.candidate("default") == candidates.DEFAULTS
-    found = candidates.candidate("max_n=2,ratio_power=0")
-    assert found == candidates.DEFAULTS | {"max_n": 2, "ratio_power": 0}
-    assert candidates.candidate(candidates.name(found)) == found
+def test_candidate_names_are_parsed_and_checked():
+    assert candidates.parse("default") == Candidate()
+    found = candidates.parse("max_n=2,ratio_power=0")
+    assert found == Candidate(max_n=2, ratio_power=0)
+    assert candidates.parse(found.name) == found
     for wrong in ("C=1", "max_n", "max_n=two", "max_n=0", "idf_power=0.3", "alpha=0", ""):
-        with pytest.raises(ArgumentTypeError):
-            candidates.candidate(wrong)
+        with pytest.raises(ValueError):
+            candidates.parse(wrong)
 
 
-def test_a_trial_is_what_its_budget_and_its_candidate_say(trained, tmp_path):
+def test_trials_follow_budget_and_candidate(trained, tmp_path):
     matrix = matrices.load(trained.matrix)
-    given = [candidates.candidate(each) for each in ("default", "max_n=1")]
+    given = [candidates.parse(each) for each in ("default", "max_n=1")]
     part = trial.trial(matrix, given, tmp_path / "part", budget=0.5)
     whole = trial.trial(matrix, given, tmp_path / "whole")
     for half, full in zip(part, whole, strict=True):
-        assert half["valid"]["losses"] != full["valid"]["losses"]
-        assert (half["budget"], full["budget"]) == (0.5, 1)
-        assert full["valid"]["log_loss"] == min(full["valid"]["losses"])
-        assert full["iterations"] == 1 + int(np.argmin(full["valid"]["losses"]))
-    assert whole[0]["valid"]["log_loss"] < whole[1]["valid"]["log_loss"]
+        assert half.valid.losses != full.valid.losses
+        assert (half.budget, full.budget) == (0.5, 1)
+        assert full.valid.log_loss == min(full.valid.losses)
+        assert full.iterations == 1 + int(np.argmin(full.valid.losses))
+    assert whole[0].valid.log_loss < whole[1].valid.log_loss
     allowed = [trial.weighting(matrix, each).allowed for each in given]
     assert allowed[0].all()
     assert 0 < allowed[1].sum() < (~allowed[1]).sum()
 
 
-def test_a_search_that_was_stopped_goes_on_where_it_was(trained, tmp_path, caplog):
+def test_a_stopped_search_resumes(trained, tmp_path, caplog):
     matrix = matrices.load(trained.matrix)
-    given = [candidates.candidate(each) for each in ("default", "max_n=1")]
+    given = [candidates.parse(each) for each in ("default", "max_n=1")]
     first = trial.trial(matrix, given[:1], tmp_path)
     caplog.clear()
     caplog.set_level("INFO")
     assert trial.trial(matrix, given, tmp_path)[:1] == first
     assert [record.message.endswith("done before") for record in caplog.records] == [True, False]
-    # of another budget it is another trial
+    # another budget is another trial
     assert trial.trial(matrix, given[:1], tmp_path, budget=0.5) != first
 
 
-def test_a_search_by_other_code_begins_anew(trained, tmp_path, caplog, monkeypatch):
+def test_changed_code_repeats_the_trials(trained, tmp_path, caplog, monkeypatch):
     matrix = matrices.load(trained.matrix)
-    given = [candidates.candidate("max_n=1")]
+    given = [candidates.parse("max_n=1")]
     (before,) = trial.trial(matrix, given, tmp_path)
     monkeypatch.setattr(trial, "CODE", trial.CODE[1:])
     caplog.set_level("INFO")
     (after,) = trial.trial(matrix, given, tmp_path)
     assert "done before" not in caplog.text
-    assert before.pop("code_digest") != after.pop("code_digest")
-    assert before == after
+    assert before.code_digest != after.code_digest
+    assert replace(before, code_digest="") == replace(after, code_digest="")
 
 
-def test_the_best_are_kept_and_all_are_told(trained):
+def test_select_keeps_the_best_and_lists_all(trained):
     selection = select.select([trained.trials], keep=1)
-    losses = [each["valid"]["log_loss"] for each in selection["trials"]]
+    losses = [each.valid.log_loss for each in selection.trials]
     assert losses == sorted(losses)
     assert len(losses) == 2
-    assert selection["selected"] == [candidates.name(selection["trials"][0]["candidate"])]
-    assert len(select.select([trained.trials], keep=5)["selected"]) == 2
+    assert selection.selected == (selection.trials[0].candidate.name,)
+    assert len(select.select([trained.trials], keep=5).selected) == 2
 
 
-def test_one_directory_each_gives_the_same_as_one_for_all(trained, tmp_path):
-    """Kubeflow hands over a directory for each task of the fan-out, in an order of its own."""
+def test_trials_may_be_in_several_directories(trained, tmp_path):
+    """Kubeflow passes a directory for each parallel task, in any order."""
     parts = []
     for number, path in enumerate(trained.trials.iterdir()):
         parts.append(tmp_path / str(number))
@@ -82,14 +83,14 @@ def test_one_directory_each_gives_the_same_as_one_for_all(trained, tmp_path):
         assert select.select(order, keep=1) == select.select([trained.trials], keep=1)
 
 
-def test_what_an_earlier_search_left_does_not_take_part(trained, tmp_path):
+def test_leftover_trials_are_removed(trained, tmp_path):
     shutil.copytree(trained.trials, tmp_path / "trials")
     left, kept = sorted((tmp_path / "trials").iterdir())
     left.write_text(left.read_text().replace('"data_digest": "', '"data_digest": "other '))
-    given = candidates.candidate(kept.stem)
+    given = candidates.parse(kept.stem)
     trial.trial(matrices.load(trained.matrix), [given], tmp_path / "trials")
     assert list((tmp_path / "trials").iterdir()) == [kept]
-    assert len(select.select([tmp_path / "trials"], keep=1)["trials"]) == 1
+    assert len(select.select([tmp_path / "trials"], keep=1).trials) == 1
 
 
 def test_trials_of_other_reviews_are_refused(trained, tmp_path):
@@ -98,5 +99,5 @@ def test_trials_of_other_reviews_are_refused(trained, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"data_digest": "another"}))
     with pytest.raises(UserError, match="not of the same reviews"):
         select.select([tmp_path / "trials"], keep=1)
-    with pytest.raises(UserError, match="no trials in it"):
+    with pytest.raises(UserError, match="no trials in this directory"):
         select.select([tmp_path], keep=1)

@@ -1,4 +1,4 @@
-"""count, merge and train: what is done in shards is what would be done at once."""
+"""Compare count, merge and train in shards with one pass over all rows."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from components.io.files import read_json, write_json
 from sentiment.vectorizer import NgramVectorizer
 
 
-def test_the_matrix_is_the_vectorizers(trained):
+def test_the_matrix_equals_the_vectorizers(trained):
     matrix = matrices.load(trained.matrix)
     order = [*reviews.shards(trained.train), *reviews.shards(trained.valid)]
     assert len(order) > 3
@@ -30,7 +30,7 @@ def test_the_matrix_is_the_vectorizers(trained):
         start += shard.shape[0]
 
 
-def test_parts_that_are_counted_apart_merge_to_the_same(trained, tmp_path):
+def test_merge_of_parts_equals_merge_of_all(trained, tmp_path):
     for number in (1, 2, 3):
         count.count(trained.train, trained.valid, 2, tmp_path / str(number), (number, 3))
     parts = [tmp_path / "2", tmp_path / "3", tmp_path / "1"]
@@ -41,7 +41,7 @@ def test_parts_that_are_counted_apart_merge_to_the_same(trained, tmp_path):
         assert other.read_bytes() == file.read_bytes()
 
 
-def test_a_part_is_missing_or_of_another_kind(trained, tmp_path):
+def test_missing_or_unequal_parts_are_refused(trained, tmp_path):
     count.count(trained.train, trained.valid, 2, tmp_path / "a", (1, 4))
     with pytest.raises(UserError, match="no counts of train and valid"):
         merge.merge([tmp_path / "a"], 2, tmp_path / "matrix")
@@ -55,8 +55,8 @@ def test_a_part_is_missing_or_of_another_kind(trained, tmp_path):
     assert not (tmp_path / "matrix").exists()
 
 
-def test_the_trained_model_is_the_fit_to_all_rows(trained):
-    """The same by the vectorizer and the classifier themselves, but for the calibration."""
+def test_the_trained_model_fits_all_rows(trained):
+    """Its scores are a linear function of those of a model fitted in memory: the calibration."""
     facts, trials = (read_json(trained.model / f"{name}.json") for name in ("training", "trials"))
     model = sentiment.store.load(trained.model)
     texts, labels = zip(
@@ -76,7 +76,7 @@ def test_the_trained_model_is_the_fit_to_all_rows(trained):
     np.testing.assert_allclose(scores, slope * others + offset, atol=1e-9)
 
 
-def test_train_and_trials_of_other_reviews_do_not_go_together(trained, tmp_path):
+def test_trials_of_other_reviews_are_refused(trained, tmp_path):
     selection = read_json(trained.selection)
     for each in selection["trials"]:
         each["data_digest"] = "another"

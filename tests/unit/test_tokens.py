@@ -9,14 +9,14 @@ TEXTS = st.text() | st.lists(PIECES).map("".join)
 
 
 def lower(text: str) -> str:
-    """Lower each character alone, and a Σ the same everywhere; ``str.lower`` looks around it."""
+    """Lower each character by itself; ``str.lower`` takes Σ by its neighbours."""
     return "".join(map(str.lower, text)).replace("ς", "Σ".lower())
 
 
 @given(text=TEXTS)
 @example("İ<br />İ. İİ")
 @example("ΑΣ.Γ ΑΣ<b>Γ")
-def test_located_tokens_are_the_tokens_and_each_is_where_it_is_said_to_be(text):
+def test_spans_contain_their_tokens(text):
     located = locate(text)
     assert [token for token, _ in located] == tokenize(text)
     before = 0
@@ -24,11 +24,11 @@ def test_located_tokens_are_the_tokens_and_each_is_where_it_is_said_to_be(text):
         assert before <= start < end <= len(text)
         written, token = lower(text[start:end]), lower(token)
         assert token in written if "İ" in text[start:end] else token == written
-        before = end - (text[end - 1] == "İ")  # of which there may be two tokens
+        before = end - (text[end - 1] == "İ")  # İ may be two tokens
 
 
-def test_every_character_keeps_its_place():
-    """One after another, so that a character that lower-cases to more moves none behind it."""
+def test_spans_of_every_unicode_character():
+    """A character with a longer lower case must not shift the spans of those behind it."""
     for first in range(0, 0x110000, 0x400):
         text = "x".join(map(chr, range(first, first + 0x400)))
         assert [token for token, _ in locate(text)] == tokenize(text)
@@ -36,7 +36,7 @@ def test_every_character_keeps_its_place():
             assert lower(token) in lower(text[start:end])
 
 
-def test_spans_count_code_points_and_leave_out_tags():
+def test_spans_count_code_points_without_tags():
     text = "😀 Not<br /><br />BAD, İt"
     assert [(token, text[slice(*span)]) for token, span in locate(text)] == [
         ("😀", "😀"),

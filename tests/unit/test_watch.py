@@ -1,10 +1,8 @@
 import threading
 from types import SimpleNamespace
 
-import pytest
 from prometheus_client import REGISTRY
 
-from serving.model import loading
 from serving.model.watch import Watch
 
 
@@ -12,19 +10,26 @@ def refused() -> float:
     return REGISTRY.get_sample_value("model_load_count_total", {"outcome": "refused"}) or 0
 
 
-def test_an_error_that_nobody_thought_of_does_not_end_the_watch(monkeypatch: pytest.MonkeyPatch):
-    looked, predictor = threading.Event(), SimpleNamespace(uri="x", served=SimpleNamespace(state=1))
-    before = refused()
+class FailingModel:
+    """A served model whose first three checks fail with an error that Watch does not expect."""
 
-    def state(uri: str) -> int:
-        if refused() - before < 3:
+    current = SimpleNamespace(version="7")
+
+    def __init__(self) -> None:
+        self.checks = 0
+        self.checked_again = threading.Event()
+
+    def is_outdated(self) -> bool:
+        self.checks += 1
+        if self.checks <= 3:
             raise MemoryError
-        looked.set()
-        return 1
+        self.checked_again.set()
+        return False
 
-    predictor.served.version = "7"
-    monkeypatch.setattr(loading, "state", state)
-    watch = Watch(predictor, 0.001)
-    assert looked.wait(10)
+
+def test_unexpected_error_does_not_end_watch():
+    before, model = refused(), FailingModel()
+    watch = Watch(model, 0.001)
+    assert model.checked_again.wait(10)
     watch.stop()
     assert refused() == before + 3

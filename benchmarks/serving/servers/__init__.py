@@ -1,1 +1,1 @@
-"""One small server a module: the plainest code that each framework's own documentation shows."""
+"""One small server a module, with the simplest code of each framework's documentation."""

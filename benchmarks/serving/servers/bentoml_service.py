@@ -1,4 +1,4 @@
-"""BentoML's service."""
+"""Serve with BentoML."""
 
 import bentoml
 

@@ -1,4 +1,4 @@
-"""FastAPI; a plain function, which it runs in a thread, as the work would block its loop."""
+"""Serve with FastAPI; it runs the plain function in a thread, off its event loop."""
 
 from fastapi import FastAPI
 from pydantic import BaseModel

@@ -1,8 +1,8 @@
-"""The reference service rebuilt from a description: a form, a one-row DataFrame, a page.
+"""Serve like the reference, rebuilt from a description: a form, a one-row DataFrame, a page.
 
-MODEL is what ``mlflow.pyfunc`` loads. Where a vectorizer lies beside it, as the reference keeps
-one, the text is cleaned again and counted here; else the model takes the text as it is. Without
-MODEL there is no model at all.
+``mlflow.pyfunc`` loads MODEL. Where a vectorizer lies beside it, as in the reference, the service
+cleans the text again and counts its words; otherwise the model takes the raw text. Without MODEL
+the probability is 0.5.
 """
 
 import os

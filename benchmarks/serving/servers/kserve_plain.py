@@ -1,4 +1,4 @@
-"""KServe's custom model."""
+"""Serve with a custom model of KServe."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""LitServe's API with one worker, which is a process of its own."""
+"""Serve with LitServe, with one worker, which is a process of its own."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""MLServer's custom runtime."""
+"""Serve with a custom runtime of MLServer."""
 
 import numpy as np
 from mlserver import MLModel
@@ -15,6 +15,6 @@ class Sentiment(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         texts = StringCodec.decode_input(payload.inputs[0])
-        found = np.array(self._probabilities(texts))
-        output = NumpyCodec.encode_output("probability", found)
+        probabilities = np.array(self._probabilities(texts))
+        output = NumpyCodec.encode_output("probability", probabilities)
         return InferenceResponse(model_name=self.name, outputs=[output])

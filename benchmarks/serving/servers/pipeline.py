@@ -1,4 +1,4 @@
-"""What each of these servers calls: the scikit-learn Pipeline in MODEL, or nothing at all."""
+"""Load the scikit-learn Pipeline in MODEL for these servers; without MODEL, a constant."""
 
 import os
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from sentiment import store
 
 
 def load() -> Callable[[list[str]], list[float]]:
-    """Return what gives the probabilities of *positive*; without MODEL they are all the same."""
+    """Return a function of texts to probabilities of *positive*; without MODEL all are 0.5."""
     folder = os.environ.get("MODEL")
     if folder is None:
         return lambda texts: [0.5] * len(texts)

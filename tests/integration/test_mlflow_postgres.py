@@ -1,4 +1,4 @@
-"""MLflow by the very command lines of the manifest, on a real PostgreSQL."""
+"""Run MLflow with the manifest's command lines on a real PostgreSQL."""
 
 import base64
 import json
@@ -18,29 +18,31 @@ import pytest
 from tests.conftest import REPO, free_port, running
 from tests.manifests import Object, find, render
 
-PASSWORD = "twelve or more"  # of the administrator; MLflow takes no shorter one
-FOUND = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+PASSWORD = "twelve or more"  # of the administrator; MLflow refuses shorter ones
+BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[dict[str, str]]:
-    """Run a server and yield what the secret `mlflow` has of it."""
-    if not FOUND:
+    """Run a server and yield the values of the secret `mlflow`."""
+    if not BINARIES:
         pytest.skip("needs postgresql: make packages")
-    directory = Path(tempfile.mkdtemp(prefix="postgres-"))  # pytest's own are root's alone
-    # it refuses to run as root
-    who = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"]
-    who = who if os.getuid() == 0 else []
-    if who:
+    directory = Path(tempfile.mkdtemp(prefix="postgres-"))  # only root can read pytest's own
+    # PostgreSQL refuses to run as root
+    as_user = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"]
+    as_user = as_user if os.getuid() == 0 else []
+    if as_user:
         directory.chmod(0o755)
         shutil.chown(directory, "postgres")
-    data, word, port = directory / "data", directory / "password", free_port()
-    word.write_text("secret")
-    word.chmod(0o644)
-    initdb = ["-D", str(data), "-U", "mlflow", "-A", "scram-sha-256", f"--pwfile={word}"]
+    data, password_file, port = directory / "data", directory / "password", free_port()
+    password_file.write_text("secret")
+    password_file.chmod(0o644)
+    initdb = ["-D", str(data), "-U", "mlflow", "-A", "scram-sha-256", f"--pwfile={password_file}"]
     start = ["-D", str(data), "-o", f"-p {port} -k {directory} -h 127.0.0.1", "-w", "start"]
-    subprocess.run([*who, str(FOUND[-1] / "initdb"), *initdb], check=True, capture_output=True)
-    control = [*who, str(FOUND[-1] / "pg_ctl")]
+    subprocess.run(
+        [*as_user, str(BINARIES[-1] / "initdb"), *initdb], check=True, capture_output=True
+    )
+    control = [*as_user, str(BINARIES[-1] / "pg_ctl")]
     subprocess.run([*control, *start, "-l", str(directory / "log")], check=True, timeout=60)
     try:
         yield {
@@ -59,11 +61,11 @@ def command(container: Object) -> list[str]:
     return [sys.executable, *rest]
 
 
-def ask(address: str, path: str, body: Object, password: str | None = None, host: str = "mlflow"):
+def post(address: str, path: str, body: Object, password: str | None = None, host: str = "mlflow"):
     headers = {"content-type": "application/json", "host": f"{host}:5000"}
     if password:
-        both = base64.b64encode(f"sentiment:{password}".encode()).decode()
-        headers["authorization"] = f"Basic {both}"
+        credentials = base64.b64encode(f"sentiment:{password}".encode()).decode()
+        headers["authorization"] = f"Basic {credentials}"
     url = f"{address}/api/2.0/mlflow/{path}"
     try:
         request = urllib.request.Request(url, json.dumps(body).encode(), headers)
@@ -73,15 +75,15 @@ def ask(address: str, path: str, body: Object, password: str | None = None, host
         return error.code, None
 
 
-def test_the_templates_say_what_the_server_reads(postgres: dict[str, str]):
+def test_templates_have_the_servers_variables(postgres: dict[str, str]):
     template = REPO / "manifests" / "overlays" / "local" / "mlflow.env.template"
     lines = [line for line in template.read_text().splitlines() if not line.startswith("#")]
-    given = find(render("production"), "ExternalSecret", "mlflow")
+    secret = find(render("production"), "ExternalSecret", "mlflow")
     assert {line.partition("=")[0] for line in lines} == postgres.keys()
-    assert given["spec"]["target"]["template"]["data"].keys() == postgres.keys()
+    assert secret["spec"]["target"]["template"]["data"].keys() == postgres.keys()
 
 
-def test_mlflow_keeps_runs_in_postgresql_and_asks_who(postgres: dict[str, str], tmp_path: Path):
+def test_mlflow_stores_in_postgresql_with_a_login(postgres: dict[str, str], tmp_path: Path):
     objects = render("local")
     pod = find(objects, "Deployment", "mlflow")["spec"]["template"]["spec"]
     (upgrade,), (server,) = pod["initContainers"], pod["containers"]
@@ -95,22 +97,24 @@ def test_mlflow_keeps_runs_in_postgresql_and_asks_who(postgres: dict[str, str], 
     start = [part.replace("--port=5000", f"--port={port}") for part in command(server)]
     address = f"http://127.0.0.1:{port}"
     path = server["readinessProbe"]["httpGet"]["path"]
-    made = {"name": "sentiment"}
+    model = {"name": "sentiment"}
     with running(start, address + path, tmp_path, **environment):
-        assert ask(address, "registered-models/create", made) == (401, None)
-        assert ask(address, "registered-models/create", made, "another one") == (401, None)
-        assert (
-            ask(address, "registered-models/create", made, PASSWORD, "evil.example.org")[0] == 403
-        )
-        assert ask(address, "registered-models/create", made, PASSWORD)[0] == 200
-        status, answer = ask(address, "experiments/create", {"name": "first"}, PASSWORD)
+        assert post(address, "registered-models/create", model) == (401, None)
+        assert post(address, "registered-models/create", model, "another one") == (401, None)
+        status, _ = post(address, "registered-models/create", model, PASSWORD, "evil.example.org")
+        assert status == 403
+        status, _ = post(address, "registered-models/create", model, PASSWORD)
         assert status == 200
-    kept = {key.lower().removeprefix("pg"): value for key, value in postgres.items() if "PG" in key}
-    kept["dbname"] = kept.pop("database")
-    with psycopg2.connect(**kept) as connection, connection.cursor() as cursor:
+        status, answer = post(address, "experiments/create", {"name": "first"}, PASSWORD)
+        assert status == 200
+    login = {
+        key.lower().removeprefix("pg"): value for key, value in postgres.items() if "PG" in key
+    }
+    login["dbname"] = login.pop("database")
+    with psycopg2.connect(**login) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT artifact_location FROM experiments WHERE name = 'first'")
-        where = environment["MLFLOW_DEFAULT_ARTIFACT_ROOT"]
-        assert cursor.fetchall() == [(f"{where}/{answer['experiment_id']}",)]
+        root = environment["MLFLOW_DEFAULT_ARTIFACT_ROOT"]
+        assert cursor.fetchall() == [(f"{root}/{answer['experiment_id']}",)]
         cursor.execute("SELECT name FROM registered_models")
         assert cursor.fetchall() == [("sentiment",)]
         cursor.execute("SELECT username, is_admin FROM users")

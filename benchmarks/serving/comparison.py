@@ -1,4 +1,4 @@
-"""One server's turn: installed, started, its answers checked, then loaded."""
+"""Measure one server: install it, start it, check its answers, then load it."""
 
 import json
 import urllib.error
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.serving import contenders, environments
 from benchmarks.serving.contenders import Contender
-from benchmarks.serving.load import Load, Measured, measure
+from benchmarks.serving.load import Measurement, Workload, measure
 from benchmarks.serving.server import UnfitError, running
 from components.io.processes import free_ports
 
@@ -20,25 +20,25 @@ TOLERANCE = 1e-9
 
 @dataclass
 class Results:
-    """What was measured of each contender by its name, or why it was not."""
+    """The measurements of each contender by its name, or the reason why there are none."""
 
-    measured: defaultdict[tuple[str, Load], list[Measured]] = field(
+    measured: defaultdict[tuple[str, Workload], list[Measurement]] = field(
         default_factory=lambda: defaultdict(list)
     )
     failures: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Contest:
-    """What all run over: ``texts``, the probabilities ``expected`` of them, folders of models."""
+class Comparison:
+    """The same inputs for all servers: texts, their expected probabilities, folders of models."""
 
     texts: Sequence[str]
     expected: Sequence[float]
     folders: dict[str, Path]
     scratch: Path
 
-    def run(self, contender: Contender, loads: Sequence[Load], results: Results) -> None:
-        """Add what ``contender`` does under each of ``loads``; it has no turn after a failure."""
+    def run(self, contender: Contender, workloads: Sequence[Workload], results: Results) -> None:
+        """Measure ``contender`` under each workload, unless it failed in an earlier round."""
         if contender.name in results.failures:
             return
         directory = self.scratch / contender.name
@@ -59,40 +59,44 @@ class Contest:
         try:
             python = environments.python(contender.requirements)
             command = [python, "-m", *fill(contender.command).split()]
-            ready = partial(self._answers, contender, url)
+            ready = partial(self._is_ready, contender, url)
             with running(command, environment, directory, ready) as server:
                 self._check(contender, url)
-                for load in loads:
-                    results.measured[contender.name, load].append(
-                        measure(url, contender.protocol, self.texts, load, directory, server)
+                for workload in workloads:
+                    results.measured[contender.name, workload].append(
+                        measure(url, contender.protocol, self.texts, workload, directory, server)
                     )
         except UnfitError as error:
             results.failures[contender.name] = str(error)
 
-    def _answers(self, contender: Contender, url: str) -> bool:
+    def _is_ready(self, contender: Contender, url: str) -> bool:
         try:
-            _ask(contender, url, self.texts[:1])
+            _request(contender, url, self.texts[:1])
         except (OSError, UnfitError):
             return False
         return True
 
     def _check(self, contender: Contender, url: str) -> None:
-        """Compare answers with the Pipeline's; the reference's own model need only answer."""
+        """Compare answers with the Pipeline's; the reference's own model must only answer.
+
+        Raises:
+            UnfitError: the answers differ.
+        """
         sizes = (1, 8) if contender.protocol.batches else (1,)
         for size in sizes:
             for start in range(0, 64, size):
-                asked = self.texts[start : start + size]
-                found = _ask(contender, url, asked)
+                texts = self.texts[start : start + size]
+                answers = _request(contender, url, texts)
                 expected = {
                     contenders.PIPELINE: self.expected[start : start + size],
                     contenders.NOTHING: [0.5] * size,
-                }.get(contender.model, found)
-                pairs = zip(found, expected, strict=False)
-                if len(found) != size or any(abs(a - b) > TOLERANCE for a, b in pairs):
-                    raise UnfitError(f"{found} where the model says {expected}")
+                }.get(contender.model, answers)
+                pairs = zip(answers, expected, strict=False)
+                if len(answers) != size or any(abs(a - b) > TOLERANCE for a, b in pairs):
+                    raise UnfitError(f"{answers} where the model gives {expected}")
 
 
-def _ask(contender: Contender, url: str, texts: Sequence[str]) -> list[float]:
+def _request(contender: Contender, url: str, texts: Sequence[str]) -> list[float]:
     protocol = contender.protocol
     request = urllib.request.Request(
         url + protocol.path,
@@ -107,4 +111,4 @@ def _ask(contender: Contender, url: str, texts: Sequence[str]) -> list[float]:
     try:
         return protocol.probabilities(answer)
     except (KeyError, TypeError, ValueError, json.JSONDecodeError) as error:
-        raise UnfitError(f"not an answer: {answer[:200]!r}") from error
+        raise UnfitError(f"the answer has no probabilities: {answer[:200]!r}") from error

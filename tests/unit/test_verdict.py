@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from components.verdict import Limits, first, paired
+from components.verdict import GateLimits, first, paired
 
 LABELS = np.array([0, 1] * 500, np.int8)
 
@@ -25,20 +25,20 @@ def outcomes(both: int, only_champion: int, only_challenger: int, neither: int):
         ((2500, 1500, 500, 500), False, "worse"),
     ],
 )
-def test_paired(counts, passed, word):
-    verdict = paired(*outcomes(*counts), Limits())
+def test_paired_compares_with_the_champion(counts, passed, word):
+    verdict = paired(*outcomes(*counts), GateLimits())
     assert verdict.passed is passed
     assert verdict.why.startswith(word)
 
 
 def test_mcnemar_is_the_exact_test():
-    verdict = paired(*outcomes(900, 30, 12, 58), Limits())
+    verdict = paired(*outcomes(900, 30, 12, 58), GateLimits())
     assert verdict.figures["p_value"] == pytest.approx(binomtest(12, 42).pvalue)
 
 
-def test_the_interval_is_the_bootstrap_of_rows():
+def test_the_interval_equals_a_bootstrap_of_rows():
     champion, challenger = outcomes(800, 60, 90, 50)
-    figures = paired(champion, challenger, Limits()).figures
+    figures = paired(champion, challenger, GateLimits()).figures
     rng = np.random.default_rng(1)
     gains = challenger.astype(int) - champion.astype(int)
     draws = [rng.choice(gains, len(gains)).mean() for _ in range(4000)]
@@ -51,16 +51,16 @@ def test_the_interval_is_the_bootstrap_of_rows():
 @pytest.mark.parametrize(
     ("right", "floor", "passed"), [(600, 0.0, True), (520, 0.0, False), (900, 0.89, False)]
 )
-def test_first_must_clear_the_floor_with_confidence(right, floor, passed):
+def test_the_first_version_must_exceed_the_floor(right, floor, passed):
     challenger = np.arange(1000) < right
-    assert first(LABELS, challenger, Limits(min_accuracy=floor)).passed is passed
+    assert first(LABELS, challenger, GateLimits(min_accuracy=floor)).passed is passed
 
 
-def test_first_must_beat_the_commoner_label():
+def test_the_first_version_must_beat_the_majority():
     labels = np.array([1] * 800 + [0] * 200, np.int8)
-    assert not first(labels, np.arange(1000) < 810, Limits()).passed
+    assert not first(labels, np.arange(1000) < 810, GateLimits()).passed
 
 
-def test_the_same_reviews_give_the_same_verdict():
+def test_the_verdict_is_deterministic():
     pair = outcomes(900, 30, 12, 58)
-    assert paired(*pair, Limits()) == paired(*pair, Limits())
+    assert paired(*pair, GateLimits()) == paired(*pair, GateLimits())

@@ -1,4 +1,4 @@
-"""What the text path costs in a loop in this process, with no server around it."""
+"""Measure the scorer and the Pipeline in this process, without a server."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ SECONDS = 1.0
 
 
 def measure(model: Pipeline, texts: Sequence[str], size: int) -> Iterator[tuple[str, float]]:
-    """Yield what is called, and its CPU milliseconds a review."""
+    """Yield the name of each call, and its CPU milliseconds a review."""
     scorer = Scorer(model)
     singles = [[text] for text in texts]
     batches = [list(texts[i : i + size]) for i in range(0, len(texts) - size + 1, size)]
@@ -28,7 +28,7 @@ def measure(model: Pipeline, texts: Sequence[str], size: int) -> Iterator[tuple[
 
 
 def _milliseconds(function: Callable[[Any], object], arguments: Sequence[Any]) -> float:
-    """Return the CPU time of a call, over as many turns through ``arguments`` as there is time."""
+    """Return the mean CPU time of a call; the calls go through ``arguments`` for ``SECONDS``."""
     calls, started = 0, time.process_time()
     while time.process_time() - started < SECONDS:
         for argument in arguments:

@@ -1,4 +1,4 @@
-"""What all are given: the same model, the same reviews; and the reference's own model."""
+"""Prepare what all servers share, reviews and model, and the reference's own model."""
 
 import pickle
 from pathlib import Path
@@ -10,18 +10,18 @@ from benchmarks import reference
 from components.io import registry, reviews
 
 LENGTH = 1_300
-TRAINED_ON = 500  # reviews, as many as the reference fetches
+REFERENCE_REVIEWS = 500  # as many as the reference downloads
 
 
 def texts(directory: Path, count: int) -> list[str]:
     """Return the ``count`` reviews in ``directory`` whose length is nearest to 1,300 characters."""
-    found = reviews.read(directory)["text"]
-    distance = (found.str.len() - LENGTH).abs()
-    return found[distance.sort_values(kind="stable").index[:count]].tolist()
+    every = reviews.read(directory)["text"]
+    distance = (every.str.len() - LENGTH).abs()
+    return every[distance.sort_values(kind="stable").index[:count]].tolist()
 
 
 def model_folder(uri: str, scratch: Path) -> Path:
-    """Return the folder of an MLflow model, brought into ``scratch`` if it is in a registry."""
+    """Return the folder of an MLflow model; download it to ``scratch`` from a registry."""
     if not uri.startswith("models:"):
         return Path(uri).resolve()
     with registry.connected():
@@ -29,10 +29,10 @@ def model_folder(uri: str, scratch: Path) -> Path:
 
 
 def reference_model(directory: Path, scratch: Path) -> Path:
-    """Train the reference's model; return its folder, with the vectorizer beside it."""
+    """Train the reference's model, and return its folder, beside which the vectorizer is."""
     source, folder = scratch / "reference.parquet", scratch / "reference" / "model"
     table = reviews.read(directory)
-    reviews.write(source, table.sample(TRAINED_ON, random_state=0))
+    reviews.write(source, table.sample(REFERENCE_REVIEWS, random_state=0))
     for stage in (reference.ingest, reference.prepare, reference.features, reference.train):
         stage(source, scratch)
     model = pickle.loads((scratch / "model.pkl").read_bytes())  # noqa: S301 - written above

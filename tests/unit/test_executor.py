@@ -37,7 +37,7 @@ def run(tmp_path: Path, stage: str, inputs: dict, outputs: dict, *arguments: obj
     return json.loads(path.read_text())
 
 
-def test_all_paths_of_a_list_take_the_place_of_the_star(trained, tmp_path):
+def test_star_expands_to_all_paths(trained, tmp_path):
     trials = {"artifacts": []}
     for i, path in enumerate(trained.trials.iterdir()):
         (tmp_path / f"part{i}").mkdir()
@@ -56,7 +56,7 @@ def test_all_paths_of_a_list_take_the_place_of_the_star(trained, tmp_path):
     assert output["parameterValues"] == {"selected": selection["selected"]}
 
 
-def test_what_is_known_of_a_trial_and_of_a_model_goes_to_the_ui(trained, tmp_path):
+def test_trial_and_model_metadata_reach_the_ui(trained, tmp_path):
     output = run(
         tmp_path,
         "trial",
@@ -82,7 +82,7 @@ def test_what_is_known_of_a_trial_and_of_a_model_goes_to_the_ui(trained, tmp_pat
     assert model["metadata"]["features"] == facts["features"]
 
 
-def test_metrics_curves_and_confusion(trained, tmp_path):
+def test_metrics_curves_and_confusion_reach_the_ui(trained, tmp_path):
     output = run(
         tmp_path,
         "evaluate",
@@ -117,11 +117,11 @@ def test_metrics_curves_and_confusion(trained, tmp_path):
         assert point["recall"] == pytest.approx(above[predictions["label"] == 1].mean(), abs=0.005)
 
 
-def test_a_value_of_the_json_becomes_the_output_parameter(tmp_path, monkeypatch):
+def test_output_parameter_comes_from_the_json(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "verdict").write_text(
         '{"name": "m", "version": "1", "champion": "1", "passed": false, "outcome": "refused",'
-        ' "why": "worse"}'
+        ' "why": "worse", "figures": {}}'
     )
     output = run(
         tmp_path,
@@ -134,7 +134,7 @@ def test_a_value_of_the_json_becomes_the_output_parameter(tmp_path, monkeypatch)
     assert output["parameterValues"] == {"outcome": "refused"}
 
 
-def test_a_stage_that_fails_hands_its_status_on_and_writes_no_message(tmp_path, capsys):
+def test_failed_stage_returns_its_exit_code(tmp_path, capsys):
     arguments = ["--verdict", tmp_path / "none", "--promotion", tmp_path / "promotion"]
     assert run(tmp_path, "promote", {}, {}, *arguments) == 1
     assert "promote: error:" in capsys.readouterr().err
@@ -149,5 +149,5 @@ def test_a_stage_that_fails_hands_its_status_on_and_writes_no_message(tmp_path, 
         ("/local/a", "/local/a"),
     ],
 )
-def test_artifacts_are_where_the_launcher_puts_them(uri: str, path: str):
+def test_artifact_paths_follow_the_launcher(uri: str, path: str):
     assert executor._path({"uri": uri}) == path

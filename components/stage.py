@@ -1,0 +1,258 @@
+"""Declare a stage once, as a typed signature: its artifacts and its parameters.
+
+A stage is a module with a function ``run``. Its arguments that are paths carry an
+:class:`Artifact`; one argument may be a class of parameters, made by :func:`parameters`. The
+command line comes from this signature, and so do the Kubeflow component (components/specs.py)
+and the inputs of the pipeline. The values of parameters come from the stage's section of
+``--params params.yaml``; a flag overrides its value.
+"""
+
+import argparse
+import importlib
+import inspect
+import pkgutil
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import pydantic.dataclasses
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+import components
+from components import cli
+from components.errors import UserError
+
+RUNGS = "rungs"  # of params.yaml: by key, what a rung of the search sets for its stages
+SEARCH = ("trial", "select")  # the stages of a rung
+KUBEFLOW = "kubeflow"  # of params.yaml: what the pipelines take, and no stage
+
+Class = TypeVar("Class")
+
+
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(Field,))
+def parameters(cls: type[Class]) -> type[Class]:
+    """Make a class of parameters: a frozen dataclass that checks types, ranges and names."""
+    config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    made: Any = pydantic.dataclasses.dataclass(frozen=True, config=config)(cls)
+    return made
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file or directory that a stage reads or writes.
+
+    ``kind`` is its type in Kubeflow; ``flag`` its flag where that is not the argument's name.
+    """
+
+    help: str
+    kind: str = "Artifact"
+    output: bool = False
+    flag: str = ""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What ``run`` of a stage takes: artifacts by argument, and the class of its parameters."""
+
+    artifacts: dict[str, Artifact]
+    lists: frozenset[str]  # artifacts that are one or more paths
+    argument: str = ""
+    parameters: type | None = None
+
+    def fields(self) -> dict[str, FieldInfo]:
+        return getattr(self.parameters, "__pydantic_fields__", {})
+
+    def flag(self, artifact: str) -> str:
+        return self.artifacts[artifact].flag or flag(artifact)
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def signature(run: Callable[..., Any]) -> Signature:
+    """Read the signature of a stage's ``run``."""
+    artifacts: dict[str, Artifact] = {}
+    lists: set[str] = set()
+    argument, parameters = "", None
+    for name, hint in typing.get_type_hints(run, include_extras=True).items():
+        if hasattr(hint, "__pydantic_fields__"):
+            argument, parameters = name, hint
+        for mark in getattr(hint, "__metadata__", ()):
+            if isinstance(mark, Artifact):
+                artifacts[name] = mark
+                if hint.__origin__ is not Path:
+                    lists.add(name)
+    return Signature(artifacts, frozenset(lists), argument, parameters)
+
+
+def of(stage: str) -> Signature:
+    """Return the signature of a stage by its name."""
+    return signature(importlib.import_module(f"components.{stage}").run)
+
+
+def parser(stage: str, run: Callable[..., Any]) -> argparse.ArgumentParser:
+    """Return the command line of a stage."""
+    what = signature(run)
+    command = argparse.ArgumentParser(
+        prog=f"python -m components.{stage}", description=inspect.getdoc(inspect.getmodule(run))
+    )
+    for name, artifact in what.artifacts.items():
+        command.add_argument(
+            what.flag(name),
+            dest=name,
+            required=True,
+            nargs="+" if name in what.lists else None,
+            type=Path,
+            metavar="PATH",
+            help=artifact.help,
+        )
+    if what.parameters is None:
+        return command
+    group = command.add_argument_group("parameters")
+    group.add_argument("--params", type=Path, metavar="FILE", help="take this stage's section")
+    if stage in SEARCH:
+        group.add_argument("--rung", metavar="KEY", help=f"then what {RUNGS}.KEY sets for it")
+    for name, field in what.fields().items():
+        many = _is_list(field)
+        group.add_argument(
+            flag(name),
+            nargs="+" if many else None,
+            type=partial(_value, typing.get_args(field.annotation)[0] if many else field),
+            default=argparse.SUPPRESS,
+            metavar=name.upper(),
+            help=f"{field.description}{_default(field)}".replace("%", "%%"),
+        )
+    return command
+
+
+def _is_list(field: FieldInfo) -> bool:
+    return typing.get_origin(field.annotation) is tuple
+
+
+def _value(field: Any, text: str) -> Any:
+    """Parse the text of a flag, or raise the error that argparse reports with the flag's name."""
+    if isinstance(field, FieldInfo):
+        field = Annotated[field.annotation, field]
+    try:
+        return TypeAdapter(field, config=ConfigDict(allow_inf_nan=False)).validate_python(text)
+    except ValidationError as error:
+        raise argparse.ArgumentTypeError(_reason(error.errors()[0], None)) from error
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return " (required, here or in --params)"
+    if field.default is None:
+        return ""
+    value = " ".join(field.default) if isinstance(field.default, tuple) else field.default
+    return f" (default: {value})"
+
+
+def main(stage: str, run: Callable[..., int | None], argv: list[str] | None = None) -> int:
+    """Run a stage by its command line and return the exit code."""
+    command = parser(stage, run)
+    arguments = vars(command.parse_args(argv))
+    what = signature(run)
+    if arguments.get("rung") and not arguments["params"]:
+        command.error("--rung needs --params")
+
+    def work() -> int | None:
+        given: dict[str, Any] = {name: arguments[name] for name in what.artifacts}
+        if what.parameters is not None:
+            flags = {name: arguments[name] for name in what.fields() if name in arguments}
+            path, rung = arguments["params"], arguments.get("rung")
+            given[what.argument] = values(stage, what, flags, path, rung)
+        return run(**given)
+
+    return cli.run(stage, work)
+
+
+def read_section(path: Path, stage: str, rung: str | None = None) -> dict[str, Any]:
+    """Return what ``path`` sets for a stage, and what a rung of the search sets for it.
+
+    Raises:
+        UserError: the file cannot be read, is no mapping, or has a section of no stage.
+    """
+    document = read(path)
+    section = _mapping(document.get(stage), f"{path}: {stage}")
+    if rung is None:
+        return section
+    rungs = _mapping(document.get(RUNGS), f"{path}: {RUNGS}")
+    if rung not in rungs:
+        raise UserError(f"--rung {rung}: {path} has the rungs {', '.join(rungs) or '(none)'}")
+    overrides = _mapping(rungs[rung], f"{path}: {RUNGS}.{rung}")
+    if unknown := overrides.keys() - {"after", *SEARCH}:
+        raise UserError(f"{path}: {RUNGS}.{rung}.{min(unknown)}: no stage of the search")
+    return section | _mapping(overrides.get(stage), f"{path}: {RUNGS}.{rung}.{stage}")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return all sections of a file of parameters, checked for the names of the sections."""
+    try:
+        document = _mapping(yaml.safe_load(path.read_text()), str(path))
+    except OSError as error:
+        raise UserError(f"--params {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not YAML ({error})") from error
+    known = {each.name for each in pkgutil.iter_modules(components.__path__)} | {RUNGS, KUBEFLOW}
+    for name in document:
+        if name not in known:
+            raise UserError(f"{path}: {name}: no stage has this name")
+    return document
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise UserError(f"{where}: must be a mapping of names to values")
+    return value
+
+
+def values(
+    stage: str,
+    what: Signature,
+    flags: dict[str, Any],
+    path: Path | None = None,
+    rung: str | None = None,
+) -> Any:
+    """Return the parameters of a stage: from the flags, else from ``path``, else the defaults.
+
+    Raises:
+        UserError: a name is unknown, a value is of the wrong type or out of range, or a required
+            value is missing; the message names each.
+    """
+    assert what.parameters is not None  # noqa: S101 - for mypy
+    section = read_section(path, stage, rung) if path else {}
+    for name, value in section.items():
+        field = what.fields().get(name)
+        if isinstance(value, bool) and field and field.annotation is not bool:
+            raise UserError(f"{path}: {stage}.{name}: {value} is neither a number nor a text")
+    try:
+        return what.parameters(**(section | flags))
+    except ValidationError as error:
+        problems = []
+        for each in error.errors():
+            name = str(each["loc"][0]) if each["loc"] else ""
+            in_file = f"{path}: {stage}.{name}" if name else f"{path}: {stage}"
+            where = flag(name) if name and (name in flags or path is None) else in_file
+            problems.append(
+                f"{where}: {_reason(each, path)}" if path or name else _reason(each, path)
+            )
+        raise UserError("; ".join(problems)) from error
+
+
+def _reason(error: Any, path: Path | None) -> str:
+    """Return what is wrong with a value, in words that name it."""
+    if error["type"] in ("unexpected_keyword_argument", "unexpected_keyword"):
+        return "no such parameter"
+    if error["type"] == "missing":
+        return "is required" + (f", in {path} or as a flag" if path else "; see --params")
+    message = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
+    return message if error["type"] == "value_error" else f"{error['input']!r}: {message}"
