@@ -19,8 +19,8 @@ import pytest
 import sentiment.store
 from components import count, evaluate, ingest, merge, prepare, select, train, trial
 from components.io import candidates, matrices, processes, records, registry, reviews
-from pipelines.local import mlflow_server
 from pipelines.inputs import PARAMS
+from pipelines.local import mlflow_server
 from tests.conftest import REPO, free_port
 from tests.system.conftest import environment
 from tests.system.test_images import CONFINED, podman
