@@ -28,11 +28,11 @@ FIXTURES = {
 TESTS = {  # by path beneath tests/
     "system/*": "clones, containers, a browser",
     "contract/test_manifests.py::*": "kubectl",
-    "contract/test_monitoring.py::*": "kubectl",
-    "contract/test_workflows.py::test_the_linters_*": "npm",
-    "contract/test_workflows.py::test_shellcheck_notices": "npm",
+    "contract/test_monitoring*": "kubectl",
+    "contract/test_workflows.py::*linters*": "npm",
+    "contract/test_workflows.py::*shellcheck*": "npm",
     "integration/test_faults.py::*": "root, and minutes: it kills each stage many times",
-    "integration/test_tally.py::*": "Prometheus",
+    "integration/test_t[ar]*.py::*": "Prometheus",
 }
 
 

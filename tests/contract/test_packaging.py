@@ -61,3 +61,11 @@ def test_a_dockerfile_pins_its_base(path):
 def test_dockerfiles_share_one_base():
     assert len(DOCKERFILES) == 3
     assert len({re.search(BASE, path.read_text())[0] for path in DOCKERFILES}) == 1
+
+
+def test_the_build_context_has_what_is_copied():
+    text = "\n".join(path.read_text() for path in DOCKERFILES)
+    copied = {path.split("/")[0] for path in re.findall(r"^COPY ([\w/.]+) ", text, re.MULTILINE)}
+    lines = (REPO / ".dockerignore").read_text().splitlines()
+    assert lines[0] == "*"
+    assert {line[1:] for line in lines if line.startswith("!")} == copied
