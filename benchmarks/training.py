@@ -55,18 +55,20 @@ def compare_vectorizers(scratch: Path) -> None:
     for name in ("nothing", "ours", "scikit-learn's"):
         costs[name] = measure(scratch, "benchmarks.training", "--vectorize", name)
         print("| {} | {:.1f} | {:.1f} | {:.0f} |".format(name, *costs[name]), flush=True)
-    nothing, ours, theirs = (np.array(cost) for cost in costs.values())
-    print("| ratio | {:.1f} | {:.1f} | {:.1f} |".format(*(theirs / ours)))
-    net = (theirs - nothing) / (ours - nothing)
+    nothing, ours, sklearn = (np.array(cost) for cost in costs.values())
+    print("| ratio | {:.1f} | {:.1f} | {:.1f} |".format(*(sklearn / ours)))
+    net = (sklearn - nothing) / (ours - nothing)
     print("| ratio beyond nothing | {:.1f} | {:.1f} | {:.1f} |\n".format(*net))
 
 
 def compare_stages(scratch: Path) -> None:
     heading = "stage | seconds | CPU seconds | peak MB"
     print(f"| {heading} | {heading.replace('stage', 'reference')} |\n|{'---|' * 8}")
-    theirs = [(name, ["benchmarks.reference", name, DATA, scratch]) for name in reference.STAGES]
+    of_reference = [
+        (name, ["benchmarks.reference", name, DATA, scratch]) for name in reference.STAGES
+    ]
     total = np.zeros((2, 2))
-    for pair in zip_longest(stages(), theirs):
+    for pair in zip_longest(stages(), of_reference):
         cells: list[str] = []
         for side, stage in enumerate(pair):
             if stage is None:

@@ -67,19 +67,19 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def page(self, text: str) -> None:
+    def answer_page(self, text: str) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/html")
         self.send_header("content-length", str(len(text)))
         self.end_headers()
         self.wfile.write(text.encode())
 
-    def refused(self) -> bool:
+    def is_refused(self) -> bool:
         self.server.requests += 1
         expired = self.server.expire_after is not None
         expired = expired and self.server.requests > self.server.expire_after
         if self.server.login_after is not None and self.server.requests > self.server.login_after:
-            self.page("<html>Log in</html>")
+            self.answer_page("<html>Log in</html>")
             return True
         if self.server.forbidden and self.command == "POST":
             self.answer(403, {"error": self.server.forbidden, "code": 7})
@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.rfile.read(int(self.headers["content-length"]))
 
     def do_GET(self) -> None:
-        if self.refused():
+        if self.is_refused():
             return None
         url = urlsplit(self.path)
         query = {key: value[0] for key, value in parse_qs(url.query).items()}
@@ -126,20 +126,20 @@ class Handler(BaseHTTPRequestHandler):
             (run,) = [r for r in self.server.stored["runs"] if r["run_id"] == parts[1]]
             return self.answer(200, run | {"state": state, "run_details": {"task_details": tasks}})
         name = "versions" if parts[-1] == "versions" else parts[0]
-        found = self.server.stored[name]
+        objects = self.server.stored[name]
         if name == "versions":
-            found = [v for v in found if v["pipeline_id"] == parts[1]]
+            objects = [v for v in objects if v["pipeline_id"] == parts[1]]
         if name == "recurringruns":
-            found = [r for r in found if r["experiment_id"] == query["experiment_id"]]
+            objects = [r for r in objects if r["experiment_id"] == query["experiment_id"]]
         if "filter" in query:
             (predicate,) = json.loads(query["filter"])["predicates"]
             assert predicate["operation"] in (1, "EQUALS")
-            found = [each for each in found if each[predicate["key"]] == predicate["stringValue"]]
+            objects = [o for o in objects if o[predicate["key"]] == predicate["stringValue"]]
         key = {"versions": "pipeline_versions", "recurringruns": "recurringRuns"}.get(name, name)
-        return self.answer(200, {key: found} if found else {})
+        return self.answer(200, {key: objects} if objects else {})
 
     def do_POST(self) -> None:
-        if self.refused():
+        if self.is_refused():
             return None
         if self.server.break_posts:
             self.close_connection = True
@@ -153,22 +153,22 @@ class Handler(BaseHTTPRequestHandler):
             documents = list(yaml.safe_load_all(text))
             fields = {"pipeline_id": query["pipelineid"], "display_name": query["name"]}
             fields["pipeline_spec"] = {"pipeline_spec": documents[0], "platform_spec": documents[1]}
-            return self.keep("versions", fields)
+            return self.store("versions", fields)
         name = url.path.removeprefix(f"{API}/")
-        return self.keep(name, json.loads(self.body()))
+        return self.store(name, json.loads(self.body()))
 
     def do_DELETE(self) -> None:
-        if self.refused():
+        if self.is_refused():
             return
         if self.server.stuck:
             self.answer(400, {"error": "stuck", "code": 3})
             return
         name, wanted = self.path.removeprefix(f"{API}/").split("/")
-        kept = self.server.stored[name]
-        kept[:] = [each for each in kept if each[COLLECTIONS[name][1]] != wanted]
+        stored = self.server.stored[name]
+        stored[:] = [each for each in stored if each[COLLECTIONS[name][1]] != wanted]
         self.answer(200, {})
 
-    def keep(self, name: str, fields: dict[str, Any]) -> None:
+    def store(self, name: str, fields: dict[str, Any]) -> None:
         model, key = COLLECTIONS[name]
         known = getattr(kfp_server_api, model).attribute_map.values()
         unknown = set(fields) - set(known)
@@ -183,10 +183,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(409, {"error": "already exist", "code": 6})
         if not (fields.get("runtime_config") or {}).get("parameters"):
             fields.pop("runtime_config", None)  # as the server does
-        made = {
+        created = {
             **fields,
             key: f"{name}-{next(self.server.numbers[name])}",
             "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
         }
-        self.server.stored[name].append(made)
-        return self.answer(200, made)
+        self.server.stored[name].append(created)
+        return self.answer(200, created)

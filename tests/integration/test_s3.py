@@ -48,7 +48,7 @@ def test_ingest_all_shards_under_a_prefix(stage, s3, tmp_path):
     assert_one_line(none, f"s3://{BUCKET}/few/", "no object under it")
 
 
-def test_missing_objects_and_wrong_secrets_are_named(stage, s3, tmp_path):
+def test_missing_object_and_wrong_secret(stage, s3, tmp_path):
     source = f"s3://{BUCKET}/in/none.csv"
     assert_one_line(stage("ingest", "--source", source, "--output", "r.parquet", **s3), source)
     wrong = s3 | {"AWS_SECRET_ACCESS_KEY": "another-secret"}

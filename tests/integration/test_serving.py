@@ -9,6 +9,7 @@ import pytest
 
 import sentiment.model
 import sentiment.store
+from serving.__main__ import main
 from tests.conftest import REPO
 from tests.serving import JSON, PREDICT, TEXTS
 
@@ -85,9 +86,10 @@ def test_unknown_paths_add_no_time_series(server):
             ["no registry at mlflow.db", "train first"],
         ),
         (["--model_uri", "models:/sentiment"], ["models:/NAME@ALIAS"]),
+        (["--capture", "ftp://x"], ["ftp://x: not a folder"]),
     ],
 )
-def test_missing_model_is_one_line(tmp_path, flags, words):
+def test_missing_model_or_target_is_one_line(tmp_path, flags, words):
     result = start(tmp_path, *flags)
     assert result.returncode == 1
     lines = [line for line in result.stderr.splitlines() if "serving: error: " in line]
@@ -105,21 +107,6 @@ def test_damaged_model_is_one_line(tmp_path, trained):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("flags", "words"),
-    [
-        (["--workers", "2"], "--workers"),
-        (["--max_instances", "0"], "--max_instances: 0 is less than 1"),
-        (["--max_in_flight", "few"], "--max_in_flight: invalid"),
-        (["--max_in_flight_bytes", "1000"], "less than --max_body_bytes"),
-    ],
-)
-def test_invalid_limit_is_refused(tmp_path, flags, words):
-    result = start(tmp_path, *flags)
-    assert result.returncode == 2
-    assert words in result.stderr
-
-
 def start(directory, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "serving", *flags],
@@ -131,13 +118,32 @@ def start(directory, *flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--workers", "2"], "--workers"),
+        (["--max_instances", "0"], "--max_instances: 0 is less than 1"),
+        (["--max_in_flight", "few"], "--max_in_flight: invalid"),
+        (["--max_in_flight_bytes", "1000"], "less than --max_body_bytes"),
+        (["--watch_seconds", "-1"], "--watch_seconds: -1 is not a number of seconds"),
+        (["--capture_sample", "2"], "--capture_sample: 2 is not from 0 to 1"),
+        (["--model_control", "x"], "--model_control: invalid choice"),
+    ],
+)
+def test_invalid_flag_is_refused(capsys, flags, words):
+    with pytest.raises(SystemExit) as stopped:
+        main(flags)
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("flag", ["--http_port", "--grpc_port"])
-def test_unusable_port_is_one_line(tmp_path, flag):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        for port in (taken.getsockname()[1], 70_000):
-            result = start(tmp_path, flag, str(port))
-            assert result.returncode == 1
-            assert result.stderr.startswith(f"serving: error: {flag} {port}: ")
-            assert result.stderr.count("\n") == 1
+def test_unusable_port_is_one_line(capsys, flag):
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        for port in (occupied.getsockname()[1], 70_000):
+            assert main([flag, str(port)]) == 1
+            error = capsys.readouterr().err
+            assert error.startswith(f"serving: error: {flag} {port}: ")
+            assert error.count("\n") == 1

@@ -89,16 +89,16 @@ def test_a_tagged_image_must_be_allowed(server, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--param", "max_m=2"], "--param max_m: training has no such parameter"),
         (["--param", "max_n=two"], "--param max_n=two: it takes a whole number"),
         (["--pipeline", "trainning"], "--pipeline trainning"),
     ],
 )
-def test_arguments_are_checked_before_any_request(server, capsys, arguments, words):
+def test_arguments_are_checked_before_any_request(server, capsys, arguments, message):
     assert submit_pinned(server, *arguments) == 1
-    assert words in read_error(capsys)
+    assert message in read_error(capsys)
     assert not server.requests
 
 
@@ -328,15 +328,15 @@ def test_a_leftover_schedule_is_deleted(server, capsys):
     assert len(server.stored["recurringruns"]) == 2
     server.stuck = False
     assert submit_pinned(server, "--recurring", "0 7 * * *") == 0
-    (kept,) = server.stored["recurringruns"]
-    assert kept["trigger"]["cron_schedule"]["cron"] == "0 0 7 * * *"
+    (schedule,) = server.stored["recurringruns"]
+    assert schedule["trigger"]["cron_schedule"]["cron"] == "0 0 7 * * *"
 
 
 def test_service_account_is_part_of_a_schedule(server):
     assert submit_pinned(server, "--recurring", "0 6 * * *", "--service-account", "old") == 0
     assert submit_pinned(server, "--recurring", "0 6 * * *", "--service-account", "new") == 0
-    (kept,) = server.stored["recurringruns"]
-    assert kept["service_account"] == "new"
+    (schedule,) = server.stored["recurringruns"]
+    assert schedule["service_account"] == "new"
     del server.stored["recurringruns"][0]["pipeline_version_reference"]  # made of an inline spec
     assert submit_pinned(server, "--recurring", "0 6 * * *") == 0
     assert "pipeline_version_reference" in server.stored["recurringruns"][0]

@@ -205,7 +205,7 @@ def small_parameters(small: Path) -> list[str]:
     ]
 
 
-def test_a_failed_stage_stops_the_run_and_is_named(images, small, tmp_path):
+def test_a_failed_stage_stops_the_run(images, small, tmp_path):
     directory = tmp_path / "state"
     arguments = [*small_parameters(small), "--param", "min_rows=5000"]
     result = run_local(images["train"], directory, *arguments)

@@ -53,7 +53,7 @@ def train(
 
 
 @pytest.mark.skipif(shutil.which("taskset") is None, reason="needs taskset (util-linux)")
-def test_model_bytes_are_equal_on_other_processors(trained, tmp_path):
+def test_model_bytes_equal_on_other_processors(trained, tmp_path):
     here = train(trained, tmp_path / "here")
     for name, environment in PROCESSORS.items():
         there = train(trained, tmp_path / name, ["taskset", "-c", "0"], **environment)

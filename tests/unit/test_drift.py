@@ -17,12 +17,12 @@ def test_stability_follows_its_definition():
     reference = {"length": {"edges": [10.0, 20.0], "counts": [50, 30, 20]}}
     current = values(length=[5] * 20 + [10] * 30 + [20, 99] * 25)
     expected = np.array([50.5, 30.5, 20.5]) / 101.5
-    found = np.array([20.5, 30.5, 50.5]) / 101.5
-    index = ((found - expected) * np.log(found / expected)).sum()
+    shares = np.array([20.5, 30.5, 50.5]) / 101.5
+    index = ((shares - expected) * np.log(shares / expected)).sum()
     assert drift.stability(reference, current) == {"length": pytest.approx(index)}
 
 
-def test_equal_values_give_0_and_empty_bins_a_bound():
+def test_equal_values_and_empty_bins():
     rng = np.random.default_rng(0)
     sample = values(score=rng.random(5000))
     reference = drift.reference(sample)
@@ -50,10 +50,10 @@ def test_repeated_values_give_fewer_bins():
 def test_describe_scores_lengths_and_unknowns(trained):
     model = sentiment.store.load(trained.model)
     texts = ["A film", "", "zzgrmpf zzgrmpf film <br />"]
-    found = drift.describe(model, texts)
-    assert found["length"].tolist() == [2, 0, 3]
-    assert found["unknown"].tolist() == [0, 0, pytest.approx(2 / 3)]
-    assert found["score"].tolist() == probabilities(model, texts).tolist()
+    statistics = drift.describe(model, texts)
+    assert statistics["length"].tolist() == [2, 0, 3]
+    assert statistics["unknown"].tolist() == [0, 0, pytest.approx(2 / 3)]
+    assert statistics["score"].tolist() == probabilities(model, texts).tolist()
 
 
 def test_the_reference_comes_from_test_reviews(trained):

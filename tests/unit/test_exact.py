@@ -11,16 +11,16 @@ from sentiment import exact
 
 @given(st.lists(st.floats(-700, 700), min_size=1))
 def test_exp_is_within_two_ulps(values):
-    found = exact.exp(np.array(values))
-    for value, result in zip(values, found, strict=True):
-        right = float(Decimal(value).exp())
-        assert abs(result - right) <= 2 * math.ulp(right)
+    results = exact.exp(np.array(values))
+    for value, result in zip(values, results, strict=True):
+        exactly = float(Decimal(value).exp())
+        assert abs(result - exactly) <= 2 * math.ulp(exactly)
 
 
 def test_sigmoid_of_extreme_log_odds():
-    found = exact.sigmoid(np.array([-np.inf, -1e300, -800, 0.0, 800, 1e300, np.inf]))
-    assert found.tolist()[3:] == [0.5, 1.0, 1.0, 1.0]
-    assert np.all((found[:3] > 0) & (found[:3] < 1e-300))
+    results = exact.sigmoid(np.array([-np.inf, -1e300, -800, 0.0, 800, 1e300, np.inf]))
+    assert results.tolist()[3:] == [0.5, 1.0, 1.0, 1.0]
+    assert np.all((results[:3] > 0) & (results[:3] < 1e-300))
 
 
 @given(st.floats(allow_nan=False))

@@ -76,8 +76,8 @@ def test_parts_add_up_for_reviews(trained, top):
 def test_contributions_equal_a_naive_computation(small, text):
     explanation = Explainer(small).explain(text, ALL)
     expected = naive(small, text)
-    found = {ngram.text: ngram.contribution for ngram in explanation.ngrams}
-    assert found == pytest.approx(expected, abs=1e-12)
+    contributions = {ngram.text: ngram.contribution for ngram in explanation.ngrams}
+    assert contributions == pytest.approx(expected, abs=1e-12)
     strengths = [abs(ngram.contribution) for ngram in explanation.ngrams]
     assert strengths == sorted(strengths, reverse=True)
 

@@ -13,10 +13,10 @@ KEYS = st.integers(1, 2**63 - 1)
 @given(keys=st.lists(KEYS, unique=True), others=st.lists(KEYS))
 def test_table_finds_its_keys_and_no_others(keys, others):
     columns = np.arange(len(keys))[::-1].copy()
-    found = HashTable(np.array(keys, np.int64), columns)
-    np.testing.assert_array_equal(found.find(np.array(keys, np.int64)), columns)
+    table = HashTable(np.array(keys, np.int64), columns)
+    np.testing.assert_array_equal(table.find(np.array(keys, np.int64)), columns)
     expected = [columns[keys.index(key)] if key in keys else -1 for key in others]
-    assert found.find(np.array(others, np.int64)).tolist() == expected
+    assert table.find(np.array(others, np.int64)).tolist() == expected
 
 
 def test_table_of_a_million_consecutive_keys():

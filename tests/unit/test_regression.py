@@ -31,7 +31,7 @@ def labels(counts) -> np.ndarray:
 
 def test_scale_follows_its_definition(counts, labels):
     counted = weighting.frequencies(split_rows(counts, labels, 25), counts.shape[1])
-    found = weighting.scale(counted, 28, alpha=0.5, ratio_power=0.5, idf_power=1.5)
+    scale = weighting.scale(counted, 28, alpha=0.5, ratio_power=0.5, idf_power=1.5)
     present = counts.toarray() > 0
     p = 0.5 + present[labels == 1].sum(axis=0)
     q = 0.5 + present[labels == 0].sum(axis=0)
@@ -39,7 +39,7 @@ def test_scale_follows_its_definition(counts, labels):
     texts = present.sum(axis=0)
     expected = np.abs(ratio) ** 0.5 * np.log(91 / (1 + texts)) ** 1.5
     assert 0 < (texts < 28).sum() < len(texts)
-    np.testing.assert_allclose(found, np.where(texts >= 28, expected, 0), rtol=1e-12)
+    np.testing.assert_allclose(scale, np.where(texts >= 28, expected, 0), rtol=1e-12)
 
 
 def test_iterations_equal_partial_least_squares(counts, labels):
@@ -66,14 +66,8 @@ def test_result_is_independent_of_sharding(counts, labels):
 
 def test_path_ends_without_a_correlated_column(counts):
     assert list(least_squares_path(split_rows(counts, np.ones(90, np.int8)), np.ones(40))) == []
-    assert (
-        list(
-            least_squares_path(
-                split_rows(counts, np.tile([0, 1], 45).astype(np.int8)), np.zeros(40)
-            )
-        )
-        == []
-    )
+    alternating = np.tile([0, 1], 45).astype(np.int8)
+    assert list(least_squares_path(split_rows(counts, alternating), np.zeros(40))) == []
 
 
 def test_platt_maximises_the_likelihood():

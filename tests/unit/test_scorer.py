@@ -26,11 +26,15 @@ def small():
 @given(words=st.lists(WORDS, max_size=30))
 def test_scores_equal_the_pipeline_on_any_text(small, words):
     text = " ".join(words)
-    found = Scorer(small).score([text])
-    np.testing.assert_array_equal(found.probabilities, sentiment.model.probabilities(small, [text]))
+    scored = Scorer(small).score([text])
+    np.testing.assert_array_equal(
+        scored.probabilities, sentiment.model.probabilities(small, [text])
+    )
     tokens = tokenize(text)
-    assert found.tokens.tolist() == [len(tokens)]
-    assert found.unknown.tolist() == [sum(token not in small["ngrams"].index() for token in tokens)]
+    assert scored.tokens.tolist() == [len(tokens)]
+    assert scored.unknown.tolist() == [
+        sum(token not in small["ngrams"].index() for token in tokens)
+    ]
 
 
 def test_scores_equal_the_pipeline_on_reviews(trained):
@@ -40,19 +44,19 @@ def test_scores_equal_the_pipeline_on_reviews(trained):
     scorer = Scorer(model)
     for size in (1, 7, len(texts)):
         batches = [texts[start : start + size] for start in range(0, len(texts), size)]
-        found = np.concatenate([scorer.score(batch).probabilities for batch in batches])
-        np.testing.assert_array_equal(found, expected)
+        scored = np.concatenate([scorer.score(batch).probabilities for batch in batches])
+        np.testing.assert_array_equal(scored, expected)
 
 
 @pytest.mark.parametrize("max_n", [1, 2, 3])
 @pytest.mark.parametrize("max_features", [3, 12, 1000])
-def test_scores_equal_the_pipeline_for_any_n_grams(max_n, max_features):
+def test_scores_equal_the_pipeline_for_any_ngrams(max_n, max_features):
     texts = [" ".join(words) for words in product(["good", "bad", "film", "."], repeat=4)]
     labels = [text.count("good") > text.count("bad") for text in texts]
     ngrams = {"ngrams__max_n": max_n, "ngrams__max_features": max_features}
     model = sentiment.model.build().set_params(**ngrams).fit(texts, labels)
-    found = Scorer(model).score(texts).probabilities
-    np.testing.assert_array_equal(found, sentiment.model.probabilities(model, texts))
+    scored = Scorer(model).score(texts).probabilities
+    np.testing.assert_array_equal(scored, sentiment.model.probabilities(model, texts))
 
 
 def test_triples_without_kept_pairs_are_found():
@@ -61,8 +65,8 @@ def test_triples_without_kept_pairs_are_found():
     kept = np.flatnonzero(lengths(vectorizer.keys_) != 2)
     vectorizer.keys_ = vectorizer.keys_[kept]
     classifier.weights_, classifier.squares_ = classifier.weights_[kept], classifier.squares_[kept]
-    found = Scorer(model).score(TEXTS).probabilities
-    np.testing.assert_array_equal(found, sentiment.model.probabilities(model, TEXTS))
+    scored = Scorer(model).score(TEXTS).probabilities
+    np.testing.assert_array_equal(scored, sentiment.model.probabilities(model, TEXTS))
     assert (lengths(vectorizer.keys_) == 3).any()
 
 
@@ -72,8 +76,8 @@ def test_a_score_is_independent_of_other_texts(small):
     alone = [scorer.score([text]) for text in texts]
     together = scorer.score(texts)
     for field in ("log_odds", "tokens", "unknown"):
-        each = np.concatenate([getattr(scored, field) for scored in alone])
-        np.testing.assert_array_equal(getattr(together, field), each)
+        expected = np.concatenate([getattr(scored, field) for scored in alone])
+        np.testing.assert_array_equal(getattr(together, field), expected)
 
 
 def test_no_texts_give_no_scores(small):

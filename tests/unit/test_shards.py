@@ -67,9 +67,10 @@ def test_the_trained_model_fits_all_rows(trained):
         ),
         strict=True,
     )
-    assert (facts["rows"], facts["valid"]) == (len(texts), trials[0]["valid"])
-    given = facts["parameters"]
-    whole = sentiment.model.build(**given | {"max_n": 2}).fit(texts, labels)
+    assert facts["rows"] == len(texts)
+    assert facts["valid"] == trials[0]["valid"]
+    parameters = facts["parameters"] | {"max_n": 2}
+    whole = sentiment.model.build(**parameters).fit(texts, labels)
     test = reviews.read(trained.test)["text"]
     scores, others = model.decision_function(test), whole.decision_function(test)
     slope, offset = np.polyfit(others, scores, 1)
