@@ -83,10 +83,10 @@ test-all: checkov definitions lint-workflows ## Run what `make test` leaves out:
 	pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m heavy
 
 lint: .venv/installed lint-scripts ## Check style, types, imports, words, Dockerfiles and CloudFormation
-	ruff check .
-	ruff format --check .
+	ruff check . && ruff format --check .
 	mypy
 	lint-imports --no-logo
+	python -m tools.words
 	hadolint Dockerfile.train Dockerfile.serve Dockerfile.receiver
 	cfn-lint manifests/aws/*.yaml
 
