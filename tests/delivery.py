@@ -25,7 +25,7 @@ import yaml
 
 from components.io import processes, reviews
 from deploy.images import IMAGES
-from tests.cluster import StandIn, prometheus, stand_in
+from tests.cluster import StandInCluster, prometheus, stand_in_cluster
 from tests.conftest import REPO, free_port, running, tracking_server
 from tests.workflows import Runner
 
@@ -50,7 +50,7 @@ class Site:
     """A repository on main, and the servers that its workflows use."""
 
     def __init__(
-        self, directory: Path, runner: Runner, cluster: StandIn, ecr: str, registry: str
+        self, directory: Path, runner: Runner, cluster: StandInCluster, ecr: str, registry: str
     ) -> None:
         self.directory, self.runner, self.registry = directory, runner, registry
         self.cluster = cluster
@@ -154,7 +154,7 @@ def site(directory: Path, table: pd.DataFrame, base: str) -> Iterator[Site]:
         }
         folder = directory / "cluster"
         folder.mkdir()
-        cluster = stack.enter_context(stand_in(folder))
+        cluster = stack.enter_context(stand_in_cluster(folder))
         address = stack.enter_context(prometheus(folder))
         environment |= {key: cluster.environment[key] for key in ("PATH", "STAND_IN", "REAL")}
         environment |= stand_ins(directory, environment["PATH"])
