@@ -232,14 +232,14 @@ recheck: ## Run ci on BRANCH
 	gh workflow run ci.yml --ref "$$BRANCH"
 
 login: .venv/installed ## Log in to REGISTRY, Amazon's
-	python -m deploy.ecr login --engine '$(CONTAINER)' --registry "$$REGISTRY"
+	python -m deploy.images login --engine '$(CONTAINER)' --registry "$$REGISTRY"
 
 push-images: .venv/installed ## Test the serving image with the champion inside, see the receiver's start, and push all three to REGISTRY; say their digests
-	python -m deploy.images --engine '$(CONTAINER)' --registry "$$REGISTRY" \
+	python -m deploy.images push --engine '$(CONTAINER)' --registry "$$REGISTRY" \
 	  --version $(VERSION) --commit $(COMMIT) --images $(IMAGES)
 
 scan: .venv/installed ## Wait for what the registry's scan found in the images, and refuse what is critical
-	python -m deploy.ecr scan --images $(IMAGES)
+	python -m deploy.images scan --images $(IMAGES)
 
 # by the identity of the workflow, so that there is no key to keep
 export SIGNER ?= https://github.com/$(GITHUB_REPOSITORY)/.github/workflows/images.yml@refs/heads/main

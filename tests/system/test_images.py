@@ -18,8 +18,7 @@ import sentiment.model
 import sentiment.store
 from components.errors import UserError
 from components.io import processes, reviews
-from deploy.engine import Engine
-from deploy.images import check_start
+from deploy.images import Engine, check_start
 from tests.conftest import REPO, free_port
 
 # as little as a node may give; and the engine asks for a million files unless told otherwise
