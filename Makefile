@@ -87,10 +87,10 @@ base: ## Make a base image from Debian 12's packages, where no image registry is
 pipeline-local: .venv/installed ## Run the training pipeline in containers, against MLflow and S3 on this machine
 	python -m pipelines.local --image localhost/sentiment-train:$(VERSION)
 
-aws-up: .venv/installed ## Show, ask about and make each change of the AWS account; PARAMS='NAME=VALUE …', YES=1 asks nothing
+aws-up: .venv/installed ## Show each change of the AWS account, ask, and execute it; PARAMS='NAME=VALUE …', YES=1 does not ask
 	python -m deploy.aws up $(if $(YES),--yes) $(foreach each,$(PARAMS),--param '$(each)')
 
-aws-down: .venv/installed ## Take the AWS account's stacks down, data included, and say what is left billed
+aws-down: .venv/installed ## Delete the AWS account's stacks, data included, and list what is still billed
 	python -m deploy.aws down $(if $(YES),--yes)
 
 test: lint checkov definitions ## Check style and types, then run all tests, with real servers, in two processes
@@ -231,14 +231,14 @@ comment: ## Put the report on the pull request of BRANCH, if there is one
 recheck: ## Run ci on BRANCH
 	gh workflow run ci.yml --ref "$$BRANCH"
 
-login: .venv/installed ## Log in to REGISTRY, Amazon's
+login: .venv/installed ## Log in to REGISTRY, an ECR
 	python -m deploy.images login --engine '$(CONTAINER)' --registry "$$REGISTRY"
 
-push-images: .venv/installed ## Test the serving image with the champion inside, see the receiver's start, and push all three to REGISTRY; say their digests
+push-images: .venv/installed ## Test the serving image with the champion, start the receiver's, and push all three to REGISTRY; print their digests
 	python -m deploy.images push --engine '$(CONTAINER)' --registry "$$REGISTRY" \
 	  --version $(VERSION) --commit $(COMMIT) --images $(IMAGES)
 
-scan: .venv/installed ## Wait for what the registry's scan found in the images, and refuse what is critical
+scan: .venv/installed ## Wait for the registry's scan of the images, and fail on critical findings
 	python -m deploy.images scan --images $(IMAGES)
 
 # by the identity of the workflow, so that there is no key to keep
@@ -246,13 +246,13 @@ export SIGNER ?= https://github.com/$(GITHUB_REPOSITORY)/.github/workflows/image
 COSIGN_VERIFY := cosign verify --output text \
   --certificate-oidc-issuer https://token.actions.githubusercontent.com --certificate-identity
 
-sign: ## Sign the images by their digests, and see that the signature holds
+sign: ## Sign the images by their digests, and verify the signatures
 	@for image in $$(grep -oE '[^"]+@sha256:[0-9a-f]{64}' $(IMAGES)); do \
 	  $(COSIGN_VERIFY) "$$SIGNER" "$$image" > /dev/null 2>&1 || cosign sign --yes "$$image" || exit; \
 	  $(COSIGN_VERIFY) "$$SIGNER" "$$image" || exit; \
 	done
 
-verify: ## See that the images of OVERLAY are signed by the workflow images
+verify: ## Verify that the workflow images signed the images of OVERLAY
 	@images=$$(python3 -m deploy.pin "overlays/$$OVERLAY") && for image in $$images; do \
 	  $(COSIGN_VERIFY) "$$SIGNER" "$$image" || exit; \
 	done
@@ -260,16 +260,16 @@ verify: ## See that the images of OVERLAY are signed by the workflow images
 pin-images: ## Write the digests of the pushed images into the overlays staging and production, and beside the receiver
 	python3 -m deploy.pin overlays/{staging,production} monitoring/receiver --images $(IMAGES)
 
-kubeconfig: ## Let kubectl reach the cluster on EKS
+kubeconfig: ## Configure kubectl for the cluster on EKS
 	aws eks update-kubeconfig --name sentiment
 
-deploy: .venv/installed ## Bring the champion to OVERLAY (production) by a canary of CANARY percent (10); where that fails, back in the registry too
-	python -m deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY" || { \
-	  test $$? -eq 3 && python -m components.promote --rollback \
+deploy: .venv/installed ## Deploy the champion to OVERLAY (production) by a canary of CANARY percent (10); roll an unfit one back in the registry too
+	python -m deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY" || { code=$$?; \
+	  test $$code -ne 3 || python -m components.promote --rollback \
 	    --to "$$(sed -n 's/^ *version: v//p' "manifests/overlays/$$OVERLAY/model.yaml")" \
-	    --why "the canary in $$OVERLAY failed: see python -m deploy --history"; exit 1; }
+	    --why "the canary in $$OVERLAY failed: see python -m deploy --history"; exit $$code; }
 
-rollback: .venv/installed ## Bring version TO back to OVERLAY (production), and then in the registry, with the reason WHY
+rollback: .venv/installed ## Roll OVERLAY (production) back to version TO, and then the registry, with the reason WHY
 	@test -n "$$TO" && test -n "$$WHY" || { echo "say TO=version and WHY='the reason'" >&2; exit 2; }
 	python -m deploy --version "$$TO" --overlay "$$OVERLAY"
 	python -m components.promote --rollback --to "$$TO" --why "$$WHY"
