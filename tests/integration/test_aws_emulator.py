@@ -65,15 +65,15 @@ def test_change_needs_a_yes(account, up):
 
 
 def test_status_prints_states_and_outputs(account, up):
-    output = account.run("status").stdout
-    assert "sentiment-cluster: " in output
+    printed = account.run("status").stdout
+    assert "sentiment-cluster: " in printed
     for output, role in (
         ("PredictorRoleArn", "predictor"),
         ("TrainingRoleArn", "training"),
         ("ReleaseRoleArn", "release"),
         ("DeployRoleArn", "production"),
     ):
-        assert f"{output}: arn:aws:iam::{aws.ACCOUNT}:role/sentiment-{role}\n" in output
+        assert f"{output}: arn:aws:iam::{aws.ACCOUNT}:role/sentiment-{role}\n" in printed
 
 
 @pytest.mark.parametrize(
