@@ -161,3 +161,33 @@ def test_retry_gives_up():
 )
 def test_messages_are_sorted_by_fault(line: str, error: type[Exception]):
     assert type(error_of("get", f"E1128 memcache.go\n{line}\n")) is error
+
+
+@pytest.mark.parametrize(
+    ("stderr", "ends", "error", "words"),
+    [
+        ("", False, UnfitVersionError, "v1 closed its first request unanswered"),
+        (
+            "an error occurred forwarding 1 -> 8080: error forwarding port 8080 to pod 5f, uid : "
+            "dial tcp4 127.0.0.1:8080: connect: connection refused\nerror: lost connection to pod",
+            True,
+            UnfitVersionError,
+            "v1 refuses connections on port 8080",
+        ),
+        ("error: lost connection to pod", True, UnavailableError, "lost connection to pod"),
+    ],
+)
+def test_broken_forward_is_sorted_by_fault(tmp_path, monkeypatch, stderr, ends, error, words):
+    """A script in place of kubectl; the port that it names closes each connection."""
+    script = tmp_path / "kubectl"
+    port = free_port()
+    (tmp_path / "stderr").write_text(stderr)
+    end = "exit 1" if ends else "exec sleep 60"
+    script.write_text(
+        f"#!/bin/sh\necho 'Forwarding from 127.0.0.1:{port} -> 8080'\n"
+        f"cat '{tmp_path}/stderr' >&2\n{end}\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(error, match=words):
+        Cluster(base_service(), pauses=()).post(MODEL, "/", {})
