@@ -7,6 +7,8 @@ Started again after an interruption, it goes on from what the cluster serves.
 import argparse
 import logging
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import mlflow
 
@@ -17,8 +19,8 @@ from components.io import registry
 from deploy import history, lease, overlay, rollout
 from deploy.canary import CanaryLimits, CanaryVerdict
 from deploy.cluster import Cluster, render
-from deploy.errors import PAUSES, retry
-from deploy.overlay import State, service_of, state_of
+from deploy.errors import retry
+from deploy.overlay import Model, State, service_of, state_of
 from deploy.prometheus import Prometheus
 from deploy.rollout import RolloutOutcome
 from deploy.traffic import watch_canary
@@ -90,43 +92,24 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def served_state(cluster: Cluster) -> State | None:
-    """Return what the cluster serves, or None where no version is served."""
-    document = cluster.inference_service()
-    state = state_of(document) if document else None
-    if document and state is None:
-        log.info("what is served has no version (label and STORAGE_URI), and is replaced at once")
-    return state
-
-
 def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
     folder = overlay.find_folder(args.overlay)
-    rendered = render(folder)
-    pauses = () if args.dry_run else PAUSES
-    cluster = Cluster(service_of(rendered), args.context, pauses)
+    cluster = Cluster(service_of(render(folder)), args.context)
     if not args.dry_run:
         cluster.require_context()  # before the download of a model
     version = find_version(client, args.name, args.alias, args.version)
     model = verified_model(client, version, local=folder.name == "local")
     log.info("%s version %s is at %s", args.name, model.version, model.uri)
     if args.dry_run:
-        try:
-            cluster.require_context()
-            now = served_state(cluster)
-        except (UnavailableError, UserError) as error:
-            log.info("assuming that the cluster serves what the overlay says (%s)", error)
-            now = state_of(rendered)
-        states = rollout.plan(now, model, args.canary)
-        rollout.announce(now, states, args.canary, args.step_seconds)
-        rollout.show(folder, states)
+        now = assumed_state(cluster, folder)
+        rollout.show(folder, plan(now, model, args))
         return 0
     prometheus = Prometheus(args.prometheus)
     if args.canary:
         retry(lambda: prometheus.ask("vector(1)"))  # no change that could not be judged
     with lease.hold(cluster) as require_lease:
         now = served_state(cluster)
-        states = rollout.plan(now, model, args.canary)
-        rollout.announce(now, states, args.canary, args.step_seconds)
+        states = plan(now, model, args)
         record = history.find_open(client, args.name, folder.name, model.version)
         if record is None and now != states[-1]:
             record = history.open_record(client, args.name, folder.name, now, model.version)
@@ -142,6 +125,32 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
         if record is not None:
             history.close(client, record, result)
     return report(result, model.version)
+
+
+def served_state(cluster: Cluster) -> State | None:
+    """Return what the cluster serves, or None where no version is served."""
+    document = cluster.inference_service()
+    state = state_of(document) if document else None
+    if document and state is None:
+        log.info("what is served has no version (label and STORAGE_URI), and is replaced at once")
+    return state
+
+
+def assumed_state(cluster: Cluster, folder: Path) -> State | None:
+    """Return what the cluster serves or, where none answers, what the overlay says."""
+    try:
+        cluster.require_context()
+        return served_state(replace(cluster, pauses=()))
+    except (UnavailableError, UserError) as error:
+        log.info("assuming that the cluster serves what the overlay says (%s)", error)
+        return state_of(render(folder))
+
+
+def plan(now: State | None, model: Model, args: argparse.Namespace) -> list[State]:
+    """Return the states of the rollout, and log them."""
+    states = rollout.plan(now, model, args.canary)
+    rollout.announce(now, states, args.canary, args.step_seconds)
+    return states
 
 
 def report(result: rollout.RolloutResult, version: str) -> int:

@@ -87,13 +87,13 @@ def judge(
     passed: list[str] = []
     worse: list[str] = []
     for kind in ("errors", "refusals"):
-        ours, theirs = getattr(canary, kind), getattr(stable, kind)
-        p = more_frequent(ours, canary.requests, theirs, stable.requests)
-        text = f"{ours} {kind} of {canary.requests} against {theirs} of {stable.requests}"
-        figures |= {kind: float(ours), f"stable_{kind}": float(theirs), f"{kind}_p": p}
+        count, stable_count = getattr(canary, kind), getattr(stable, kind)
+        p = more_frequent(count, canary.requests, stable_count, stable.requests)
+        text = f"{count} {kind} of {canary.requests} against {stable_count} of {stable.requests}"
+        figures |= {kind: float(count), f"stable_{kind}": float(stable_count), f"{kind}_p": p}
         (worse if p < level else passed).append(f"{text}, p {p:.2g}")
-    for (size, (theirs, ours)), quantile in product(latencies.items(), QUANTILES):
-        p, bound = slower(theirs, ours, quantile, limits.margin)
+    for (size, histograms), quantile in product(latencies.items(), QUANTILES):
+        p, bound = slower(*histograms, quantile, limits.margin)
         name = f"p{quantile * 100:.0f}"
         figures[f"{name}_{size.replace(' ', '_')}_p"] = p
         if p < level:
@@ -111,9 +111,9 @@ def judge(
     return CanaryVerdict(outcome, "; ".join(passed), figures)
 
 
-def more_frequent(ours: int, our_total: int, theirs: int, their_total: int) -> float:
-    """Return the p-value, by Fisher's exact test, that ours is no more frequent than theirs."""
-    table = [[ours, our_total - ours], [theirs, their_total - theirs]]
+def more_frequent(canary: int, requests: int, stable: int, stable_requests: int) -> float:
+    """Return the p-value, by Fisher's exact test, that the canary has no more than its share."""
+    table = [[canary, requests - canary], [stable, stable_requests - stable]]
     return float(fisher_exact(table, alternative="greater").pvalue)
 
 

@@ -108,7 +108,7 @@ class Cluster:
         """Check that kubectl has a context; without one it would ask localhost:8080.
 
         Raises:
-            UserError: it has none, or not the one that was given.
+            UserError: it has none, or not ``self.context``.
         """
         if self.context is not None:
             kubectl("config", "get-contexts", self.context, "--output=name")

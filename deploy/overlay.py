@@ -103,7 +103,7 @@ def container_of(predictor: dict[str, Any]) -> dict[str, Any]:
 
 
 def find_folder(overlay: str) -> Path:
-    """Return the folder of an overlay, which is given by its name or its path."""
+    """Return the folder of an overlay, from its name or its path."""
     path = Path(overlay) if os.sep in overlay else FOLDER / overlay
     for file in ("kustomization.yaml", FILE):
         if not (path / file).exists():

@@ -84,10 +84,10 @@ class Runner:
                 continue
             if "uses" in job:
                 called = Path(job["uses"]).stem
-                given = {k: fill(v, known) for k, v in job.get("with", {}).items()}
-                below = self._workflow(called, github, given, scratch)
-                ended |= {f"{key}/{inner}": how for inner, how in below.items()}
-                ended[key] = "failure" if "failure" in below.values() else "success"
+                own = {k: fill(v, known) for k, v in job.get("with", {}).items()}
+                results = self._workflow(called, github, own, scratch)
+                ended |= {f"{key}/{inner}": result for inner, result in results.items()}
+                ended[key] = "failure" if "failure" in results.values() else "success"
                 continue
             try:
                 outputs[key] = self._job(f"{name}-{key}", job, known, scratch)
@@ -124,15 +124,15 @@ class Runner:
         place: Path,
         scratch: Path,
     ) -> None:
-        given = {k: fill(v, known) for k, v in step.get("with", {}).items()}
+        inputs = {k: fill(v, known) for k, v in step.get("with", {}).items()}
         action = str(step.get("uses", "")).partition("@")[0]
-        artifact = scratch / "artifacts" / given.get("name", "")
+        artifact = scratch / "artifacts" / inputs.get("name", "")
         if action == "actions/checkout":
-            assert given["persist-credentials"] == "false"
+            assert inputs["persist-credentials"] == "false"
             place.rmdir()
-            self._clone(place, given.get("ref") or known["github"]["sha"])
+            self._clone(place, inputs.get("ref") or known["github"]["sha"])
         elif action == "./.github/actions/setup":
-            inner = known | {"inputs": {"role": "", "region": "", "cache": ""} | given}
+            inner = known | {"inputs": {"role": "", "region": "", "cache": ""} | inputs}
             (place / ".venv").mkdir()
             (place / ".venv/installed").touch()  # the packages of the tests are used
             for each in yaml.safe_load((place / action / "action.yml").read_text())["runs"][
@@ -143,11 +143,11 @@ class Runner:
         elif action == "aws-actions/configure-aws-credentials":
             environment |= self.aws
         elif action == "actions/upload-artifact":
-            _upload(place, given["path"].split(), artifact)
+            _upload(place, inputs["path"].split(), artifact)
         elif action == "actions/download-artifact":
             if not artifact.exists():
                 raise StepError(f"no artifact {artifact.name}")
-            shutil.copytree(artifact, place / given.get("path", "."), dirs_exist_ok=True)
+            shutil.copytree(artifact, place / inputs.get("path", "."), dirs_exist_ok=True)
         elif action in ("actions/setup-python", "sigstore/cosign-installer"):
             pass  # their programs are on the PATH
         else:

@@ -97,7 +97,7 @@ def propose(
 ) -> ChangeSet | None:
     """Create a change set and return it, or None where nothing would change.
 
-    Parameters that are not among ``values`` keep theirs.
+    Parameters that are not in ``values`` keep their present value.
     """
     before = {each["ParameterKey"] for each in (stack or {}).get("Parameters", [])}
     parameters: list[dict[str, Any]] = []

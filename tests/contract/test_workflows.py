@@ -77,7 +77,7 @@ def test_deploy_and_rollback_share_a_queue():
 
 @pytest.mark.parametrize(("code", "rolled_back"), [(0, 0), (1, 0), (3, 1), (4, 0), (5, 0)])
 def test_registry_follows_rollbacks_only(tmp_path: Path, code: int, rolled_back: int):
-    """An unfit version alone is taken back in the registry, whatever else stops a deployment."""
+    """Only exit code 3, an unfit version, moves the champion back in the registry."""
     model = tmp_path / "manifests/overlays/production/model.yaml"
     model.parent.mkdir(parents=True)
     model.write_text("spec:\n  predictor:\n    labels:\n      version: v6\n")
