@@ -34,8 +34,8 @@ _REFUSED_IN_POD = re.compile(r"error forwarding port .*refused", re.DOTALL)
 _NOT_READY = re.compile(r"timed out waiting for the condition|exceeded its progress deadline")
 _UNAVAILABLE = re.compile(
     r"Unable to connect to the server|connection to the server \S+ was refused"
-    r"|lost connection to pod|error dialing backend|etcdserver:|an error on the server"
-    r"|unable to handle the request|the server was unable to return"
+    r"|lost connection to pod|pod is not running|error dialing backend|etcdserver:"
+    r"|an error on the server|unable to handle the request|the server was unable to return"
     r"|server \((InternalError|ServiceUnavailable|ServerTimeout|Timeout|TooManyRequests)\)"
 )
 # the same messages with one of these are the user's all the same
@@ -45,19 +45,19 @@ log = logging.getLogger("deploy")
 
 
 class NotReadyError(Exception):
-    """kubectl waited in vain."""
+    """``kubectl wait`` or ``rollout`` reached its timeout."""
 
 
 def error_of(command: str, stderr: str) -> Exception:
     """Return the error that kubectl's last line stands for."""
     line = (stderr.strip().splitlines() or ["it printed no reason"])[-1]
     message = f"kubectl {command}: {line}"
-    if _NOT_READY.search(line):
+    not_ready = _NOT_READY.search(line)
+    if not_ready and command in ("wait", "rollout"):
         return NotReadyError(message)
-    unavailable = _UNAVAILABLE.search(line) or NETWORK_FAILURE.search(line)
-    return (
-        UnavailableError(message) if unavailable and not _USER.search(line) else UserError(message)
-    )
+    unavailable = not_ready or _UNAVAILABLE.search(line) or NETWORK_FAILURE.search(line)
+    fault = UnavailableError if unavailable and not _USER.search(line) else UserError
+    return fault(message)
 
 
 def kubectl(*arguments: str, stdin: str | None = None, show: bool = False) -> str:
@@ -163,7 +163,7 @@ class Cluster:
 
         Raises:
             UserError: the port-forward is forbidden.
-            UnavailableError: the way to the predictor is broken.
+            UnavailableError: the connection to the predictor broke.
             UnfitVersionError: the predictor refuses, closes or does not answer the connection.
         """
         return retry(lambda: self._post(model, path, body), self.pauses)
@@ -177,7 +177,7 @@ class Cluster:
                     f"{model.predictor} did not answer its first request in {ANSWER_SECONDS} s"
                 ) from error
             except requests.RequestException as error:
-                raise _broken(model, forward, error) from error
+                raise _forward_error(model, forward, error) from error
 
     @contextmanager
     def port_forward(self, model: Model) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
@@ -204,10 +204,10 @@ class Cluster:
         return [*context, f"--namespace={self.service.namespace}"]
 
 
-def _broken(model: Model, forward: "subprocess.Popen[str]", error: Exception) -> Exception:
-    """Return the error for a connection that ended without a response: of the pod or of the way."""
+def _forward_error(model: Model, forward: "subprocess.Popen[str]", error: Exception) -> Exception:
+    """Return the error for a missing response: the predictor's fault, or the connection's."""
     try:
-        forward.wait(timeout=1)  # kubectl ends when it has lost the way to the pod
+        forward.wait(timeout=1)  # kubectl ends when it has lost its connection to the pod
     except subprocess.TimeoutExpired:
         forward.terminate()
         lost = False

@@ -143,9 +143,8 @@ def test_retry_gives_up():
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        # of a real cluster
-        ("error: timed out waiting for the condition on inferenceservices/x", NotReadyError),
-        ('error: deployment "x" exceeded its progress deadline', NotReadyError),
+        ("error: timed out waiting for the condition", UnavailableError),
+        ("error: unable to forward port because pod is not running", UnavailableError),
         ("Unable to connect to the server: dial tcp 10.0.0.1:6443: i/o timeout", UnavailableError),
         ("Unable to connect to the server: net/http: TLS handshake timeout", UnavailableError),
         ("error: error upgrading connection: error dialing backend: EOF", UnavailableError),
@@ -161,6 +160,19 @@ def test_retry_gives_up():
 )
 def test_messages_are_sorted_by_fault(line: str, error: type[Exception]):
     assert type(error_of("get", f"E1128 memcache.go\n{line}\n")) is error
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        # from a real cluster
+        ("wait", "error: timed out waiting for the condition on inferenceservices/sentiment"),
+        ("rollout", "error: timed out waiting for the condition"),
+        ("rollout", 'error: deployment "x" exceeded its progress deadline'),
+    ],
+)
+def test_wait_timeouts_are_apart(command: str, line: str):
+    assert type(error_of(command, line)) is NotReadyError
 
 
 @pytest.mark.parametrize(
