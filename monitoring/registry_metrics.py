@@ -16,7 +16,7 @@ DECISIONS = ("promoted", "refused", "rolled_back")
 def read(name: str) -> Iterator[Metric]:
     """Read versions, aliases, and decisions and deployments of a model from MLflow."""
     with registry.connected() as client:
-        versions = client.search_model_versions(f"name = '{name}'", max_results=registry.MOST)
+        versions = client.search_model_versions(f"name = '{name}'", max_results=registry.MOST_RUNS)
         yield GaugeMetricFamily("pipeline_version_count", "Versions registered", len(versions))
         yield from _of_aliases(client, name)
         decisions = _runs(client, f"{name}-promotions")
@@ -55,7 +55,7 @@ def _runs(client: mlflow.MlflowClient, experiment: str) -> list[Run]:
     return client.search_runs(
         [found.experiment_id],
         "attributes.status != 'RUNNING'",
-        max_results=registry.MOST,
+        max_results=registry.MOST_RUNS,
         order_by=["attributes.start_time DESC"],
     )
 

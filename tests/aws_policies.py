@@ -1,4 +1,4 @@
-"""Policies of IAM, evaluated as AWS documents it, for the elements that ours have; others raise."""
+"""Evaluate IAM policies as AWS documents it, for the elements that ours use; others raise."""
 
 import re
 from typing import Any
@@ -30,7 +30,7 @@ OPERATORS = {
 
 
 def _holds(conditions: dict[str, dict[str, Any]], context: dict[str, str]) -> bool:
-    """A key that the request has not does not hold."""
+    """Tell whether all conditions hold; a key that the request lacks does not."""
     return all(
         key in context and any(OPERATORS[operator](each, context[key]) for each in _list(wanted))
         for operator, keys in conditions.items()
@@ -39,11 +39,11 @@ def _holds(conditions: dict[str, dict[str, Any]], context: dict[str, str]) -> bo
 
 
 def allowed(policies: list[Policy], action: str, resource: str, context: dict[str, str]) -> bool:
-    """Tell whether one statement allows it and none denies it."""
+    """Tell whether a statement allows the action and none denies it."""
     effects = set()
     for statement in (each for policy in policies for each in _list(policy["Statement"])):
-        if strange := set(statement) - ELEMENTS:
-            raise NotImplementedError(strange)
+        if unknown := set(statement) - ELEMENTS:
+            raise NotImplementedError(unknown)
         if (
             any(_like(each, action, re.IGNORECASE) for each in _list(statement["Action"]))
             and any(_like(each, resource) for each in _list(statement.get("Resource", "*")))
