@@ -1,5 +1,6 @@
-"""What watches the predictor in a cluster and here, read by the programs that will read it."""
+"""manifests/monitoring, read by promtool, amtool, Alertmanager and kubectl."""
 
+import argparse
 import json
 import re
 import shutil
@@ -13,7 +14,16 @@ import requests
 import yaml
 
 from components.errors import UserError
-from monitoring import exporter, laptop, operator
+from monitoring import exporter, generate, local, operator, receiver
+from monitoring.settings import (
+    EXPORTER_JOB,
+    NAMESPACE,
+    PARAMS,
+    PREDICTOR_JOB,
+    RECEIVER_JOB,
+    Ports,
+    drift_limits,
+)
 from tests import manifests, policies
 from tests.conftest import REPO, free_port, running
 
@@ -32,10 +42,10 @@ def run(*command: str, cwd: Path = REPO) -> str:
     return result.stdout
 
 
-def discovered(tmp_path: Path) -> dict:
-    """Return the cluster's configuration with files in the place of Kubernetes.
+def write_prometheus_config(tmp_path: Path) -> None:
+    """Write the cluster's configuration with file discovery in place of Kubernetes discovery.
 
-    Debian builds Prometheus without it; what else there is, relabelling above all, is as it stands.
+    Debian's Prometheus is built without Kubernetes; all else, such as relabelling, is unchanged.
     """
     config = yaml.safe_load((CONFIG / "prometheus.yml").read_text())
     for job in config["scrape_configs"]:
@@ -43,17 +53,17 @@ def discovered(tmp_path: Path) -> dict:
             job["file_sd_configs"] = [{"files": [f"{job['job_name']}.json"]}]
     shutil.copy(CONFIG / "rules.yml", tmp_path)
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-    return config
 
 
 @needs("promtool")
-def test_promtool_takes_the_configurations(tmp_path):
-    discovered(tmp_path)
-    for file in (tmp_path / "prometheus.yml", CONFIG / "laptop.yml"):
+def test_promtool_accepts_the_configs(tmp_path):
+    write_prometheus_config(tmp_path)
+    for file in (tmp_path / "prometheus.yml", CONFIG / "prometheus-local.yml"):
         assert "SUCCESS" in run("promtool", "check", "config", str(file))
 
 
-def pod(name: str, container: str = "kserve-container", **more: str) -> dict:
+def pod(name: str, container: str = "kserve-container", **changes: str) -> dict:
+    """Return a pod as Prometheus discovers it on Kubernetes."""
     meta = {
         "namespace": "sentiment",
         "pod_name": name,
@@ -64,14 +74,13 @@ def pod(name: str, container: str = "kserve-container", **more: str) -> dict:
         "pod_annotation_prometheus_io_port": "8080",
         "pod_label_version": "v7",
     }
-    labels = {f"__meta_kubernetes_{key}": value for key, value in (meta | more).items()}
+    labels = {f"__meta_kubernetes_{key}": value for key, value in (meta | changes).items()}
     return {"targets": ["10.0.0.7:8081"], "labels": labels}
 
 
 @needs("promtool")
-def test_the_predictors_pods_become_targets_and_others_do_not(tmp_path):
-    """Pods as Prometheus sees them, from a file and not from Kubernetes."""
-    discovered(tmp_path)
+def test_only_predictor_pods_are_targets(tmp_path):
+    write_prometheus_config(tmp_path)
     pods = [
         pod("a"),
         pod("b", container="queue-proxy"),
@@ -80,22 +89,18 @@ def test_the_predictors_pods_become_targets_and_others_do_not(tmp_path):
     ]
     (tmp_path / "sentiment.json").write_text(json.dumps(pods))
     command = ["promtool", "check", "service-discovery", "--timeout=2s", "prometheus.yml"]
-    found = json.loads(run(*command, "sentiment", cwd=tmp_path))
-    kept = [each["labels"] for each in found if each["labels"]]
-    assert len(found) == 4
-    assert [
-        {name: value for name, value in each.items() if not name.startswith("__s")} for each in kept
-    ] == [
-        {
-            "__address__": "10.0.0.7:8080",
-            "__metrics_path__": "/metrics",
-            "instance": "10.0.0.7:8080",
-            "job": "sentiment",
-            "namespace": "sentiment",
-            "pod": "a",
-            "predictor": "v7",
-        }
-    ]
+    discovered = json.loads(run(*command, "sentiment", cwd=tmp_path))
+    assert len(discovered) == 4
+    (labels,) = [target["labels"] for target in discovered if target["labels"]]
+    assert {name: value for name, value in labels.items() if not name.startswith("__s")} == {
+        "__address__": "10.0.0.7:8080",
+        "__metrics_path__": "/metrics",
+        "instance": "10.0.0.7:8080",
+        "job": "sentiment",
+        "namespace": "sentiment",
+        "pod": "a",
+        "predictor": "v7",
+    }
 
 
 @needs("amtool")
@@ -109,7 +114,7 @@ def test_the_predictors_pods_become_targets_and_others_do_not(tmp_path):
         ("alertname=SentimentModelOld severity=ticket", "tickets"),
     ],
 )
-def test_amtool_routes_alerts(labels: str, receivers: str):
+def test_alerts_reach_their_receivers(labels: str, receivers: str):
     config = f"--config.file={CONFIG / 'alertmanager.yml'}"
     run("amtool", "check-config", str(CONFIG / "alertmanager.yml"))
     command = ["amtool", "config", "routes", "test", config, f"--verify.receivers={receivers}"]
@@ -121,7 +126,7 @@ def alertmanager(tmp_path_factory):
     if not shutil.which("prometheus-alertmanager"):
         pytest.skip("needs prometheus-alertmanager: make packages")
     directory = tmp_path_factory.mktemp("alertmanager")
-    laptop.write(directory, laptop.Ports(receiver=free_port()), "local", 1)
+    local.write_config(directory, Ports(receiver=free_port()))
     address = f"127.0.0.1:{free_port()}"
     command = ["prometheus-alertmanager", f"--web.listen-address={address}"]
     command += ["--config.file=alertmanager.yml", "--cluster.listen-address="]
@@ -134,7 +139,7 @@ BURN = {"alertname": "SentimentErrorBudgetBurn"}
 
 
 @pytest.mark.parametrize(
-    ("number", "source", "target", "silenced"),
+    ("number", "source", "target", "inhibited"),
     [
         (1, DOWN, {"alertname": "SentimentLatencyHigh"}, True),
         (2, DOWN, {"alertname": "SentimentDrift"}, False),
@@ -143,46 +148,81 @@ BURN = {"alertname": "SentimentErrorBudgetBurn"}
         (5, DOWN, {"alertname": "SentimentLatencyHigh", "namespace": "another"}, False),
     ],
 )
-def test_alertmanager_silences_what_follows_from_another_alert(
-    alertmanager, number, source, target, silenced
-):
+def test_consequences_of_an_alert_are_inhibited(alertmanager, number, source, target, inhibited):
     namespace = {"namespace": str(number)}
     alerts = [namespace | source, namespace | target]
     now = datetime.now(UTC).isoformat()
-    sent = [{"labels": labels, "startsAt": now} for labels in alerts]
-    requests.post(alertmanager, json=sent, timeout=30).raise_for_status()
-    for labels, expected in zip(alerts, (False, silenced), strict=True):
-        wanted = [f'{name}="{value}"' for name, value in labels.items()]
-        (found,) = requests.get(alertmanager, {"filter": wanted}, timeout=30).json()
-        assert bool(found["status"]["inhibitedBy"]) is expected, labels
+    body = [{"labels": labels, "startsAt": now} for labels in alerts]
+    requests.post(alertmanager, json=body, timeout=30).raise_for_status()
+    for labels, expected in zip(alerts, (False, inhibited), strict=True):
+        matchers = [f'{name}="{value}"' for name, value in labels.items()]
+        (alert,) = requests.get(alertmanager, {"filter": matchers}, timeout=30).json()
+        assert bool(alert["status"]["inhibitedBy"]) is expected, labels
 
 
-def test_the_operators_objects_are_made_of_the_same_files(tmp_path):
-    operator.write(tmp_path)
-    for name in ("rules.yaml", "alerts.yaml"):
-        assert (tmp_path / name).read_text() == (MONITORING / "operator" / name).read_text(), (
-            "run python -m monitoring.operator"
-        )
+def test_generated_files_are_current(tmp_path, monkeypatch):
+    """Also: the drift threshold in the alert rules is that of params.yaml."""
+    shutil.copytree(MONITORING, tmp_path / "monitoring")
+    for module in (generate, operator):
+        monkeypatch.setattr(module, "MANIFESTS", tmp_path / "monitoring")
+    assert generate.main([]) == 0
+    written = [path for path in (tmp_path / "monitoring").rglob("*") if path.is_file()]
+    for path in written:
+        committed = MONITORING / path.relative_to(tmp_path / "monitoring")
+        assert path.read_text() == committed.read_text(), "run python -m monitoring.generate"
 
 
-def test_a_matcher_that_is_none_is_refused():
-    with pytest.raises(UserError, match="'severity'"):
-        operator.alerts({"inhibit_rules": [], "route": {"matchers": ["severity"]}})
+def test_threshold_reaches_rule_and_object(tmp_path):
+    operator.write(tmp_path, 0.25)
+    rules = (tmp_path / "config/rules.yml").read_text()
+    assert "expr: predictor:model_drift_psi:max > 0.25\n" in rules
+    assert (
+        "predictor:model_drift_psi:max > 0.25\n" in (tmp_path / "operator/rules.yaml").read_text()
+    )
+    assert operator.set_drift_threshold(rules, 0.2) == operator.set_drift_threshold(
+        (CONFIG / "rules.yml").read_text(), 0.2
+    )
 
 
-def test_time_runs_faster_and_nothing_else_changes():
+def test_rules_without_a_drift_rule_are_refused():
+    with pytest.raises(UserError, match="no rule compares predictor:model_drift_psi:max"):
+        operator.set_drift_threshold("groups: []\n", 0.2)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("monitor: {max_psi: 0.2}", "monitor needs max_psi, min_rows and newest: 'min_rows'"),
+        ("monitor: {max_psi: high, min_rows: 1, newest: 1}", "could not convert"),
+        ("monitor", "monitor needs"),
+        ("monitor: [", "monitor needs"),
+    ],
+)
+def test_wrong_params_are_one_error(tmp_path, content, words):
+    path = tmp_path / PARAMS
+    path.write_text(content)
+    with pytest.raises(UserError, match=words):
+        drift_limits(path)
+
+
+def test_rules_and_jobs_have_the_settings_names():
     text = (CONFIG / "rules.yml").read_text()
-    assert laptop.faster(text, 1) == text
-    fast = laptop.faster(text, 10)
-    assert "for: 60000ms" in fast  # 10m
-    assert "[360000ms]" in fast  # 1h
-    assert "ratio_rate1h > 14.4 * 0.001" in fast
-    kept = re.compile(r"\b\d+(ms|[smhdw])\b")
-    assert kept.sub("", fast) == kept.sub("", text)
+    jobs = set(re.findall(r'\bjob="([^"]+)"', text))
+    assert jobs == {PREDICTOR_JOB, RECEIVER_JOB, EXPORTER_JOB}
+    namespaces = set(re.findall(r'namespace(?:="|: )([\w-]+)', text))
+    assert namespaces == {NAMESPACE}
+    for name in ("prometheus.yml", "prometheus-local.yml"):
+        config = yaml.safe_load((CONFIG / name).read_text())
+        assert {job["job_name"] for job in config["scrape_configs"]} >= jobs
+
+
+def test_text_that_is_no_matcher_is_refused():
+    with pytest.raises(UserError, match="'severity'"):
+        operator.alertmanager_config({"inhibit_rules": [], "route": {"matchers": ["severity"]}})
 
 
 class Loader(yaml.SafeLoader):
-    """Takes a bare = for text, as kubectl writes and reads it."""
+    """Reads a bare = as text, as kubectl does."""
 
 
 Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
@@ -202,14 +242,14 @@ def rendered(folder: str) -> list[manifests.Object]:
         ("AlertmanagerConfig", "spec/route/groupwait", "1s", "does not exist"),
     ],
 )
-def test_a_mistyped_field_of_the_operators_objects_is_found(kind, path, value, words):
-    thing, *_ = [each for each in rendered("operator") if each["kind"] == kind]
-    policies.change(thing, path, value)
-    assert words in manifests.schema_errors([thing])[0]
+def test_mistyped_operator_field_is_found(kind, path, value, words):
+    item = next(item for item in rendered("operator") if item["kind"] == kind)
+    policies.change(item, path, value)
+    assert words in manifests.schema_errors([item])[0]
 
 
 @pytest.mark.parametrize("folder", ["plain", "operator", "github"])
-def test_manifests_fit_their_schemas_and_beside_the_rest_our_policies(folder):
+def test_manifests_follow_schemas_and_policies(folder):
     objects = rendered(folder)
     assert manifests.schema_errors(objects) == []
     everything = manifests.render("local") + objects
@@ -222,7 +262,7 @@ def test_manifests_fit_their_schemas_and_beside_the_rest_our_policies(folder):
 
 @pytest.fixture
 def watched() -> list[manifests.Object]:
-    """What the plain manifests bring, beside the local overlay."""
+    """The plain manifests together with the local overlay."""
     return manifests.render("local") + manifests.kustomize(MONITORING / "plain")
 
 
@@ -231,7 +271,7 @@ POD = "spec/template/spec"
 
 
 @pytest.mark.parametrize(
-    ("what", "path", "value", "words"),
+    ("item", "path", "value", "words"),
     [
         (EXPORTER, f"{POD}/securityContext/runAsNonRoot", False, "exporter, exporter: runAsNonR"),
         (EXPORTER, f"{POD}/containers/0/securityContext", {}, "readOnlyRootFilesystem"),
@@ -244,36 +284,63 @@ POD = "spec/template/spec"
         (("Service", "sentiment-exporter"), "spec/selector", {"app": "x"}, "selects no pod"),
     ],
 )
-def test_what_breaks_a_policy_is_found(watched, what, path, value, words):
-    policies.change(manifests.find(watched, *what), path, value)
+def test_policy_violation_is_found(watched, item, path, value, words):
+    policies.change(manifests.find(watched, *item), path, value)
     assert words in "\n".join(policies.broken(watched))
 
 
-def test_the_exporter_is_asked_where_it_listens_and_may_ask_what_it_must(watched):
+def arguments_of(container: dict) -> argparse.Namespace:
+    """Parse the arguments of a container by the command line that it starts."""
+    module = receiver if container["name"] == "receiver" else exporter
+    return module.parser().parse_args(container["args"])
+
+
+@pytest.mark.parametrize("job", [RECEIVER_JOB, EXPORTER_JOB])
+def test_scrapes_reach_the_listening_port(watched, job):
+    pod = manifests.find(watched, "Deployment", job)["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    port = arguments_of(container).port
+    (service_port,) = manifests.find(watched, "Service", job)["spec"]["ports"]
+    policy = manifests.find(watched, "NetworkPolicy", job)["spec"]
+    assert container["ports"] == [{"name": service_port["targetPort"], "containerPort": port}]
+    assert [rule["ports"] for rule in policy["ingress"]] == [[{"port": port}]]
+    config = yaml.safe_load((CONFIG / "prometheus.yml").read_text())
+    (scrape,) = [c for c in config["scrape_configs"] if c["job_name"] == job]
+    labels = {"namespace": NAMESPACE}
+    target = f"{job}.{NAMESPACE}.svc:{service_port['port']}"
+    assert scrape["static_configs"] == [{"targets": [target], "labels": labels}]
+    assert service_port["port"] == port
+    assert (
+        f"EXPOSE {Ports().receiver} {Ports().exporter}\n"
+        in (REPO / "Dockerfile.receiver").read_text()
+    )
+
+
+def test_alerts_reach_the_receivers_port():
+    config = yaml.safe_load((CONFIG / "alertmanager.yml").read_text())
+    urls = [w["url"] for r in config["receivers"] for w in r.get("webhook_configs", [])]
+    service = f"http://{RECEIVER_JOB}.{NAMESPACE}.svc:{Ports().receiver}"
+    assert urls == [f"{service}/alerts", f"{service}/heartbeat"]
+
+
+def test_exporter_can_reach_its_sources(watched):
     pod = manifests.find(watched, *EXPORTER)["spec"]["template"]
     (container,) = pod["spec"]["containers"]
     assert container["command"] == ["python", "-m", "monitoring.exporter"]
-    args = exporter.parser().parse_args(container["args"])
-    (port,) = manifests.find(watched, "Service", "sentiment-exporter")["spec"]["ports"]
-    policy = manifests.find(watched, "NetworkPolicy", "sentiment-exporter")["spec"]
+    args = arguments_of(container)
     assert args.address == "0.0.0.0"  # noqa: S104 - of its own pod
-    assert container["ports"] == [{"name": port["targetPort"], "containerPort": args.port}]
-    assert [each["ports"] for each in policy["ingress"]] == [[{"port": args.port}]]
-    config = yaml.safe_load((CONFIG / "prometheus.yml").read_text())
-    (job,) = [j for j in config["scrape_configs"] if j["job_name"] == "sentiment-exporter"]
-    target = f"sentiment-exporter.sentiment.svc:{port['port']}"
-    labels = {"namespace": "sentiment"}
-    assert job["static_configs"] == [{"targets": [target], "labels": labels}]
-    assert f"sentiment-exporter.sentiment.svc:{args.port}" == target
-
-    asked = [each["ports"] for each in policy["egress"]]
-    assert asked == [[{"port": 5000}], [{"port": urlsplit(args.host).port}]]
-    let_in = manifests.find(watched, "NetworkPolicy", "mlflow")["spec"]["ingress"][0]["from"]
-    wanted = [each["podSelector"].get("matchLabels", {"": ""}).items() for each in let_in]
-    assert any(each <= pod["metadata"]["labels"].items() for each in wanted)
+    policy = manifests.find(watched, "NetworkPolicy", EXPORTER_JOB)["spec"]
+    egress = [rule["ports"] for rule in policy["egress"]]
+    assert egress == [[{"port": 5000}], [{"port": urlsplit(args.host).port}]]
+    mlflow = manifests.find(watched, "NetworkPolicy", "mlflow")["spec"]
+    clients = [
+        rule["podSelector"].get("matchLabels", {"": ""}).items()
+        for rule in mlflow["ingress"][0]["from"]
+    ]
+    assert any(labels <= pod["metadata"]["labels"].items() for labels in clients)
 
 
-def test_the_operator_finds_both_by_their_services():
+def test_service_monitors_select_the_services():
     objects = [*yaml.safe_load_all((MONITORING / "operator/podmonitor.yaml").read_text())]
     monitors = [each for each in objects if each["kind"] == "ServiceMonitor"]
     assert len(monitors) == 2
