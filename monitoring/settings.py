@@ -16,6 +16,11 @@ NAME = "sentiment"  # of the InferenceService and of the registered model
 NAMESPACE = "sentiment"
 PREDICTOR_JOB, RECEIVER_JOB, EXPORTER_JOB = NAME, f"{NAME}-receiver", f"{NAME}-exporter"
 
+# objectives, which alert rules and dashboards share; docs/watch.md explains them
+ERROR_BUDGET = 0.001  # share of requests that may get a server error
+LATENCY_SECONDS = 0.1  # for a request with one review
+MODEL_DAYS = 30  # since the model was registered
+
 
 class Ports(NamedTuple):
     predictor: int = 8080

@@ -32,7 +32,7 @@ from components.io.files import read_json
 from deploy.prometheus import Prometheus
 from monitoring.local import serving, watching
 from monitoring.retrain import DRIFT, PROMOTION, run
-from monitoring.settings import ROOT, Ports, drift_limits
+from monitoring.settings import NAME, ROOT, Ports, drift_limits
 from tools import load
 
 log = logging.getLogger("drift-demo")
@@ -43,12 +43,13 @@ ALARMS = f'count_over_time(ALERTS{{alertname="{ALERT}"}}[1d])'
 EVALUATIONS = 'count_over_time(predictor:model_drift_psi:max{statistic="length"}[1d])'
 HIGHEST = "max(max_over_time(predictor:model_drift_psi:max[1d]))"
 RATE = 50.0  # sentences a second
+NEWEST = "2000"  # captured requests that monitor compares; more would be mostly reviews
 TRAINING_SECONDS = 3_600.0
 SWAP_SECONDS = 60.0  # for the predictor to load a new champion
 
 
 @dataclass(frozen=True)
-class Calm:
+class InDomain:
     """What Prometheus saw of reviews like those of the champion's training."""
 
     reviews: int
@@ -82,7 +83,7 @@ class Retraining:
 @dataclass(frozen=True)
 class Figures:
     max_psi: float
-    calm: Calm
+    in_domain: InDomain
     shift: Shift
     retraining: Retraining
 
@@ -126,26 +127,26 @@ def watch_drift(
     directory = project / "monitor"
     ports = Ports(*processes.free_ports(len(Ports._fields)))
     retrain = [sys.executable, "-m", "monitoring.retrain"]
-    retrain += ["--captured", str(directory / "captured"), "--newest", "2000"]
+    retrain += ["--captured", str(directory / "captured"), "--newest", NEWEST]
     with (
         chdir(project),
-        serving(directory, ports, "models:/sentiment@champion"),
+        serving(directory, ports, f"models:/{NAME}@champion"),
         watching(directory, ports, retrain, times=times),
     ):
         max_psi = drift_limits().max_psi
-        calm = _send_own(ports, own, in_domain, times)
+        before = _send_own(ports, own, in_domain, times)
         shift = _send_other(ports, other, max_psi, times)
-        return Figures(max_psi, calm, shift, _await_retraining(ports, times))
+        return Figures(max_psi, before, shift, _await_retraining(ports, times))
 
 
-def _send_own(ports: Ports, texts: Sequence[str], number: int, times: float) -> Calm:
+def _send_own(ports: Ports, texts: Sequence[str], number: int, times: float) -> InDomain:
     seconds = load.send(ports.predictor, texts, number)
     _wait("an evaluation of the index", lambda: bool(_query(ports, EVALUATIONS)), 60)
     time.sleep(3 * 15 / times)  # until Prometheus has scraped and evaluated the last of them
     alarms, evaluations, highest = (
         sum(_query(ports, query)) for query in (ALARMS, EVALUATIONS, HIGHEST)
     )
-    return Calm(number, seconds, int(alarms), int(evaluations), highest)
+    return InDomain(number, seconds, int(alarms), int(evaluations), highest)
 
 
 def _send_other(ports: Ports, texts: Sequence[str], max_psi: float, times: float) -> Shift:
@@ -223,10 +224,10 @@ def _samples(port: int, metric: str, **labels: str) -> list[Any]:
 
 
 def summary(figures: Figures, times: float) -> str:
-    calm, shift, retraining = figures.calm, figures.shift, figures.retraining
+    own, shift, retraining = figures.in_domain, figures.shift, figures.retraining
     return f"""
-In domain   {calm.reviews} reviews, {calm.reviews / calm.seconds:.0f} a second: {calm.alarms} alarms
-            in {calm.evaluations} evaluations, the highest stability index {calm.highest_psi:.3f}
+In domain   {own.reviews} reviews, {own.reviews / own.seconds:.0f} a second: {own.alarms} alarms
+            in {own.evaluations} evaluations, the highest stability index {own.highest_psi:.3f}
 Shift       index above {figures.max_psi:g} after {shift.above_limit} sentences of another kind
 Alert       {ALERT} fires after {shift.fired} sentences and {shift.seconds:.0f} s,
             at {RATE:.0f} sentences a second, with durations divided by {times:g}

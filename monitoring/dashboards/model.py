@@ -14,6 +14,7 @@ from monitoring.dashboards.queries import (
     rate,
     select,
 )
+from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS, MODEL_DAYS
 
 PREDICTIONS = "model_prediction_count_total"
 DAY = 86_400
@@ -46,10 +47,10 @@ def _served() -> Sequence[Panel]:
         time_series_panel(
             "Age of the model",
             "Time since the served model was registered, for each predictor. The line is the"
-            " objective, 30 days. A folder that is not from MLflow has no age.",
+            f" objective, {MODEL_DAYS} days. A folder that is not from MLflow has no age.",
             "s",
             {"{{predictor}}": f"time() - {registered}"},
-            thresholds={30 * DAY: "red"},
+            thresholds={MODEL_DAYS * DAY: "red"},
             alerts=["SentimentModelOld"],
             span=12,
         ),
@@ -154,7 +155,7 @@ def _canary() -> Sequence[Panel]:
             "Share of server errors of each predictor.",
             "percentunit",
             {"{{predictor}}": error_share("predictor")},
-            thresholds={0.001: "red"},
+            thresholds={ERROR_BUDGET: "red"},
             alerts=["SentimentPredictorErrors"],
             span=6,
         ),
@@ -164,7 +165,7 @@ def _canary() -> Sequence[Panel]:
             " compares batches, too.",
             "s",
             {"{{predictor}}": quantile(0.99, LATENCY, "predictor", where=SINGLE)},
-            thresholds={0.1: "red"},
+            thresholds={LATENCY_SECONDS: "red"},
             alerts=["SentimentLatencyHigh"],
             span=6,
         ),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from monitoring.dashboards.panels import Panel, table_panel, time_series_panel, value_panel
-from monitoring.settings import EXPORTER_JOB, RECEIVER_JOB
+from monitoring.settings import EXPORTER_JOB, MODEL_DAYS, RECEIVER_JOB
 
 DAY = 86_400
 MEASURES = "accuracy|accuracy_at_90_coverage|expected_calibration_error|log_loss|macro_f1|roc_auc"
@@ -26,10 +26,10 @@ def _now() -> Sequence[Panel]:
     return [
         value_panel(
             "Champion's age",
-            "Time since the champion was registered; 30 days is the objective.",
+            f"Time since the champion was registered; the objective is {MODEL_DAYS} days.",
             "s",
             f"time() - max({registered})",
-            {20 * DAY: "yellow", 30 * DAY: "red"},
+            {MODEL_DAYS * DAY * 2 // 3: "yellow", MODEL_DAYS * DAY: "red"},
             alerts=["SentimentModelOld"],
         ),
         value_panel(

@@ -16,9 +16,11 @@ from monitoring.dashboards.queries import (
     select,
     share,
 )
+from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS
 
 COUNT = "app_request_count_total"
 BURN, SLOW, DOWN = "SentimentErrorBudgetBurn", "SentimentLatencyHigh", "SentimentPredictorDown"
+LATENCY_OBJECTIVE = f"{1000 * LATENCY_SECONDS:.0f} ms"
 CONTAINER = 'namespace="$namespace", container="kserve-container"'
 
 
@@ -44,21 +46,21 @@ def _now() -> Sequence[Panel]:
         value_panel(
             "Availability",
             "Share of the requests in the time shown without a server error. The objective is"
-            " 99.9%. Errors of callers (4xx) do not count.",
+            f" {1 - ERROR_BUDGET:.1%}. Errors of callers (4xx) do not count.",
             "percentunit",
             f"1 - {share(failed, total)}",
-            {0.999: "green"},
+            {1 - ERROR_BUDGET: "green"},
             base_colour="red",
             decimals=3,
             alerts=[BURN],
         ),
         value_panel(
             "Latency, p99",
-            "99th percentile of predictions for a single review. The objective is 100 ms; batches"
-            " have none.",
+            "99th percentile of predictions for a single review. The objective is"
+            f" {LATENCY_OBJECTIVE}; batches have none.",
             "s",
             quantile(0.99, LATENCY, where=SINGLE),
-            {0.1: "yellow", 1: "red"},
+            {LATENCY_SECONDS: "yellow", 1: "red"},
             alerts=[SLOW],
         ),
         value_panel(
@@ -97,10 +99,11 @@ def _traffic() -> Sequence[Panel]:
         time_series_panel(
             "Server errors",
             "Share of server errors among answers with 2xx and 5xx, for each predictor. The line"
-            " is the objective: more than 0.1% exhausts the error budget of 30 days early.",
+            f" is the objective: more than {ERROR_BUDGET:.1%} exhausts the error budget of 30 days"
+            " early.",
             "percentunit",
             {"{{predictor}}": error_share("predictor")},
-            thresholds={0.001: "red"},
+            thresholds={ERROR_BUDGET: "red"},
             alerts=[BURN, "SentimentPredictorErrors"],
             span=12,
         ),
@@ -121,10 +124,10 @@ def _latency() -> Sequence[Panel]:
         time_series_panel(
             "Latency of single reviews",
             "From the head of the request to the end of the answer. The line is the objective for"
-            " p99, 100 ms.",
+            f" p99, {LATENCY_OBJECTIVE}.",
             "s",
             {f"p{q}": quantile(q / 100, LATENCY, where=SINGLE) for q in (50, 90, 99)},
-            thresholds={0.1: "red"},
+            thresholds={LATENCY_SECONDS: "red"},
             alerts=[SLOW],
             span=6,
         ),

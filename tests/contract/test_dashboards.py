@@ -22,14 +22,14 @@ def panels(board: dict) -> list[dict]:
 
 def faults(board: dict) -> list[str]:
     """Return what is missing in a dashboard, or would confuse Grafana or its reader."""
-    found = []
+    problems = []
     if not re.fullmatch(r"sentiment-[a-z]+", board.get("uid", "")) or "id" in board:
-        found.append("identified by something else than its uid")
+        problems.append("identified by something else than its uid")
     if board.get("schemaVersion", 0) < 39:
-        found.append("a schema older than Grafana 11's")
+        problems.append("a schema older than Grafana 11's")
     numbers = [panel["id"] for panel in board["panels"]]
     if len(set(numbers)) < len(numbers) or 0 in numbers:
-        found.append("panels with the same id")
+        problems.append("panels with the same id")
     cells: set[tuple[int, int]] = set()
     for panel in board["panels"]:
         position = panel["gridPos"]
@@ -39,29 +39,29 @@ def faults(board: dict) -> list[str]:
             for row in range(position["h"])
         }
         if cells & area or position["x"] + position["w"] > 24:
-            found.append(f"{panel['title']}: overlaps another panel, or leaves the grid")
+            problems.append(f"{panel['title']}: overlaps another panel, or leaves the grid")
         cells |= area
     if len(cells) % 24:
-        found.append("a gap in the grid")
+        problems.append("a gap in the grid")
     known = {variable["name"] for variable in board["templating"]["list"]}
     for panel in panels(board):
         name = panel.get("title") or "a panel without a title"
         if not panel.get("title"):
-            found.append(name)
+            problems.append(name)
         if len(panel.get("description", "")) < 20:
-            found.append(f"{name}: no description")
+            problems.append(f"{name}: no description")
         if not panel["fieldConfig"]["defaults"].get("unit"):
-            found.append(f"{name}: no unit")
+            problems.append(f"{name}: no unit")
         if panel.get("datasource") != {"type": "prometheus", "uid": "${datasource}"}:
-            found.append(f"{name}: not the selected data source")
+            problems.append(f"{name}: not the selected data source")
         references = [target["refId"] for target in panel["targets"]]
         if not all(references) or len(set(references)) < len(references):
-            found.append(f"{name}: queries with the same refId")
+            problems.append(f"{name}: queries with the same refId")
         for target in panel["targets"]:
             used = set(re.findall(r"\$([a-z]\w*)", target["expr"]))
             if not used or not used <= known:
-                found.append(f"{name}: variables {sorted(used - known) or 'unused'}")
-    return found
+                problems.append(f"{name}: variables {sorted(used - known) or 'unused'}")
+    return problems
 
 
 def test_files_are_current(tmp_path):
@@ -77,6 +77,13 @@ def test_drift_line_is_the_threshold():
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
     assert [step["value"] for step in steps] == [None, 0.1, 0.25]
     assert "above 0.25, the red line" in panel["description"]
+
+
+def test_in_flight_line_is_the_default_limit():
+    (panel,) = [p for p in panels(BOARDS["service"]) if p["title"] == "Requests in flight"]
+    limit = panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"]
+    assert f"| `--max_in_flight` | {limit} |" in (REPO / "docs/serving.md").read_text()
+    assert f"(--max_in_flight, {limit})" in panel["description"]
 
 
 @pytest.mark.parametrize("name", BOARDS)

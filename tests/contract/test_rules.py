@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from monitoring.operator import set_drift_threshold
+from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS, MODEL_DAYS
 from serving.model.window import FEWEST, WINDOW
 from tests.conftest import REPO
 
@@ -145,6 +146,17 @@ def test_changed_rules_break_a_case(tmp_path: Path):
         outcomes = list(pool.map(survives, range(len(changes))))
     survivors = [change for (_, change, _), passed in zip(changes, outcomes, strict=True) if passed]
     assert not survivors, "\n".join(survivors)
+
+
+def test_rules_and_docs_have_the_objectives():
+    expressions = " ".join(rule["expr"] for group in GROUPS for rule in group["rules"])
+    assert set(re.findall(r"> [\d.]+ \* (0[\d.]+)", expressions)) == {f"{ERROR_BUDGET:g}"}
+    assert set(re.findall(r'le="([\d.]+)"', expressions)) == {f"{LATENCY_SECONDS:g}"}
+    assert f'{{job="sentiment"}}) > {MODEL_DAYS} * 86400' in expressions
+    docs = (REPO / "docs/watch.md").read_text()
+    assert f"| {1 - ERROR_BUDGET:.1%} of the requests of 30 days get no server error |" in docs
+    assert f"answered in {1000 * LATENCY_SECONDS:.0f} ms |" in docs
+    assert f"| the model was registered less than {MODEL_DAYS} days ago |" in docs
 
 
 def test_texts_quote_the_drift_window():

@@ -122,19 +122,19 @@ def send_load(server: Server, texts: list[str]) -> None:
 
 def faults(panel: dict, server: Prometheus) -> list[str]:
     """Return which queries of a panel have no data, or no label that their legend needs."""
-    found = []
+    problems = []
     for query in panel["targets"]:
         results = server.query(fill_variables(query["expr"], **VARIABLES))
         if not any(math.isfinite(float(each["value"][1])) for each in results):
-            found.append(f"{query['refId']}: no data")
+            problems.append(f"{query['refId']}: no data")
         labels = set(re.findall(r"{{(\w+)}}", query.get("legendFormat", "")))
         if panel["type"] == "table":
             (organize,) = panel["transformations"]
             labels |= organize["options"]["indexByName"].keys() - {"Value"}
         for each in results:
             if missing := labels - each["metric"].keys():
-                found.append(f"{query['refId']}: no {missing}")
-    return found
+                problems.append(f"{query['refId']}: no {missing}")
+    return problems
 
 
 @pytest.mark.parametrize("name", LOCAL)
