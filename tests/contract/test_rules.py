@@ -1,5 +1,6 @@
 """Alerts fire as their cases say, and another threshold, window or wait breaks a case."""
 
+import json
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -55,14 +57,21 @@ def rules_of(name: str) -> list[dict]:
     return [group for group in groups if group["rules"]]
 
 
+@cache
+def cases_of(name: str) -> dict[str, str]:
+    """Return the files of cases for ``name``, which read the rules beside them, as JSON."""
+    return {
+        file.name: json.dumps(yaml.safe_load(file.read_text()) | {"rule_files": ["rules.yml"]})
+        for file in CASES.glob(f"{name}*.yml")
+    }
+
+
 def passes(name: str, groups: list[dict], directory: Path) -> bool:
     """Return whether these rules pass the cases of ``name``."""
-    rules = directory / "rules.yml"
-    rules.write_text(yaml.safe_dump({"groups": groups}))
-    for file in CASES.glob(f"{name}*.yml"):
-        cases = yaml.safe_load(file.read_text()) | {"rule_files": ["rules.yml"]}
-        (directory / file.name).write_text(yaml.safe_dump(cases))
-        command = ["promtool", "test", "rules", file.name]
+    (directory / "rules.yml").write_text(json.dumps({"groups": groups}))
+    for file, cases in cases_of(name).items():
+        (directory / file).write_text(cases)
+        command = ["promtool", "test", "rules", file]
         if subprocess.run(command, cwd=directory, capture_output=True).returncode:
             return False
     return True
