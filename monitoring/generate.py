@@ -5,6 +5,7 @@ the model, rules and routes of config/ into the Prometheus operator's objects.
 """
 
 import argparse
+from pathlib import Path
 
 from components import cli
 from monitoring import operator
@@ -12,16 +13,16 @@ from monitoring.dashboards import __main__ as dashboards
 from monitoring.settings import MANIFESTS, PARAMS, ROOT, drift_limits
 
 
-def generate() -> None:
+def generate(folder: Path) -> None:
     max_psi = drift_limits(ROOT / PARAMS).max_psi
-    operator.write(MANIFESTS, max_psi)
-    dashboards.write(MANIFESTS / "dashboards", max_psi)
+    operator.write(folder, max_psi)
+    dashboards.write(folder / "dashboards", max_psi)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m monitoring.generate", description=__doc__)
     parser.parse_args(argv)
-    return cli.run("generate", generate)
+    return cli.run("generate", lambda: generate(MANIFESTS))
 
 
 if __name__ == "__main__":

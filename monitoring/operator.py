@@ -18,7 +18,7 @@ from monitoring.settings import MANIFESTS, NAME, NAMESPACE, PARAMS, ROOT, drift_
 SECRET = "alertmanager"  # noqa: S105 - the name of a Secret
 HEADER = "# Written by `python -m monitoring.generate` from config/{}; change that file.\n"
 MATCHER = re.compile(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"?([^"]*?)"?\s*')
-DRIFT_RULE = re.compile(r"(?<=expr: predictor:model_drift_psi:max > )[\d.]+")
+DRIFT_RULE = re.compile(r"(?<=expr: predictor:model_drift_psi:max > )\S+")
 
 
 def set_drift_threshold(rules: str, max_psi: float) -> str:
@@ -112,7 +112,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def write(folder: Path, max_psi: float) -> None:
-    """Write config/rules.yml and the objects of operator/ under ``folder``."""
+    """Write config/rules.yml and operator/*.yaml of manifests/monitoring to ``folder``."""
     config = MANIFESTS / "config"
     rules = set_drift_threshold((config / "rules.yml").read_text(), max_psi)
     routes = (config / "alertmanager.yml").read_text()

@@ -1,5 +1,6 @@
 """Names, ports and limits that monitoring's code, rules and dashboards share."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -48,14 +49,17 @@ def drift_limits(path: Path = PARAMS) -> DriftLimits:
     """Read the drift limits; by default those of the working directory's project.
 
     Raises:
-        UserError: the file is missing, or is no YAML with these three limits.
+        UserError: the file cannot be read, or a limit is missing or not above 0.
     """
     try:
         section = yaml.safe_load(path.read_text())["monitor"]
-        return DriftLimits(
+        limits = DriftLimits(
             float(section["max_psi"]), int(section["min_rows"]), int(section["newest"])
         )
+        if not (0 < limits.max_psi < math.inf and limits.min_rows > 0 and limits.newest > 0):
+            raise ValueError("each must be above 0")
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{path}: monitor needs max_psi, min_rows and newest: {error}") from error
+    return limits

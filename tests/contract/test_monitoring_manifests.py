@@ -160,15 +160,13 @@ def test_consequences_of_an_alert_are_inhibited(alertmanager, number, source, ta
         assert bool(alert["status"]["inhibitedBy"]) is expected, labels
 
 
-def test_generated_files_are_current(tmp_path, monkeypatch):
+def test_generated_files_are_current(tmp_path):
     """Also: the drift threshold in the alert rules is that of params.yaml."""
-    shutil.copytree(MONITORING, tmp_path / "monitoring")
-    for module in (generate, operator):
-        monkeypatch.setattr(module, "MANIFESTS", tmp_path / "monitoring")
-    assert generate.main([]) == 0
-    written = [path for path in (tmp_path / "monitoring").rglob("*") if path.is_file()]
+    generate.generate(tmp_path)
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) == 6
     for path in written:
-        committed = MONITORING / path.relative_to(tmp_path / "monitoring")
+        committed = MONITORING / path.relative_to(tmp_path)
         assert path.read_text() == committed.read_text(), "run python -m monitoring.generate"
 
 
@@ -179,9 +177,9 @@ def test_threshold_reaches_rule_and_object(tmp_path):
     assert (
         "predictor:model_drift_psi:max > 0.25\n" in (tmp_path / "operator/rules.yaml").read_text()
     )
-    assert operator.set_drift_threshold(rules, 0.2) == operator.set_drift_threshold(
-        (CONFIG / "rules.yml").read_text(), 0.2
-    )
+    committed = (CONFIG / "rules.yml").read_text()
+    assert rules == operator.set_drift_threshold(committed, 0.25)
+    assert operator.set_drift_threshold(rules, drift_limits(REPO / PARAMS).max_psi) == committed
 
 
 def test_rules_without_a_drift_rule_are_refused():
@@ -193,6 +191,8 @@ def test_rules_without_a_drift_rule_are_refused():
     ("content", "words"),
     [
         ("monitor: {max_psi: 0.2}", "monitor needs max_psi, min_rows and newest: 'min_rows'"),
+        ("monitor: {max_psi: .nan, min_rows: 1, newest: 1}", "each must be above 0"),
+        ("monitor: {max_psi: 0.2, min_rows: 1, newest: 0}", "each must be above 0"),
         ("monitor: {max_psi: high, min_rows: 1, newest: 1}", "could not convert"),
         ("monitor", "monitor needs"),
         ("monitor: [", "monitor needs"),
