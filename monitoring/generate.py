@@ -1,7 +1,7 @@
-"""Write all generated files of manifests/monitoring: run this after a change of their sources.
+"""Write every file that follows from the drift limits of params.yaml and from the alert rules.
 
-The drift threshold of params.yaml (monitor.max_psi) goes into the alert rules and the dashboard of
-the model, rules and routes of config/ into the Prometheus operator's objects.
+These are, in manifests/monitoring, the drift threshold in config/rules.yml, the objects of the
+Prometheus operator and the dashboards; and the compiled pipelines, whose defaults are the limits.
 """
 
 import argparse
@@ -11,18 +11,21 @@ from components import cli
 from monitoring import operator
 from monitoring.dashboards import __main__ as dashboards
 from monitoring.settings import MANIFESTS, PARAMS, ROOT, drift_limits
+from pipelines.compile import compile_to
+from pipelines.ir import COMPILED
 
 
-def generate(folder: Path) -> None:
+def generate(manifests: Path, compiled: Path) -> None:
     max_psi = drift_limits(ROOT / PARAMS).max_psi
-    operator.write(folder, max_psi)
-    dashboards.write(folder / "dashboards", max_psi)
+    operator.write(manifests, max_psi)
+    dashboards.write(manifests / "dashboards", max_psi)
+    compile_to(compiled)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m monitoring.generate", description=__doc__)
     parser.parse_args(argv)
-    return cli.run("generate", lambda: generate(MANIFESTS))
+    return cli.run("generate", lambda: generate(MANIFESTS, COMPILED))
 
 
 if __name__ == "__main__":
