@@ -15,17 +15,20 @@ from pipelines.compile import compile_to
 from pipelines.ir import COMPILED
 
 
-def generate(manifests: Path, compiled: Path) -> None:
+def generate(root: Path) -> None:
+    """Write the files to their places under ``root``."""
     max_psi = drift_limits(ROOT / PARAMS).max_psi
+    manifests = root / MANIFESTS.relative_to(ROOT)
     operator.write(manifests, max_psi)
     dashboards.write(manifests / "dashboards", max_psi)
-    compile_to(compiled)
+    compile_to(root / COMPILED.relative_to(ROOT))
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m monitoring.generate", description=__doc__)
-    parser.parse_args(argv)
-    return cli.run("generate", lambda: generate(MANIFESTS, COMPILED))
+    parser.add_argument("--output", type=Path, default=ROOT, help="default: this repository")
+    args = parser.parse_args(argv)
+    return cli.run("generate", lambda: generate(args.output))
 
 
 if __name__ == "__main__":

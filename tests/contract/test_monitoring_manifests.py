@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ import requests
 import yaml
 
 from components.errors import UserError
-from monitoring import exporter, generate, local, operator, receiver
+from monitoring import exporter, local, operator, receiver
 from monitoring.settings import (
     EXPORTER_JOB,
     NAMESPACE,
@@ -162,7 +163,7 @@ def test_consequences_of_an_alert_are_inhibited(alertmanager, number, source, ta
 
 def test_generated_files_are_current(tmp_path):
     """Also: the drift threshold in the alert rules is that of params.yaml."""
-    generate.generate(tmp_path / "manifests/monitoring", tmp_path / "pipelines/compiled")
+    run(sys.executable, "-m", "monitoring.generate", "--output", str(tmp_path))
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) == 8
     for path in written:
