@@ -210,8 +210,9 @@ def repository(directory: Path) -> Path:
     params["ingest"]["source"] = "s3://inputs/reviews.parquet"
     params["count"]["max_n"] = 1
     params["trial"]["max_iterations"] = 4
-    params["trial"]["rungs"]["1"] |= {"given": {"candidates": ["default"]}, "keep": 1}
-    params["trial"]["rungs"]["2"]["keep"] = 1
+    params["trial"]["candidates"] = ["default"]
+    for rung in params["rungs"].values():
+        rung["select"]["keep"] = 1
     params["gate"]["min_accuracy"] = 0.5
     (work / "params.yaml").write_text(yaml.safe_dump(params))
     lines = (work / "setup.cfg").read_text().splitlines()

@@ -14,6 +14,7 @@ import sentiment.store
 from components import promote, register
 from components.io import registry, reviews
 from components.io.files import read_json
+from components.verdict import GateVerdict
 from deploy.images import IMAGES
 from tests import delivery
 from tests.system.conftest import LOCAL_BASE
@@ -44,9 +45,9 @@ def make_champion(site, trained, version: str, over: str) -> None:
         digest = reviews.digest(reviews.labelled(trained.test))
         metrics, findings = read_json(trained.metrics), read_json(trained.findings)
         arguments = (trained.model, metrics, findings, trained.plots, digest, "sentiment")
-        assert register.register(*arguments)[0]["version"] == version
-        verdict = {"name": "sentiment", "version": version, "champion": over, "passed": True}
-        promote.promote(verdict | {"why": "for a test", "figures": {}})
+        assert register.register(*arguments)[0].version == version
+        verdict = GateVerdict("sentiment", version, over, "passed", True, "for a test", {})
+        promote.promote(verdict)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import yaml
 from components import gate, promote, register
 from components.io import reviews
 from components.io.files import read_json
-from components.verdict import Limits
+from components.verdict import GateLimits
 from tests.system.conftest import clone
 from tools import drift_demo
 
@@ -31,7 +31,7 @@ def project(trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(trained.reviews, project / "data/reviews.parquet")
     shutil.copytree(trained.test, project / "data/test")
     params = yaml.safe_load((project / "params.yaml").read_text())
-    params["trial"]["rungs"]["1"]["given"] = {"candidates": ["default"]}
+    params["trial"]["candidates"] = ["default"]
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     with chdir(project):
         _promote(trained)
@@ -48,8 +48,8 @@ def _promote(trained) -> None:
         reviews.digest(test),
         "sentiment",
     )
-    verdict = gate.gate("sentiment", registered["version"], test, Limits(min_accuracy=0.5))
-    assert promote.promote(verdict)["outcome"] == "promoted"
+    verdict = gate.gate("sentiment", registered.version, test, GateLimits(min_accuracy=0.5))
+    assert promote.promote(verdict).outcome == "promoted"
 
 
 def test_drift_leads_to_a_gate_decision(project):
