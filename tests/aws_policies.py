@@ -29,8 +29,8 @@ OPERATORS = {
 }
 
 
-def _holds(conditions: dict[str, dict[str, Any]], context: dict[str, str]) -> bool:
-    """Tell whether all conditions hold; a key that the request lacks does not."""
+def _conditions_hold(conditions: dict[str, dict[str, Any]], context: dict[str, str]) -> bool:
+    """Return whether all conditions hold; a condition on a key that the request lacks does not."""
     return all(
         key in context and any(OPERATORS[operator](each, context[key]) for each in _list(wanted))
         for operator, keys in conditions.items()
@@ -47,7 +47,7 @@ def allowed(policies: list[Policy], action: str, resource: str, context: dict[st
         if (
             any(_like(each, action, re.IGNORECASE) for each in _list(statement["Action"]))
             and any(_like(each, resource) for each in _list(statement.get("Resource", "*")))
-            and _holds(statement.get("Condition", {}), context)
+            and _conditions_hold(statement.get("Condition", {}), context)
         ):
             effects.add(statement["Effect"])
     return effects == {"Allow"}

@@ -255,9 +255,9 @@ def test_unfit_canary_is_rolled_back_in_registry(site, trained):
     assert champion(site) == "2"
     with tracked(site) as client:
         last = registry.moves(client, "sentiment")[0]
-    assert last["outcome"] == "rolled_back"
-    assert last["from"] == "4"
-    assert last["to"] == "2"
+    assert last.outcome == "rolled_back"
+    assert last.before == "4"
+    assert last.after == "2"
 
 
 def test_rollback_to_an_earlier_version(site):
@@ -271,10 +271,10 @@ def test_rollback_to_an_earlier_version(site):
     assert champion(site) == "1"
     with tracked(site) as client:
         last = registry.moves(client, "sentiment")[0]
-    assert last["outcome"] == "rolled_back"
-    assert last["from"] == "2"
-    assert last["to"] == "1"
-    assert last["why"] == why
+    assert last.outcome == "rolled_back"
+    assert last.before == "2"
+    assert last.after == "1"
+    assert last.why == why
     assert not list(site.directory.rglob("pwned"))
     ended = site.runner.run(
         "rollback", "workflow_dispatch", overlay="production", version="77", why=why
