@@ -9,14 +9,15 @@ import logging
 import re
 import subprocess
 import sys
-from dataclasses import fields, replace
 from pathlib import Path
 
 from components import cli
 from components.arguments import count, positive
 from components.errors import UnavailableError, UserError
-from components.io.files import read_json
-from monitoring.settings import NAME, DriftLimits, drift_limits
+from components.io import records
+from components.io.registry import Decision
+from components.monitor import Drift
+from monitoring.settings import NAME, PARAMS
 
 log = logging.getLogger("retrain")
 
@@ -27,18 +28,22 @@ INGEST = ["dvc", "repro", "--force", "--single-item", "ingest"]
 STAGE_FAILED = re.compile(r"failed to run: .*exited with (\d+)")  # DVC itself exits with 255
 
 
-def retrain(captured: str, name: str, limits: DriftLimits) -> None:
-    monitor = [sys.executable, "-m", "components.monitor", "--captured", captured, "--name", name]
-    monitor += ["--max-psi", str(limits.max_psi), "--min-rows", str(limits.min_rows)]
-    monitor += ["--newest", str(limits.newest)]
-    run([*monitor, "--drift", str(DRIFT), "--report", str(REPORT)])
-    if not read_json(DRIFT)["drifted"]:
+def retrain(captured: str, name: str, limits: list[str]) -> None:
+    """Retrain if monitor confirms the drift; ``limits`` are flags that override params.yaml."""
+    run(monitor_command(captured, name, limits))
+    if not records.read(DRIFT, Drift).drifted:
         log.info("drift is not confirmed; nothing is trained")
         return
     run(INGEST)
     run(["dvc", "repro"])
-    promotion = read_json(PROMOTION)
-    log.info("%s: %s", promotion["outcome"], promotion["why"])
+    decision = records.read(PROMOTION, Decision)
+    log.info("%s: %s", decision.outcome, decision.why)
+
+
+def monitor_command(captured: str, name: str, limits: list[str]) -> list[str]:
+    command = [sys.executable, "-m", "components.monitor", "--params", str(PARAMS)]
+    command += ["--captured", captured, "--name", name, *limits]
+    return [*command, "--drift", str(DRIFT), "--report", str(REPORT)]
 
 
 def run(command: list[str]) -> None:
@@ -71,10 +76,10 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def limits(args: argparse.Namespace) -> DriftLimits:
-    """Return the limits of params.yaml, except for those that a flag sets."""
-    flags = {field.name: getattr(args, field.name) for field in fields(DriftLimits)}
-    return replace(drift_limits(), **{name: value for name, value in flags.items() if value})
+def limits(args: argparse.Namespace) -> list[str]:
+    """Return the flags of monitor for the limits that the command line sets."""
+    values = {"--max-psi": args.max_psi, "--min-rows": args.min_rows, "--newest": args.newest}
+    return [word for flag, value in values.items() if value for word in (flag, str(value))]
 
 
 def main(argv: list[str] | None = None) -> int:

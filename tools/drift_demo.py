@@ -27,8 +27,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from components import cli, ingest
 from components.arguments import count, positive
 from components.errors import UnavailableError, UserError
-from components.io import processes, reviews
-from components.io.files import read_json
+from components.io import processes, records, reviews
+from components.io.registry import Decision
+from components.monitor import Drift
 from deploy.prometheus import Prometheus
 from monitoring.local import serving, watching
 from monitoring.retrain import DRIFT, PROMOTION, run
@@ -176,15 +177,15 @@ def _await_retraining(ports: Ports, times: float) -> Retraining:
         lines = Path("monitor/receiver.log").read_text().splitlines()
         errors = [line for line in lines if "rror" in line][-3:]
         raise UserError(f"training failed: {' '.join(errors)}")
-    promotion = read_json(PROMOTION)
-    champion = promotion["to"] if promotion["outcome"] == "promoted" else promotion["from"]
+    decision = records.read(PROMOTION, Decision)
+    champion = decision.after if decision.outcome == "promoted" else decision.before
     _wait(f"version {champion} to be served", lambda: _version(ports) == champion, SWAP_SECONDS)
     return Retraining(
         started - fired,
         ended - started,
-        read_json(DRIFT)["why"],
-        promotion["outcome"],
-        promotion["why"],
+        records.read(DRIFT, Drift).why,
+        decision.outcome,
+        decision.why,
         champion,
     )
 

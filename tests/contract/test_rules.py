@@ -17,7 +17,7 @@ import yaml
 
 from monitoring.operator import set_drift_threshold
 from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS, MODEL_DAYS
-from serving.model.window import FEWEST, WINDOW
+from serving.model import window
 from tests.conftest import REPO
 
 pytestmark = pytest.mark.skipif(
@@ -177,7 +177,7 @@ def test_texts_quote_the_drift_window():
             "docs/runbooks/SentimentDrift.md",
         )
     )
-    assert f"of the last {WINDOW:,} texts" in dashboard
-    assert f"until a replica has seen {FEWEST} texts" in dashboard
-    assert f"of the last {WINDOW:,} reviews" in rules
-    assert f"of the last {WINDOW:,} reviews" in runbook
+    assert f"of the last {window.SIZE:,} texts" in dashboard
+    assert f"until a replica has seen {window.MIN_TEXTS} texts" in dashboard
+    assert f"of the last {window.SIZE:,} reviews" in rules
+    assert f"of the last {window.SIZE:,} reviews" in runbook

@@ -127,7 +127,5 @@ def test_failing_server_is_unavailable(tmp_path, github, address, failures, word
     github.failures = failures
     environment = {"GITHUB_API_URL": address or github.address, "GITHUB_TOKEN": GITHUB_TOKEN}
     result = dispatch(tmp_path, **environment)
-    assert result.returncode == UnavailableError.exit_code
-    (error,) = (line for line in result.stderr.splitlines() if ": error: " in line)
-    assert words in error
+    assert_one_line(result, words, exit_code=UnavailableError.exit_code)
     assert not github.events

@@ -1,5 +1,6 @@
 """monitoring.retrain: the exit code of a failed stage, run by real DVC, says whose fault it is."""
 
+import shutil
 import subprocess
 import sys
 
@@ -8,8 +9,7 @@ import yaml
 
 from components.errors import UnavailableError, UserError
 from monitoring import retrain
-from monitoring.settings import DriftLimits
-from tests.conftest import REPO, assert_one_line
+from tests.conftest import REPO, free_port
 
 
 @pytest.mark.parametrize(("code", "error"), [(1, UserError), (4, UnavailableError)])
@@ -37,12 +37,32 @@ def test_missing_params_are_one_line(tmp_path):
         capture_output=True,
         text=True,
     )
-    assert_one_line(result, "params.yaml: No such file or directory")
+    assert "params.yaml: No such file or directory" in result.stderr  # from the stage monitor
+    assert "retrain: error: " in result.stderr
+    assert result.returncode == UserError.exit_code
 
 
-def test_flag_overrides_one_limit_of_params(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    limits = {"max_psi": 0.3, "min_rows": 20, "newest": 5}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"monitor": limits}))
+def test_only_limits_on_the_command_line_are_flags():
     args = retrain.parser().parse_args(["--captured", "captured", "--newest", "9"])
-    assert retrain.limits(args) == DriftLimits(max_psi=0.3, min_rows=20, newest=9)
+    assert retrain.limits(args) == ["--newest", "9"]
+    command = retrain.monitor_command(args.captured, args.name, retrain.limits(args))
+    assert command[3:5] == ["--params", "params.yaml"]
+
+
+def test_unreachable_registry_is_unavailable(tmp_path):
+    (tmp_path / "captured.jsonl").write_text('{"data": {"text": "A fine film."}}\n')
+    shutil.copy(REPO / "params.yaml", tmp_path)
+    result = subprocess.run(
+        [sys.executable, "-m", "monitoring.retrain", "--captured", "captured.jsonl"],
+        cwd=tmp_path,
+        env={
+            "PYTHONPATH": str(REPO),
+            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}",
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == UnavailableError.exit_code, result.stderr
+    assert "monitor: error: MLflow at " in result.stderr
+    assert "failed with exit code 4; its message is above" in result.stderr
