@@ -14,7 +14,7 @@ TASKS = (  # of the issue that asks for this page
     *("change the drift threshold", "change a rollback rule", "add an endpoint"),
     *("add a search rung", "raise the version"),
 )
-PLACEHOLDERS = {"STAGE": "train", "ALERT": "SentimentDrift"}
+PLACEHOLDERS = {"STAGE": "count", "ALERT": "SentimentDrift"}
 
 
 def rows() -> dict[str, tuple[str, str]]:

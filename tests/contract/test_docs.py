@@ -25,7 +25,7 @@ EXTERNAL_LOAD = re.compile(
     r"""|<script[^>]*>[^<]*(?:https?:)?//[^<]*</script>"""
 )
 CODE = ("components", "deploy", "monitoring", "pipelines", "sentiment", "serving", "tools")
-# these talk to a cluster or its parts; test_layers and test_runbooks check them with the real tools
+# these talk to a cluster or its parts; test_commands and test_runbooks check them with the tools
 CLUSTER_TOOLS = {"amtool", "kubectl"}
 SHELL_WORDS = {".", "cd", "cp", "export", "pytest", "set"}
 Edges = set[tuple[str, str]]

@@ -4,6 +4,7 @@ import configparser
 import re
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from pipelines import ir
@@ -69,3 +70,15 @@ def test_the_build_context_has_what_is_copied():
     lines = (REPO / ".dockerignore").read_text().splitlines()
     assert lines[0] == "*"
     assert {line[1:] for line in lines if line.startswith("!")} == copied
+
+
+def test_dependabot_sees_every_lock():
+    """It reads a directory and those one level below, and no file above 500,000 bytes."""
+    config = yaml.safe_load((REPO / ".github/dependabot.yml").read_text())
+    (pip,) = [each for each in config["updates"] if each["package-ecosystem"] == "pip"]
+    seen = [REPO / directory.strip("/") for directory in pip["directories"]]
+    locks = [path for path in REPO.glob("**/requirements/*.txt") if ".venv" not in path.parts]
+    assert len(locks) > 10
+    for lock in locks:
+        assert lock.parent in seen or lock.parent.parent in seen, lock
+        assert lock.stat().st_size < 500_000, lock

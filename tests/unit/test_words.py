@@ -38,6 +38,13 @@ def test_all_text_of_markdown_is_checked():
     assert check("a.md", "# Title\n\nIt came from nobody, nobody-else.\n") == [(3, "nobody")]
 
 
+def test_texts_for_the_model_are_data():
+    entries = words.read_list("somebody\tname the actor\n")
+    source = 'text = "Somebody told me"  # somebody\n'
+    assert not [*words.check(Path("sentiment/behaviour.py"), source, entries)]
+    assert len([*words.check(Path("sentiment/model.py"), source, entries)]) == 2
+
+
 def test_a_finding_names_its_place_and_advice():
     (finding,) = words.check(Path("docs/a.md"), "one\nnobody\n", ENTRIES)
     assert str(finding) == 'docs/a.md:2: "nobody": name the actor'
