@@ -145,10 +145,10 @@ check-lock: .venv/installed ## Check that dvc.lock fits code and parameters, and
 	python -m tools.lock $${SINCE:+--base "$$SINCE"}
 
 deploy: .venv/installed ## Bring the champion to OVERLAY (production) by a canary of CANARY (10) percent; on failure roll back
-	python -m deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY" || { \
-	  test $$? -eq 3 && python -m components.promote --rollback \
+	python -m deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY" || { code=$$?; \
+	  test $$code -ne 3 || python -m components.promote --rollback \
 	    --to "$$(sed -n 's/^ *version: v//p' "manifests/overlays/$$OVERLAY/model.yaml")" \
-	    --why "the canary in $$OVERLAY failed: see python -m deploy --history"; exit 1; }
+	    --why "the canary in $$OVERLAY failed: see python -m deploy --history"; exit $$code; }
 
 rollback: .venv/installed ## Bring version TO back to OVERLAY (production) and to the registry; WHY is the reason
 	@test -n "$$TO" && test -n "$$WHY" || { echo "set TO=version and WHY='the reason'" >&2; exit 2; }
@@ -166,12 +166,12 @@ comment: ### Put the report on the pull request of BRANCH, if there is one
 recheck: ### Run the workflow ci on BRANCH
 	gh workflow run ci.yml --ref "$$BRANCH"
 login: .venv/installed ### Log in to REGISTRY, Amazon's
-	python -m deploy.ecr login --engine '$(CONTAINER)' --registry "$$REGISTRY"
+	python -m deploy.images login --engine '$(CONTAINER)' --registry "$$REGISTRY"
 push-images: .venv/installed ### Test the images, push them to REGISTRY, write their digests to reports/images.json
-	python -m deploy.images --engine '$(CONTAINER)' --registry "$$REGISTRY" \
+	python -m deploy.images push --engine '$(CONTAINER)' --registry "$$REGISTRY" \
 	  --version $(VERSION) --commit $(COMMIT) --images $(IMAGES)
 scan: .venv/installed ### Wait for the registry's scan of the images, and refuse critical findings
-	python -m deploy.ecr scan --images $(IMAGES)
+	python -m deploy.images scan --images $(IMAGES)
 sign: ### Sign the images by digest, and verify the signatures
 	@python3 -m tools.signatures --sign $(IMAGES) --signer="$$SIGNER"
 verify: ### Verify that the workflow images signed the images of OVERLAY

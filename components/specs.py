@@ -7,6 +7,8 @@ image by one with a digest. This is the only module of the package that imports 
 import inspect
 import typing
 from collections.abc import Mapping
+from configparser import ConfigParser
+from pathlib import Path
 from typing import Any, Literal
 
 from kfp import dsl
@@ -16,7 +18,9 @@ from pydantic.fields import FieldInfo
 
 from components import stage as declared
 
-IMAGE = "localhost/sentiment-train:0.1.0"
+_SETTINGS = ConfigParser()
+_SETTINGS.read(Path(__file__).parents[1] / "setup.cfg")
+IMAGE = f"localhost/sentiment-train:{_SETTINGS['metadata']['version']}"  # of `make images`
 
 
 def component(

@@ -1,52 +1,56 @@
-"""The decision about a canary: is it worse than the stable predictor beside it?
+"""Decide whether a canary is worse than the stable predictor beside it.
 
-Both answer the same kind of requests at the same time, so what they have in common, be it a bad
-hour or bad callers, speaks against neither.
+Both answer the same kind of requests at the same time, so what affects both alike (a busy hour,
+faulty clients) does not count against either.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import product
 
-from scipy.stats import fisher_exact
+from scipy.stats import binomtest, fisher_exact
 
-from deploy.latency import Buckets, compared, slower
-
-LOOKS = 10  # at a step, the last of which decides
+LOOKS = 10  # during a step; only the last one can pass the canary
 QUANTILES = (0.5, 0.99)
+# by the label ``reviews`` of app_request_latency_seconds
+SIZES = {"1": "single reviews", "more": "batches"}
+
+# for each upper bound in seconds, the last of which is infinite, the requests that took no longer
+Buckets = tuple[tuple[float, int], ...]
 
 
-class Outcome(Enum):
-    HOLDS = "holds"
+class CanaryOutcome(Enum):
+    PASSES = "passes"
     WORSE = "is worse"
-    UNKNOWN = "is not known well enough"
+    UNDECIDED = "is undecided"
 
 
 @dataclass(frozen=True)
-class Limits:
+class CanaryLimits:
     """What a canary must show at each step.
 
-    ``requests`` that it and the stable predictor must have answered; ``alpha``, the chance that
-    one as good as the stable predictor is refused all the same; ``margin``, by which a quantile of
-    its latency may be larger; ``seconds`` that a step lasts, and ``most`` that it may last until
-    there are enough requests.
+    ``min_requests`` that the canary and the stable predictor must each have answered; ``alpha``,
+    the probability of rejecting a canary that is as good as the stable predictor; ``margin``, the
+    factor by which a quantile of the canary's latency may be larger; ``seconds`` that a step
+    lasts, and ``max_seconds`` that it may last while there are too few requests.
     """
 
-    requests: int = 500
+    min_requests: int = 500
     alpha: float = 0.01
     margin: float = 1.5
     seconds: float = 300
-    most: float = 1800
+    max_seconds: float = 1800
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a predictor did meanwhile.
+class PredictorTraffic:
+    """What one predictor did since the start of a step.
 
-    ``errors`` are answers of status 5xx, ``refusals`` of 4xx; ``latency`` is by the number of
-    reviews in a request, as the metric has it.
+    ``errors`` are responses of status 5xx, ``refusals`` of 4xx; ``latency`` is keyed by the label
+    ``reviews`` of the metric; ``unresponsive`` if a pod has not answered Prometheus for a minute.
     """
 
     requests: int = 0
@@ -54,57 +58,106 @@ class Seen:
     refusals: int = 0
     latency: Mapping[str, Buckets] = field(default_factory=dict)
     restarts: int = 0
-    silent: bool = False
+    unresponsive: bool = False
 
 
 @dataclass(frozen=True)
-class Verdict:
-    outcome: Outcome
-    why: str
+class CanaryVerdict:
+    outcome: CanaryOutcome
+    reason: str
     figures: dict[str, float] = field(default_factory=dict)
 
 
-def judge(stable: Seen, canary: Seen, limits: Limits, last: bool) -> Verdict:
-    """Compare a canary with the stable predictor in the same time.
+def judge(
+    stable: PredictorTraffic, canary: PredictorTraffic, limits: CanaryLimits, last: bool
+) -> CanaryVerdict:
+    """Compare a canary with the stable predictor over the same time.
 
-    Before the ``last`` look it can only be found worse, and as there are more of these looks, each
-    asks for more evidence. It never holds without enough requests to judge by.
+    Looks before the ``last`` one can only find it worse, and each of them needs stronger evidence,
+    as there are several. A canary never passes with too few requests.
     """
-    if canary.silent:
-        return Verdict(Outcome.WORSE, "the canary does not answer Prometheus")
+    if canary.unresponsive:
+        return CanaryVerdict(CanaryOutcome.WORSE, "the canary does not answer Prometheus")
     if canary.restarts:
-        return Verdict(Outcome.WORSE, f"the canary was restarted, {canary.restarts} times")
-    latencies = compared(stable.latency, canary.latency, limits.requests)
+        return CanaryVerdict(CanaryOutcome.WORSE, f"the canary restarted {canary.restarts} times")
+    latencies = comparable(stable.latency, canary.latency, limits.min_requests)
     tests = 2 + len(latencies) * len(QUANTILES)
     level = limits.alpha / tests / (2 if last else 2 * LOOKS)
     figures = {"requests": float(canary.requests), "stable_requests": float(stable.requests)}
-    said: list[str] = []
+    passed: list[str] = []
     worse: list[str] = []
     for kind in ("errors", "refusals"):
-        ours, theirs = getattr(canary, kind), getattr(stable, kind)
-        p = more_often(ours, canary.requests, theirs, stable.requests)
-        text = f"{ours} {kind} of {canary.requests} against {theirs} of {stable.requests}"
-        figures |= {kind: float(ours), f"stable_{kind}": float(theirs), f"{kind}_p": p}
-        (worse if p < level else said).append(f"{text}, p {p:.2g}")
-    for (which, (theirs, ours)), quantile in product(latencies.items(), QUANTILES):
-        p, bound = slower(theirs, ours, quantile, limits.margin)
+        count, stable_count = getattr(canary, kind), getattr(stable, kind)
+        p = more_frequent(count, canary.requests, stable_count, stable.requests)
+        text = f"{count} {kind} of {canary.requests} against {stable_count} of {stable.requests}"
+        figures |= {kind: float(count), f"stable_{kind}": float(stable_count), f"{kind}_p": p}
+        (worse if p < level else passed).append(f"{text}, p {p:.2g}")
+    for (size, histograms), quantile in product(latencies.items(), QUANTILES):
+        p, bound = slower(*histograms, quantile, limits.margin)
         name = f"p{quantile * 100:.0f}"
-        figures[f"{name}_{which.replace(' ', '_')}_p"] = p
+        figures[f"{name}_{size.replace(' ', '_')}_p"] = p
         if p < level:
-            worse.append(f"{name} of the latency above {bound:g} s for {which}, p {p:.2g}")
+            worse.append(f"{name} of the latency above {bound:g} s for {size}, p {p:.2g}")
         elif not math.isinf(bound):
-            said.append(f"{name} not above {bound:g} s for {which}")
+            passed.append(f"{name} not above {bound:g} s for {size}")
     if worse:
-        return Verdict(Outcome.WORSE, "; ".join(worse), figures)
+        return CanaryVerdict(CanaryOutcome.WORSE, "; ".join(worse), figures)
     fewest = min(canary.requests, stable.requests)
-    if fewest < limits.requests:
-        whose = "canary" if fewest == canary.requests else "stable predictor"
-        why = f"the {whose} had {fewest} requests, fewer than {limits.requests}"
-        return Verdict(Outcome.UNKNOWN, why, figures)
-    return Verdict(Outcome.HOLDS if last else Outcome.UNKNOWN, "; ".join(said), figures)
+    if fewest < limits.min_requests:
+        predictor = "canary" if fewest == canary.requests else "stable predictor"
+        reason = f"the {predictor} had {fewest} requests, fewer than {limits.min_requests}"
+        return CanaryVerdict(CanaryOutcome.UNDECIDED, reason, figures)
+    outcome = CanaryOutcome.PASSES if last else CanaryOutcome.UNDECIDED
+    return CanaryVerdict(outcome, "; ".join(passed), figures)
 
 
-def more_often(ours: int, of: int, theirs: int, of_theirs: int) -> float:
-    """Return the p-value of Fisher's exact test that something befalls us no more than them."""
-    table = [[ours, of - ours], [theirs, of_theirs - theirs]]
+def more_frequent(canary: int, requests: int, stable: int, stable_requests: int) -> float:
+    """Return the p-value, by Fisher's exact test, that the canary has no more than its share."""
+    table = [[canary, requests - canary], [stable, stable_requests - stable]]
     return float(fisher_exact(table, alternative="greater").pvalue)
+
+
+def comparable(
+    stable: Mapping[str, Buckets], canary: Mapping[str, Buckets], min_requests: int
+) -> dict[str, tuple[Buckets, Buckets]]:
+    """Return the histograms to compare, (stable, canary), by the kind of requests they are of.
+
+    Batches take longer by nature: a canary that happens to get more of them is not slower for
+    that, and slow single reviews must not hide among them. So the two sizes are compared apart,
+    each where the stable predictor has answered ``min_requests``; if it has of neither, together.
+    """
+    apart = {
+        name: (stable[size], canary[size])
+        for size, name in SIZES.items()
+        if total(stable.get(size, ())) >= min_requests and total(canary.get(size, ()))
+    }
+    if apart:
+        return apart
+    together = _merged(stable), _merged(canary)
+    enough = total(together[0]) >= min_requests and total(together[1])
+    return {"all requests": together} if enough else {}
+
+
+def total(buckets: Buckets) -> int:
+    return buckets[-1][1] if buckets else 0
+
+
+def slower(stable: Buckets, canary: Buckets, quantile: float, margin: float) -> tuple[float, float]:
+    """Return the p-value that the canary's quantile is within a bound, and the bound in seconds.
+
+    A histogram knows its buckets only, so the bound is the smallest bucket's that is at least
+    ``margin`` times the bucket in which the stable predictor has its quantile.
+    """
+    base = next(bound for bound, count in stable if count >= quantile * total(stable))
+    bound, within = next(bucket for bucket in canary if bucket[0] >= margin * base)
+    if math.isinf(bound):
+        return 1.0, math.inf
+    requests = total(canary)
+    return float(binomtest(requests - within, requests, 1 - quantile, "greater").pvalue), bound
+
+
+def _merged(latency: Mapping[str, Buckets]) -> Buckets:
+    merged: Counter[float] = Counter()
+    for buckets in latency.values():
+        merged.update(dict(buckets))
+    return tuple(sorted(merged.items()))

@@ -1,5 +1,9 @@
-"""The record of deployments in the registry: what was tried where, and how it ended."""
+"""The record of deployments in the registry: runs of the experiment ``NAME-deployments``.
 
+A record is opened before the first change, and closed when the deployment has ended.
+"""
+
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import mlflow
@@ -7,68 +11,101 @@ from mlflow.entities import Metric, Run
 
 from components.io import registry
 from components.io.registry import NONE
-from deploy.canary import Verdict
-from deploy.state import State
+from deploy.canary import CanaryVerdict
+from deploy.overlay import State
+from deploy.rollout import RolloutOutcome, RolloutResult
 
 
-def resumed(client: mlflow.MlflowClient, name: str, overlay: str, to: str) -> str | None:
-    """Return the id of the record that a killed deployment of this version has left open, if any.
+@dataclass(frozen=True)
+class Deployment:
+    """One record; ``outcome`` is one of RolloutOutcome, started, or superseded."""
 
-    Those of other versions are closed: this one takes their place.
+    at: str
+    by: str
+    overlay: str
+    outcome: str
+    before: str
+    after: str
+    reason: str
+
+    def __str__(self) -> str:
+        change = f"{self.before} -> {self.after}"
+        return f"{self.at} {self.by}: {self.overlay} {self.outcome} {change}: {self.reason}"
+
+
+def find_open(client: mlflow.MlflowClient, name: str, overlay: str, version: str) -> str | None:
+    """Return the id of the record that an interrupted deployment of ``version`` left open, if any.
+
+    Open records of other versions are closed, as this deployment supersedes them.
     """
-    open_ones = client.search_runs(
+    runs = client.search_runs(
         [_experiment(client, name)], f"attributes.status = 'RUNNING' and tags.overlay = '{overlay}'"
     )
-    mine = None
-    for run in open_ones:
-        if mine is None and run.data.tags["to"] == to:
-            mine = str(run.info.run_id)
+    record = None
+    for run in runs:
+        if record is None and run.data.tags["to"] == version:
+            record = str(run.info.run_id)
         else:
-            close(client, run.info.run_id, "superseded", f"version {to} was deployed instead")
-    return mine
+            _close(client, run.info.run_id, "superseded", f"version {version} was deployed instead")
+    return record
 
 
-def opened(client: mlflow.MlflowClient, name: str, overlay: str, now: State | None, to: str) -> str:
-    """Return the id of a new record, which stays open until the deployment has ended."""
+def open_record(
+    client: mlflow.MlflowClient, name: str, overlay: str, now: State | None, version: str
+) -> str:
+    """Return the id of a new record."""
     before = now.stable.version if now else NONE
     tags = {
-        "mlflow.runName": f"{overlay} {before} -> {to}",
+        "mlflow.runName": f"{overlay} {before} -> {version}",
         "mlflow.user": registry.user(),
         "model": name,
         "overlay": overlay,
         "from": before,
-        "to": to,
+        "to": version,
         "outcome": "started",
     }
     return str(client.create_run(_experiment(client, name), tags=tags).info.run_id)
 
 
-def judged(client: mlflow.MlflowClient, record: str, percent: int, verdict: Verdict) -> None:
-    """Record what a step of the canary showed; the metrics have the percentage as their step."""
+def log_verdict(
+    client: mlflow.MlflowClient, record: str, percent: int, verdict: CanaryVerdict
+) -> None:
+    """Add the verdict on a step of the canary; its metrics have the percentage as their step."""
     now = int(datetime.now(UTC).timestamp() * 1000)
     metrics = [Metric(key, value, now, percent) for key, value in verdict.figures.items()]
     client.log_batch(record, metrics)
-    client.set_tag(record, f"at_{percent}", f"{verdict.outcome.value}: {verdict.why}")
+    client.set_tag(record, f"at_{percent}", f"{verdict.outcome.value}: {verdict.reason}")
 
 
-def close(client: mlflow.MlflowClient, record: str, outcome: str, why: str) -> None:
+def close(client: mlflow.MlflowClient, record: str, result: RolloutResult) -> None:
+    _close(client, record, result.outcome.value, result.reason)
+
+
+def deployments(client: mlflow.MlflowClient, name: str) -> list[Deployment]:
+    """Return the deployments, newest first."""
+    runs = client.search_runs([_experiment(client, name)], max_results=registry.MOST_RUNS)
+    return [_deployment(run) for run in runs]
+
+
+def _close(client: mlflow.MlflowClient, record: str, outcome: str, reason: str) -> None:
     client.set_tag(record, "outcome", outcome)
-    client.set_tag(record, "why", why)
-    client.set_terminated(record, "FINISHED" if outcome == "deployed" else "FAILED")
-
-
-def history(client: mlflow.MlflowClient, name: str) -> list[dict[str, str]]:
-    """Return the deployments, the newest first."""
-    runs = client.search_runs([_experiment(client, name)], max_results=registry.MOST)
-    return [_told(run) for run in runs]
+    client.set_tag(record, "why", reason)
+    deployed = outcome == RolloutOutcome.DEPLOYED.value
+    client.set_terminated(record, "FINISHED" if deployed else "FAILED")
 
 
 def _experiment(client: mlflow.MlflowClient, name: str) -> str:
     return registry.experiment_id(client, f"{name}-deployments")
 
 
-def _told(run: Run) -> dict[str, str]:
+def _deployment(run: Run) -> Deployment:
     tags = run.data.tags
-    at = datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat()
-    kept = {key: tags[key] for key in ("overlay", "from", "to", "outcome")}
-    return kept | {"why": tags.get("why", "not ended"), "by": tags["mlflow.user"], "at": at}
+    return Deployment(
+        at=datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat(),
+        by=tags["mlflow.user"],
+        overlay=tags["overlay"],
+        outcome=tags["outcome"],
+        before=tags["from"],
+        after=tags["to"],
+        reason=tags.get("why", "not ended"),
+    )

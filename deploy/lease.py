@@ -1,98 +1,119 @@
-"""One deployment at a time: a Lease in the cluster, renewed while we live."""
+"""A Lease in the cluster, renewed by a thread, so that one deployment runs at a time."""
 
 import json
 import os
+import secrets
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from components.errors import UserError
+from components.errors import UnavailableError, UserError
 from components.io.registry import user
-from deploy.cluster import BRIEFLY, MANAGER, Cluster
+from deploy.cluster import Cluster
+from deploy.errors import retry
 
-SECONDS = 15  # after which a holder that was killed counts as gone
-_KIND = "lease.coordination.k8s.io"
+SECONDS = 15  # without a renewal, until another process may take the lease
+KIND = "lease.coordination.k8s.io"
 
 
 @contextmanager
-def held(cluster: Cluster) -> Iterator[Callable[[], None]]:
-    """Hold the lease until the block ends; yield a function that raises when it was lost.
+def hold(cluster: Cluster) -> Iterator[Callable[[], None]]:
+    """Hold the lease until the block ends; yield a function that raises once the lease is lost.
 
     Raises:
-        UserError: somebody else holds it.
+        UserError: another process holds it.
+        UnavailableError: the cluster does not answer.
     """
-    document = _taken(cluster.get(_KIND, MANAGER))
-    _put(cluster, document)
-    renewed = [time.monotonic()]
+    once = replace(cluster, pauses=())
+    # containers may share a hostname and a process id
+    holder = f"{user()}@{socket.gethostname()}:{os.getpid()}-{secrets.token_hex(4)}"
+    retry(lambda: acquire(once, holder), cluster.pauses)
+    renewed_at = time.monotonic()
     done = threading.Event()
 
-    def check() -> None:
-        if time.monotonic() - renewed[0] > SECONDS:
-            raise UserError(f"the lease {MANAGER} could not be renewed; what was done so far stays")
+    def require_lease() -> None:
+        if time.monotonic() - renewed_at > SECONDS:
+            name = cluster.service.manager
+            raise UnavailableError(
+                f"the lease {name} was not renewed for {SECONDS} s; what was done so far stays"
+            )
 
-    def renew() -> None:
+    def keep_renewing() -> None:
+        nonlocal renewed_at
         while not done.wait(SECONDS / 3):
             now = time.monotonic()
             try:
-                current = cluster.get(_KIND, MANAGER)
-                if current is None or _holder(current) != _holder(document):
+                lease = read(once)
+                if lease is None or _holder(lease) != holder:
                     return
-                _put(cluster, _renewed(current))
-                renewed[0] = now
-            except UserError:
-                continue  # check() tells when that has gone on for too long
+                write(once, _renewed(lease, holder))
+                renewed_at = now
+            except (UnavailableError, UserError):
+                continue  # require_lease() fails when this lasts
 
-    renewer = threading.Thread(target=renew, daemon=True)
-    renewer.start()
+    thread = threading.Thread(target=keep_renewing, daemon=True)
+    thread.start()
     try:
-        yield check
+        yield require_lease
     finally:
         done.set()
-        renewer.join()
-        with suppress(UserError):  # it expires by itself
-            current = cluster.get(_KIND, MANAGER)
-            if current is not None and _holder(current) == _holder(document):
-                cluster.kubectl("delete", _KIND, MANAGER, "--ignore-not-found", BRIEFLY)
+        thread.join()
+        with suppress(UnavailableError, UserError):  # the lease expires by itself
+            lease = read(once)
+            if lease is not None and _holder(lease) == holder:
+                once.kubectl("delete", KIND, cluster.service.manager, "--ignore-not-found")
 
 
-def _taken(present: dict[str, Any] | None) -> dict[str, Any]:
-    """Return the lease as ours: a new one, or the one that its holder has let expire."""
-    if present is None:
-        present = {
+def acquire(cluster: Cluster, holder: str) -> None:
+    """Create the lease, or take over an expired one.
+
+    A lease of this holder is renewed: the response to an earlier attempt was lost.
+    """
+    lease = read(cluster)
+    if lease is None:
+        lease = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": MANAGER},
+            "metadata": {"name": cluster.service.manager},
             "spec": {},
         }
-    elif (until := _until(present["spec"])) > datetime.now(UTC):
+    elif _holder(lease) != holder and (end := expires(lease)) > datetime.now(UTC):
         raise UserError(
-            f"{_holder(present)} is deploying; if that process was killed, this can go on after"
-            f" {until:%H:%M:%S} UTC"
+            f"{_holder(lease)} is deploying; if that process was killed, this can go on after"
+            f" {end:%H:%M:%S} UTC"
         )
-    holder = f"{user()}@{socket.gethostname()}:{os.getpid()}"
-    present["spec"] |= {"holderIdentity": holder, "leaseDurationSeconds": SECONDS}
-    return _renewed(present)
+    write(cluster, _renewed(lease, holder))
 
 
-def _put(cluster: Cluster, document: dict[str, Any]) -> None:
-    """Write the lease; one that somebody else has written since it was read is refused."""
-    verb = "replace" if "resourceVersion" in document["metadata"] else "create"
-    cluster.kubectl(verb, "--filename=-", BRIEFLY, given=json.dumps(document))
+def read(cluster: Cluster) -> dict[str, Any] | None:
+    return cluster.get(KIND, cluster.service.manager)
 
 
-def _renewed(document: dict[str, Any]) -> dict[str, Any]:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return document | {"spec": document["spec"] | {"renewTime": now}}
+def write(cluster: Cluster, lease: dict[str, Any]) -> None:
+    """Write the lease; the API server refuses it if another process wrote since it was read."""
+    verb = "replace" if "resourceVersion" in lease["metadata"] else "create"
+    cluster.kubectl(verb, "--filename=-", stdin=json.dumps(lease))
 
 
-def _until(spec: dict[str, Any]) -> datetime:
+def expires(lease: dict[str, Any]) -> datetime:
+    spec = lease["spec"]
     renewed = datetime.fromisoformat(spec["renewTime"])
     return renewed + timedelta(seconds=spec["leaseDurationSeconds"])
 
 
-def _holder(document: dict[str, Any]) -> str:
-    return str(document["spec"]["holderIdentity"])
+def _renewed(lease: dict[str, Any], holder: str) -> dict[str, Any]:
+    spec = {
+        "holderIdentity": holder,
+        "leaseDurationSeconds": SECONDS,
+        "renewTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+    }
+    return lease | {"spec": lease["spec"] | spec}
+
+
+def _holder(lease: dict[str, Any]) -> str:
+    return str(lease["spec"]["holderIdentity"])

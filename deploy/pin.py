@@ -1,6 +1,7 @@
-"""Write into kustomizations which images they run, by digest, or say which they do.
+"""Write image digests into kustomizations, or print those that are there.
 
-It needs nothing but Python, as it runs in the job that may write to the repository.
+It imports nothing outside Python's own library, as the job that may write to the repository
+installs nothing.
 """
 
 import argparse
@@ -27,12 +28,12 @@ log = logging.getLogger("pin")
 
 def pinned(path: Path) -> dict[str, str]:
     """Return the images of a kustomization as NAME@DIGEST, by the name that its manifests use."""
-    found = ENTRY.finditer(_read(path))
-    return {entry["name"]: f"{entry['new']}@{entry['digest']}" for entry in found}
+    entries = ENTRY.finditer(_read(path))
+    return {entry["name"]: f"{entry['new']}@{entry['digest']}" for entry in entries}
 
 
 def pin(paths: Sequence[Path], images: dict[str, str]) -> None:
-    """Make each kustomization run those of ``images`` that it names; the rest of it stays.
+    """Write the digests of ``images`` into the kustomizations that name them.
 
     Raises:
         UserError: an image is not named by digest, or none of the kustomizations names it.
@@ -45,14 +46,13 @@ def pin(paths: Sequence[Path], images: dict[str, str]) -> None:
         where = ", ".join(map(str, paths))
         raise UserError(f"{where}: no image {', '.join(sorted(missing))} with newName and digest")
 
-    def written(entry: re.Match[str]) -> str:
-        new, _, digest = images.get(entry["name"], f"{entry['new']}@{entry['digest']}").partition(
-            "@"
-        )
+    def replace(entry: re.Match[str]) -> str:
+        present = f"{entry['new']}@{entry['digest']}"
+        new, _, digest = images.get(entry["name"], present).partition("@")
         return f"{entry['head']}{new}{entry['between']}{digest}"
 
     for path in paths:
-        content = ENTRY.sub(written, _read(path))
+        content = ENTRY.sub(replace, _read(path))
         if content != _read(path):
             with replacing(path) as partial:
                 partial.write_text(content)
@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "folders", nargs="+", metavar="FOLDER", help=f"of {MANIFESTS}, such as overlays/production"
     )
-    parser.add_argument("--images", type=Path, help="JSON file from deploy.images")
+    parser.add_argument("--images", type=Path, help="JSON file from deploy.images push")
     return parser
 
 

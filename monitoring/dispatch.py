@@ -1,7 +1,7 @@
-"""Start the workflow retrain on GitHub, which listens for the event drift.
+"""Start the workflow retrain on GitHub by the event drift.
 
-For the receiver of alerts, in place of pipelines.submit where there is no Kubeflow. The token may
-write the contents of the repository, and comes from --token-file or GITHUB_TOKEN. GITHUB_API_URL
+The receiver of alerts runs this instead of pipelines.submit where there is no Kubeflow. The token,
+from --token-file or GITHUB_TOKEN, needs write access to the repository's contents. GITHUB_API_URL
 names another server than github.com.
 """
 
@@ -16,17 +16,17 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from components import cli
-from components.errors import UserError
+from components.errors import UnavailableError, UserError
 
 API = "https://api.github.com"
 EVENT = "drift"  # which .github/workflows/retrain.yml takes
-WHY = {
+REFUSALS = {
     401: "the token is refused; it may have expired",
-    403: "the token may not start it: it must be allowed to write contents",
-    404: "there is no such repository, or the token does not reach it",
+    403: "the token may not start the workflow: it needs write access to contents",
+    404: "there is no such repository, or the token has no access to it",
 }
-# such an event changes nothing by itself, and one that comes twice waits in the workflow's queue
-AGAIN = Retry(total=2, backoff_factor=1, status_forcelist=[502, 503, 504], allowed_methods=None)
+# a repeated event is harmless: the workflow queues its runs
+RETRIES = Retry(total=2, backoff_factor=1, status_forcelist=[502, 503, 504], allowed_methods=None)
 
 log = logging.getLogger("dispatch")
 
@@ -35,7 +35,8 @@ def dispatch(api: str, repository: str, token: str) -> None:
     """Send the event.
 
     Raises:
-        UserError: nobody answers, or the answer is not that it was taken.
+        UnavailableError: GitHub cannot be reached, or fails.
+        UserError: GitHub refuses the token or the repository, or another server responds.
     """
     url = f"{api}/repos/{repository}/dispatches"
     headers = {
@@ -44,21 +45,33 @@ def dispatch(api: str, repository: str, token: str) -> None:
         "X-GitHub-Api-Version": "2022-11-28",
     }
     with requests.Session() as session:
-        session.mount(api, HTTPAdapter(max_retries=AGAIN))
+        session.mount(api, HTTPAdapter(max_retries=RETRIES))
         try:
-            answer = session.post(
+            response = session.post(
                 url, json={"event_type": EVENT}, headers=headers, timeout=30, allow_redirects=False
             )
         except requests.exceptions.RetryError as error:
-            raise UserError(f"{url}: the server is not well; it was asked three times") from error
+            raise UnavailableError(f"{url}: the server failed three times; try later") from error
         except requests.RequestException as error:
-            raise UserError(f"{url}: nobody answers there") from error
-    if answer.is_redirect:
-        raise UserError(f"{url}: moved to {answer.headers['location']}; say the new name")
-    if answer.status_code != requests.codes.no_content:
-        why = WHY.get(answer.status_code, "not the answer of GitHub's API")
-        raise UserError(f"{url}: {answer.status_code}, {why}")
-    log.info("%s: the event %s was taken", repository, EVENT)
+            raise UnavailableError(f"{url}: no response ({_cause(error)})") from error
+    status = response.status_code
+    if status >= 500 or status == requests.codes.too_many_requests:
+        raise UnavailableError(f"{url}: {status}; try later")
+    if response.is_redirect:
+        raise UserError(f"{url}: moved to {response.headers['location']}; give the new name")
+    if status != requests.codes.no_content:
+        raise UserError(f"{url}: {status}, {REFUSALS.get(status, 'not a response of GitHub')}")
+    log.info("%s: GitHub has taken the event %s", repository, EVENT)
+
+
+def _cause(error: BaseException) -> str:
+    """Return the operating system's words for a failed connection, where there are any."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return type(error).__name__
 
 
 def repository(text: str) -> str:
@@ -80,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         api = os.environ.get("GITHUB_API_URL", API).rstrip("/")
         if not api.startswith(("http://", "https://")):
-            raise UserError(f"GITHUB_API_URL: {api!r}: say http:// or https://")
+            raise UserError(f"GITHUB_API_URL: {api!r} begins with neither http:// nor https://")
         path = args.token_file
         token = (path.read_text() if path else os.environ.get("GITHUB_TOKEN", "")).strip()
         if not token or not token.isascii() or not token.isprintable():

@@ -1,88 +1,220 @@
-"""Serve on /metrics what became of the pipelines: runs on Kubeflow, and MLflow's registry.
+"""Export the state of MLflow's registry and of Kubeflow's runs on /metrics.
 
-Everything is read when Prometheus asks, so a restart forgets nothing.
+Both are read at each scrape, so a restart of the exporter loses nothing.
 """
 
 import argparse
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+import kfp
+import mlflow
+from kfp_server_api import V2beta1Run
+from mlflow.entities import Run
 from prometheus_client import REGISTRY, start_http_server
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from components import cli
 from components.arguments import port
 from components.errors import UnavailableError, UserError
-from monitoring import registry_metrics, run_metrics
+from components.io import registry
+from monitoring.settings import NAME, Ports
+from pipelines.client import client_errors, connect
 
 log = logging.getLogger("exporter")
 
-PORT = 9096
-# Prometheus asks again in a minute, and waits for an answer for less than what MLflow would take;
-# not for whoever started this to say: it would hand down what is right for its own requests
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+# Override the environment: MLflow's usual retries outlast a Prometheus scrape.
+MLFLOW_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+NEWEST_MOVES = 50  # a time series each
+NEWEST_RUNS = 100  # one page of Kubeflow's API
+DECISIONS = ("promoted", "refused", "rolled_back")
 
-Read = Callable[[], Iterator[Metric]]
+Source = Callable[[], Iterator[Metric]]
 
 
 class PipelineMetrics(Collector):
-    """Reads its sources anew each time; one that cannot be read is said to be down."""
+    """Reads every source at each scrape; a source that fails is reported as down."""
 
-    def __init__(self, sources: dict[str, Read]) -> None:
+    def __init__(self, sources: dict[str, Source]) -> None:
         self._sources = sources
 
     def describe(self) -> list[Metric]:
-        return []  # else they were read at the start to learn the names
+        return []  # or registration would read every source to learn the names
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily(
             "pipeline_source_up", "Whether a source could be read", labels=["source"]
         )
-        for source, read in self._sources.items():
+        for name, read in self._sources.items():
             try:
-                found = list(read())
+                metrics = list(read())
             except (UserError, UnavailableError) as error:
                 log.warning("%s", error)
-                found = []
-            up.add_metric([source], bool(found))
-            yield from found
+                metrics = []
+            up.add_metric([name], bool(metrics))
+            yield from metrics
         yield up
+
+
+def read_registry(model: str) -> Iterator[Metric]:
+    """Yield versions, aliases, decisions and deployments of a model in MLflow."""
+    with registry.connected() as client:
+        versions = client.search_model_versions(f"name = '{model}'", max_results=registry.MOST_RUNS)
+        yield GaugeMetricFamily("pipeline_version_count", "Versions registered", len(versions))
+        yield from _alias_metrics(client, model)
+        decisions = _ended_runs(client, f"{model}-promotions")
+        yield from _move_metrics("decision", decisions, ["outcome"], [(o,) for o in DECISIONS])
+        deployments = _ended_runs(client, f"{model}-deployments")
+        yield from _move_metrics("deployment", deployments, ["overlay", "outcome"])
+
+
+def _alias_metrics(client: mlflow.MlflowClient, model: str) -> Iterator[Metric]:
+    registered = GaugeMetricFamily(
+        "pipeline_registered_timestamp_seconds",
+        "When the version that an alias points to was registered",
+        labels=["alias", "version"],
+    )
+    measured = GaugeMetricFamily(
+        "pipeline_model_measure",
+        "What was measured of the version that an alias points to",
+        labels=["alias", "version", "measure"],
+    )
+    for alias in (registry.CHAMPION, registry.CHALLENGER):
+        version = registry.alias_version(client, model, alias)
+        if version is None:
+            continue
+        number = str(version.version)
+        registered.add_metric([alias, number], version.creation_timestamp / 1000)
+        for measure, value in client.get_run(str(version.run_id)).data.metrics.items():
+            measured.add_metric([alias, number, measure], value)
+    yield from (registered, measured)
+
+
+def _ended_runs(client: mlflow.MlflowClient, experiment_name: str) -> list[Run]:
+    """Return the ended runs of an experiment, newest first; [] if there is no such experiment."""
+    experiment = client.get_experiment_by_name(experiment_name)
+    if experiment is None:
+        return []
+    return client.search_runs(
+        [experiment.experiment_id],
+        "attributes.status != 'RUNNING'",
+        max_results=registry.MOST_RUNS,
+        order_by=["attributes.start_time DESC"],
+    )
+
+
+def _move_metrics(
+    kind: str, runs: Iterable[Run], labels: list[str], always: Iterable[tuple[str, ...]] = ()
+) -> Iterator[Metric]:
+    """Count the moves from one version to another by ``labels``, and give the newest their time.
+
+    Counts of the label values in ``always`` are 0, not absent, without such a move.
+    """
+    counts: Counter[tuple[str, ...]] = Counter(dict.fromkeys(always, 0))
+    times: dict[tuple[str, ...], float] = {}
+    for run in runs:
+        tags = run.data.tags
+        if not {*labels, "from", "to"} <= tags.keys():
+            continue  # not a record of a stage or of a deployment
+        key = tuple(tags[label] for label in labels)
+        counts[key] += 1
+        if len(times) < NEWEST_MOVES:
+            times.setdefault((*key, tags["from"], tags["to"]), run.info.start_time / 1000)
+    counted = CounterMetricFamily(f"pipeline_{kind}_count", f"Each {kind} in MLflow", labels=labels)
+    for key, count in counts.items():
+        counted.add_metric(key, count)
+    dated = GaugeMetricFamily(
+        f"pipeline_{kind}_timestamp_seconds",
+        f"When a {kind} last moved the model from one version to another",
+        labels=[*labels, "before", "after"],
+    )
+    for key, time in times.items():
+        dated.add_metric(key, time)
+    yield from (counted, dated)
+
+
+def read_runs(host: str, namespace: str | None, token_file: Path | None) -> Iterator[Metric]:
+    """Yield states, ends and durations of the newest runs on a Kubeflow Pipelines server."""
+    with client_errors(host):
+        client = connect(host, namespace, token_file)
+        names = _pipeline_names(client, namespace)
+        runs = client.list_runs(
+            page_size=NEWEST_RUNS, sort_by="created_at desc", namespace=namespace
+        ).runs
+    states: Counter[tuple[str, str]] = Counter()
+    ends: dict[tuple[str, str], float] = {}
+    durations: dict[str, float] = {}
+    for run in runs or []:
+        pipeline, state = _pipeline_name(run, names), str(run.state).lower()
+        states[pipeline, state] += 1
+        if run.finished_at is not None and run.finished_at.year > 1970:
+            ends.setdefault((pipeline, state), run.finished_at.timestamp())
+            durations.setdefault(pipeline, (run.finished_at - run.created_at).total_seconds())
+    labels = ["pipeline", "state"]
+    counted = GaugeMetricFamily("pipeline_runs", "The newest runs", labels=labels)
+    dated = GaugeMetricFamily(
+        "pipeline_run_timestamp_seconds", "When the newest of them ended", labels=labels
+    )
+    timed = GaugeMetricFamily(
+        "pipeline_run_duration_seconds", "Duration of the run that ended last", labels=labels[:1]
+    )
+    for key, count in states.items():
+        counted.add_metric(key, count)
+    for key, end in ends.items():
+        dated.add_metric(key, end)
+    for pipeline, seconds in durations.items():
+        timed.add_metric([pipeline], seconds)
+    yield from (counted, dated, timed)
+
+
+def _pipeline_names(client: kfp.Client, namespace: str | None) -> dict[str, str]:
+    """Return the names of the pipelines by their ids."""
+    pipelines = client.list_pipelines(page_size=100, namespace=namespace).pipelines
+    return {pipeline.pipeline_id: pipeline.display_name for pipeline in pipelines or []}
+
+
+def _pipeline_name(run: V2beta1Run, names: dict[str, str]) -> str:
+    reference = run.pipeline_version_reference
+    return names.get(reference.pipeline_id, "other") if reference else "other"
+
+
+def sources(args: argparse.Namespace) -> dict[str, Source]:
+    """Return what the command line asks to read, by the label ``source``."""
+    readers: dict[str, Source] = {"mlflow": partial(read_registry, args.name)}
+    if args.host:
+        host = args.host.rstrip("/")
+        readers["kubeflow"] = partial(read_runs, host, args.namespace, args.token_file)
+    return readers
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m monitoring.exporter", description=__doc__)
-    parser.add_argument("--name", default="sentiment", help="of the model; default: %(default)s")
-    parser.add_argument("--host", help="of a Kubeflow Pipelines server; default: there is none")
-    parser.add_argument("--namespace", help="whose runs, where the server has several users")
-    parser.add_argument("--token-file", type=Path, help="default: KFP_TOKEN or KFP_COOKIE")
-    parser.add_argument("--address", default="127.0.0.1", help="default: %(default)s")
-    parser.add_argument("--port", type=port, default=PORT, help="default: %(default)s")
+    add = parser.add_argument
+    add("--name", default=NAME, help="registered model; default: %(default)s")
+    add("--host", help="address of a Kubeflow Pipelines server; default: export MLflow only")
+    add("--namespace", help="namespace of the runs, where the server has several users")
+    add("--token-file", type=Path, help="default: the environment, KFP_TOKEN or KFP_COOKIE")
+    add("--address", default="127.0.0.1", help="address to listen on; default: %(default)s")
+    add("--port", type=port, default=Ports().exporter, help="default: %(default)s")
     return parser
-
-
-def sources(args: argparse.Namespace) -> dict[str, Read]:
-    found: dict[str, Read] = {"mlflow": partial(registry_metrics.read, args.name)}
-    if args.host:
-        host = args.host.rstrip("/")
-        found["kubeflow"] = partial(run_metrics.read, host, args.namespace, args.token_file)
-    return found
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def work() -> None:
-        os.environ.update(PATIENCE)
+        os.environ.update(MLFLOW_LIMITS)
         try:
             server, thread = start_http_server(args.port, args.address)
         except OSError as error:
-            where = f"--address {args.address} --port {args.port}"
-            raise UserError(f"{where}: {error.strerror}") from error
+            flags = f"--address {args.address} --port {args.port}"
+            raise UserError(f"{flags}: {error.strerror}") from error
         REGISTRY.register(PipelineMetrics(sources(args)))
         signal.signal(signal.SIGTERM, lambda *_: server.shutdown())
         log.info("metrics on port %d", args.port)

@@ -1,6 +1,6 @@
-"""Write rules and routes as the objects that the Prometheus operator takes, into its folder.
+"""Write the alert rules and routes of manifests/monitoring as objects of the Prometheus operator.
 
-manifests/monitoring/config is where they are changed.
+The rules get the drift threshold of params.yaml, monitor.max_psi, first.
 """
 
 import argparse
@@ -13,108 +13,125 @@ import yaml
 from components import cli
 from components.errors import UserError
 from components.io.files import replacing
-from monitoring.laptop import CONFIG
+from monitoring.settings import MANIFESTS, NAME, NAMESPACE, PARAMS, ROOT, drift_limits
 
-FOLDER = CONFIG.parent / "operator"
-SECRET = "alertmanager"  # noqa: S105 - its name
-MADE = "# Made by `python -m monitoring.operator` of config/{}; change that.\n"
+SECRET = "alertmanager"  # noqa: S105 - the name of a Secret
+HEADER = "# Written by `python -m monitoring.generate` from config/{}; change that file.\n"
 MATCHER = re.compile(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"?([^"]*?)"?\s*')
+DRIFT_RULE = re.compile(r"(?<=expr: predictor:model_drift_psi:max > )\S+")
 
 
-def rules(config: dict[str, Any]) -> dict[str, Any]:
+def set_drift_threshold(rules: str, max_psi: float) -> str:
+    """Return the text of the alert rules with this limit in the rule SentimentDrift."""
+    text, replaced = DRIFT_RULE.subn(f"{max_psi:g}", rules)
+    if replaced != 1:
+        raise UserError("rules.yml: no rule compares predictor:model_drift_psi:max with a number")
+    return text
+
+
+def prometheus_rule(config: dict[str, Any]) -> dict[str, Any]:
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
-        "metadata": {"name": "sentiment", "namespace": "sentiment"},
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
         "spec": config,
     }
 
 
-def alerts(config: dict[str, Any]) -> dict[str, Any]:
-    """Return Alertmanager's configuration as an object of the namespace that its alerts name."""
-    inhibited = [
+def alertmanager_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return Alertmanager's configuration as an object of the alerts' namespace."""
+    inhibit_rules = [
         {
-            "sourceMatch": _matchers(each["source_matchers"]),
-            "targetMatch": _matchers(each["target_matchers"]),
-            "equal": each["equal"],
+            "sourceMatch": _matchers(rule["source_matchers"]),
+            "targetMatch": _matchers(rule["target_matchers"]),
+            "equal": rule["equal"],
         }
-        for each in config["inhibit_rules"]
+        for rule in config["inhibit_rules"]
     ]
     return {
         "apiVersion": "monitoring.coreos.com/v1alpha1",
         "kind": "AlertmanagerConfig",
-        "metadata": {"name": "sentiment", "namespace": "sentiment"},
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
         "spec": {
             "route": _route(config["route"]),
-            "inhibitRules": inhibited,
-            "receivers": [_receiver(each) for each in config["receivers"]],
+            "inhibitRules": inhibit_rules,
+            "receivers": [_receiver(receiver) for receiver in config["receivers"]],
         },
     }
 
 
-def _camel(name: str) -> str:
+def _camel_case(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
 
 
 def _matchers(texts: list[str]) -> list[dict[str, str]]:
-    found = []
+    matchers = []
     for text in texts:
         match = MATCHER.fullmatch(text)
         if match is None:
             raise UserError(f"alertmanager.yml: {text!r} is not a matcher")
-        found.append({"name": match[1], "matchType": match[2], "value": match[3]})
-    return found
+        matchers.append({"name": match[1], "matchType": match[2], "value": match[3]})
+    return matchers
 
 
-def _route(route: dict[str, Any]) -> dict[str, Any]:
-    made = {_camel(key): value for key, value in route.items()}
-    if "matchers" in made:
-        made["matchers"] = _matchers(made["matchers"])
-    if "routes" in made:
-        made["routes"] = [_route(each) for each in made["routes"]]
-    return made
+def _route(config: dict[str, Any]) -> dict[str, Any]:
+    route = {_camel_case(key): value for key, value in config.items()}
+    if "matchers" in route:
+        route["matchers"] = _matchers(route["matchers"])
+    if "routes" in route:
+        route["routes"] = [_route(child) for child in route["routes"]]
+    return route
 
 
-def _receiver(receiver: dict[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": receiver["name"]}
-    for kind in receiver.keys() - {"name"}:
-        made[_camel(kind)] = [_channel(each) for each in receiver[kind]]
-    return made
+def _receiver(config: dict[str, Any]) -> dict[str, Any]:
+    receiver: dict[str, Any] = {"name": config["name"]}
+    for kind in config.keys() - {"name"}:
+        receiver[_camel_case(kind)] = [_integration(each) for each in config[kind]]
+    return receiver
 
 
-def _channel(channel: dict[str, Any]) -> dict[str, Any]:
-    """Return a channel whose secrets, files in our own Alertmanager, are keys of a Secret."""
-    made = {_camel(key): value for key, value in channel.items()}
-    if "apiUrlFile" in made:
-        made["apiURL"] = _key(made.pop("apiUrlFile"))
-    if "httpConfig" in made:
-        file = made["httpConfig"]["authorization"]["credentials_file"]
-        made["httpConfig"] = {"authorization": {"credentials": _key(file)}}
-    return made
+def _integration(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a Slack or webhook configuration, its secret files as keys of the Secret."""
+    integration = {_camel_case(key): value for key, value in config.items()}
+    if "apiUrlFile" in integration:
+        integration["apiURL"] = _secret_key(integration.pop("apiUrlFile"))
+    if "httpConfig" in integration:
+        file = integration["httpConfig"]["authorization"]["credentials_file"]
+        integration["httpConfig"] = {"authorization": {"credentials": _secret_key(file)}}
+    return integration
 
 
-def _key(file: str) -> dict[str, str]:
+def _secret_key(file: str) -> dict[str, str]:
     return {"name": SECRET, "key": Path(file).name}
 
 
-class _Plain(yaml.SafeDumper):
+class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
-def write(folder: Path) -> None:
-    for source, make in (("rules.yml", rules), ("alertmanager.yml", alerts)):
-        made = make(yaml.safe_load((CONFIG / source).read_text()))
-        with replacing(folder / f"{make.__name__}.yaml") as partial:
-            text = yaml.dump(made, Dumper=_Plain, sort_keys=False, width=1000)
-            partial.write_text(MADE.format(source) + text)
+def write(folder: Path, max_psi: float) -> None:
+    """Write config/rules.yml and operator/*.yaml of manifests/monitoring to ``folder``."""
+    config = MANIFESTS / "config"
+    rules = set_drift_threshold((config / "rules.yml").read_text(), max_psi)
+    routes = (config / "alertmanager.yml").read_text()
+    objects = (
+        ("rules.yml", "rules.yaml", prometheus_rule(yaml.safe_load(rules))),
+        ("alertmanager.yml", "alerts.yaml", alertmanager_config(yaml.safe_load(routes))),
+    )
+    with replacing(folder / "config/rules.yml") as partial:
+        partial.write_text(rules)
+    for source, name, written in objects:
+        with replacing(folder / "operator" / name) as partial:
+            text = yaml.dump(written, Dumper=_Dumper, sort_keys=False, width=1000)
+            partial.write_text(HEADER.format(source) + text)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m monitoring.operator", description=__doc__)
     parser.parse_args(argv)
-    return cli.run("operator", lambda: write(FOLDER))
+    return cli.run("operator", lambda: write(MANIFESTS, drift_limits(ROOT / PARAMS).max_psi))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
-"""Tell whether captured requests have drifted and train anew when they have: on this machine.
+"""Check whether captured requests have drifted, and retrain if they have, on this machine.
 
-What the pipeline `monitoring` does on a cluster: the stage monitor, and then the stages of
-training, gate and promotion by `dvc repro`. New reviews under the same name are read anew.
+Runs what the pipeline `monitoring` runs on a cluster: the stage monitor, and on drift all stages
+from ingest to promote by `dvc repro`. Ingest reads its source again: it may have new reviews.
 """
 
 import argparse
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from components import cli
 from components.arguments import count, positive
-from components.errors import UserError
-from components.io.files import read_json
+from components.errors import UnavailableError, UserError
+from components.io import records
+from components.io.registry import Decision
+from components.monitor import Drift
+from monitoring.settings import NAME, PARAMS
 
 log = logging.getLogger("retrain")
 
@@ -21,40 +25,67 @@ DRIFT = Path("reports/drift.json")
 REPORT = Path("reports/drift.md")
 PROMOTION = Path("reports/promotion.json")
 INGEST = ["dvc", "repro", "--force", "--single-item", "ingest"]
+STAGE_FAILED = re.compile(r"failed to run: .*exited with (\d+)")  # DVC itself exits with 255
 
 
-def retrain(captured: str, name: str, max_psi: float, min_rows: int, newest: int) -> None:
-    monitor = [sys.executable, "-m", "components.monitor", "--captured", captured, "--name", name]
-    monitor += ["--max-psi", str(max_psi), "--min-rows", str(min_rows)]
-    monitor += ["--newest", str(newest)]
-    _run([*monitor, "--drift", str(DRIFT), "--report", str(REPORT)])
-    if not read_json(DRIFT)["drifted"]:
-        log.info("not confirmed; nothing is trained")
+def retrain(captured: str, name: str, limits: list[str]) -> None:
+    """Retrain if monitor confirms the drift; ``limits`` are flags that override params.yaml."""
+    run(monitor_command(captured, name, limits))
+    if not records.read(DRIFT, Drift).drifted:
+        log.info("drift is not confirmed; nothing is trained")
         return
-    _run(INGEST)
-    _run(["dvc", "repro"])
-    promotion = read_json(PROMOTION)
-    log.info("%s: %s", promotion["outcome"], promotion["why"])
+    run(INGEST)
+    run(["dvc", "repro"])
+    decision = records.read(PROMOTION, Decision)
+    log.info("%s: %s", decision.outcome, decision.why)
 
 
-def _run(command: list[str]) -> None:
-    if code := subprocess.run(command).returncode:
-        raise UserError(f"{' '.join(command[:3])} … ended with code {code}; see above")
+def monitor_command(captured: str, name: str, limits: list[str]) -> list[str]:
+    command = [sys.executable, "-m", "components.monitor", "--params", str(PARAMS)]
+    command += ["--captured", captured, "--name", name, *limits]
+    return [*command, "--drift", str(DRIFT), "--report", str(REPORT)]
+
+
+def run(command: list[str]) -> None:
+    """Run a stage, or DVC with stages, and pass its messages on.
+
+    Raises:
+        UnavailableError: the stage ended with the exit code of a failed server or network.
+        UserError: the command failed in another way.
+    """
+    stage_code = None
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        for line in process.stderr or ():
+            sys.stderr.write(line)
+            if match := STAGE_FAILED.search(line):
+                stage_code = int(match[1])
+    if process.returncode:
+        code = process.returncode if stage_code is None else stage_code
+        error = UnavailableError if code == UnavailableError.exit_code else UserError
+        raise error(f"{' '.join(command[:3])} … failed with exit code {code}; its message is above")
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m monitoring.retrain", description=__doc__)
-    parser.add_argument("--captured", required=True, help="what the predictor keeps: its --capture")
-    parser.add_argument("--name", default="sentiment", help="default: %(default)s")
-    parser.add_argument("--max-psi", type=positive, default=0.2, help="default: %(default)s")
-    parser.add_argument("--min-rows", type=count, default=200, help="default: %(default)s")
-    parser.add_argument("--newest", type=count, default=20_000, help="default: %(default)s")
+    add = parser.add_argument
+    add("--captured", required=True, help="captured requests: what the predictor's --capture names")
+    add("--name", default=NAME, help="registered model; default: %(default)s")
+    add("--max-psi", type=positive, help="default: monitor.max_psi of params.yaml")
+    add("--min-rows", type=count, help="default: monitor.min_rows of params.yaml")
+    add("--newest", type=count, help="default: monitor.newest of params.yaml")
     return parser
+
+
+def limits(args: argparse.Namespace) -> list[str]:
+    """Return the flags of monitor for the limits that the command line sets."""
+    values = {"--max-psi": args.max_psi, "--min-rows": args.min_rows, "--newest": args.newest}
+    return [word for flag, value in values.items() if value for word in (flag, str(value))]
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    return cli.run("retrain", lambda: retrain(**vars(args)))
+
+    return cli.run("retrain", lambda: retrain(args.captured, args.name, limits(args)))
 
 
 if __name__ == "__main__":

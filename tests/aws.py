@@ -1,4 +1,4 @@
-"""An account of the emulator, and our command line in it."""
+"""An AWS account in the emulator, and deploy.aws run against it."""
 
 import os
 import subprocess

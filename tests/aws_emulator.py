@@ -1,7 +1,7 @@
-"""moto's server, an emulator of AWS, with the parts of CloudFormation that our templates take.
+"""moto's server, an emulator of AWS, with what our templates need of CloudFormation.
 
-What moto's CloudFormation lacks goes to moto's own EKS, IAM, S3 and Secrets Manager; of the types
-in KEPT there is nothing to emulate but that they come and go. moto checks no permission.
+Resource types that moto's CloudFormation lacks are passed to its EKS, IAM, S3 and Secrets Manager;
+those in INERT are only created and deleted. moto checks no permission.
 """
 
 import json
@@ -20,7 +20,7 @@ from moto.s3.models import s3_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.server import main  # noqa: F401
 
-KEPT = (
+INERT = (
     "AWS::Budgets::Budget",
     "AWS::EKS::AccessEntry",
     "AWS::EKS::Addon",
@@ -29,22 +29,22 @@ KEPT = (
 
 
 class Resource(CloudFormationModel):
-    """A resource of CloudFormation: its identifier, its attributes and how it goes."""
+    """A resource of CloudFormation: its identifier, its attributes and its deletion."""
 
-    def __init__(self, identifier: str, attributes: dict[str, str], gone: Any) -> None:
+    def __init__(self, identifier: str, attributes: dict[str, str], delete: Any) -> None:
         self.physical_resource_id = identifier
         self.attributes = attributes
-        self.gone = gone
+        self._delete = delete
 
     def get_cfn_attribute(self, name: str) -> str:
         return self.attributes[name]
 
     def delete(self, account: str, region: str) -> None:
-        self.gone()
+        self._delete()
 
 
-def supported(kind: str, make: Any) -> None:
-    """Teach moto a type; ``make`` takes a name, properties, account and region."""
+def support(kind: str, make: Any) -> None:
+    """Add a type to moto; ``make`` takes a name, properties, account and region."""
 
     def create(cls, name: str, template: dict, account: str, region: str, **_: Any) -> Resource:
         return make(name, template["Properties"], account, region)
@@ -59,7 +59,7 @@ def supported(kind: str, make: Any) -> None:
     type(kind, (CloudFormationModel,), methods)
 
 
-def kept(name: str, properties: dict, account: str, region: str) -> Resource:
+def inert(name: str, properties: dict, account: str, region: str) -> Resource:
     return Resource(name, {}, lambda: None)
 
 
@@ -69,7 +69,7 @@ def cluster(name: str, properties: dict, account: str, region: str) -> Resource:
     group = ec2.create_security_group("eks-cluster-sg", "of the cluster", vpc_id=vpc.id)
     made = eks.create_cluster(properties["Name"], properties["RoleArn"], {}, properties["Version"])
 
-    def gone() -> None:
+    def delete() -> None:
         eks.delete_cluster(made.name)
         ec2.delete_security_group(group_id=group.id)
 
@@ -78,15 +78,15 @@ def cluster(name: str, properties: dict, account: str, region: str) -> Resource:
         "OpenIdConnectIssuerUrl": made.identity["oidc"]["issuer"],
         "ClusterSecurityGroupId": group.id,
     }
-    return Resource(made.name, attributes, gone)
+    return Resource(made.name, attributes, delete)
 
 
 def nodes(name: str, properties: dict, account: str, region: str) -> Resource:
     eks = eks_backends[account][region]
-    of, name = properties["ClusterName"], properties["NodegroupName"]
+    cluster, name = properties["ClusterName"], properties["NodegroupName"]
     scaling = {key[0].lower() + key[1:]: n for key, n in properties["ScalingConfig"].items()}
-    eks.create_nodegroup(of, properties["NodeRole"], name, properties["Subnets"], scaling)
-    return Resource(f"{of}/{name}", {}, lambda: eks.delete_nodegroup(of, name))
+    eks.create_nodegroup(cluster, properties["NodeRole"], name, properties["Subnets"], scaling)
+    return Resource(f"{cluster}/{name}", {}, lambda: eks.delete_nodegroup(cluster, name))
 
 
 def provider(name: str, properties: dict, account: str, region: str) -> Resource:
@@ -94,20 +94,21 @@ def provider(name: str, properties: dict, account: str, region: str) -> Resource
     made = iam.create_open_id_connect_provider(
         properties["Url"], properties.get("ThumbprintList", []), properties["ClientIdList"], []
     )
-    gone = iam.delete_open_id_connect_provider
-    return Resource(made.arn, {"Arn": made.arn}, lambda: gone(made.arn))
+    delete = iam.delete_open_id_connect_provider
+    return Resource(made.arn, {"Arn": made.arn}, lambda: delete(made.arn))
 
 
 def bucket_policy(name: str, properties: dict, account: str, region: str) -> Resource:
     s3, bucket = s3_backends[account]["aws"], properties["Bucket"]
     s3.put_bucket_policy(bucket, json.dumps(properties["PolicyDocument"]).encode())
-    return Resource(bucket, {}, lambda: None)  # it goes with its bucket
+    return Resource(bucket, {}, lambda: None)  # deleted with its bucket
 
 
 def secret(name: str, properties: dict, account: str, region: str) -> Resource:
     secrets = secretsmanager_backends[account][region]
-    wanted = properties["GenerateSecretString"]
-    value = json.loads(wanted["SecretStringTemplate"]) | {wanted["GenerateStringKey"]: "generated"}
+    template = properties["GenerateSecretString"]
+    value = json.loads(template["SecretStringTemplate"])
+    value |= {template["GenerateStringKey"]: "generated"}
     key = properties["KmsKeyId"]
     name, text = properties["Name"], json.dumps(value)
     made = secrets.create_secret(name, text, None, None, [], key, None, [], False)
@@ -116,7 +117,7 @@ def secret(name: str, properties: dict, account: str, region: str) -> Resource:
 
 
 def database(name: str, properties: dict, account: str, region: str) -> Resource:
-    """moto's own knows no protection."""
+    """moto's own type has no deletion protection."""
     rds, name = rds_backends[account][region], properties["DBInstanceIdentifier"]
     rds.create_db_instance(
         {
@@ -138,45 +139,47 @@ def database(name: str, properties: dict, account: str, region: str) -> Resource
 
 
 def _put_policy(self: Any, name: str, document: Any) -> None:
-    """Keep JSON, of which moto keeps Python's writing when it comes from a template."""
-    _put(self, name, document if isinstance(document, str) else json.dumps(document, default=str))
+    """Store JSON; moto stores Python's repr of a policy from a template."""
+    _moto_put(
+        self, name, document if isinstance(document, str) else json.dumps(document, default=str)
+    )
 
 
 def _delete_stack(self: Stack) -> None:
-    """Delete its outputs too: moto makes again what an output of a deleted stack names."""
-    _deleted(self)
+    """Delete the outputs too: moto recreates what an output of a deleted stack names."""
+    _moto_delete(self)
     self.template_dict = {}
     self.output_map = self._create_output_map()
 
 
 def _create_change_set(self: Any, *args: Any, **kwargs: Any) -> tuple[str, str]:
-    """Know what other stacks export and which values are the defaults, as moto does not."""
+    """Add to moto the exports of other stacks and the defaults of parameters."""
     for stack in [each for each in self.stacks.values() if each.name == kwargs["stack_name"]]:
-        if kwargs["change_set_type"] == "CREATE":  # of one that has had a change set only
+        if kwargs["change_set_type"] == "CREATE":  # the stack that an earlier change set left
             del self.stacks[stack.stack_id]
         else:
             values = stack.resource_map.resolved_parameters
             stack.parameters = {name: str(value) for name, value in values.items()}
             stack.resource_map.input_parameters = stack.parameters
             kwargs["parameters"] = {n: str(value) for n, value in kwargs["parameters"].items()}
-    name, stack_id = _of_moto(self, *args, **kwargs)
+    name, stack_id = _moto_create(self, *args, **kwargs)
     change_set, map_ = self.change_sets[name], self.stacks[stack_id].resource_map
     map_.cross_stack_resources = self.exports
-    seen = {change.logical_resource_id for change in change_set.changes}
-    now = change_set.template_dict
-    for each in map_.build_resource_diff(now, change_set.parameters)["Modify"]:
-        if each not in seen:
-            kind = now["Resources"][each]["Type"]
+    listed = {change.logical_resource_id for change in change_set.changes}
+    template = change_set.template_dict
+    for each in map_.build_resource_diff(template, change_set.parameters)["Modify"]:
+        if each not in listed:
+            kind = template["Resources"][each]["Type"]
             change_set.changes.append(Change("Modify", each, kind))
     return name, stack_id
 
 
 def _execute_change_set(self: Any, change_set_name: str, stack_name: str) -> None:
-    """Execute it; a stack whose creation fails is rolled back, as by CloudFormation."""
+    """Execute a change set; roll a stack back whose creation fails, as CloudFormation does."""
     stack: Stack = next(each for each in self.stacks.values() if each.name == stack_name)
     template = self.describe_change_set(change_set_name).template
     try:
-        _executed(self, change_set_name, stack_name)
+        _moto_execute(self, change_set_name, stack_name)
     except Exception as error:
         _delete_stack(stack)
         stack._add_stack_event("CREATE_FAILED", resource_status_reason=str(error))
@@ -188,15 +191,15 @@ def _execute_change_set(self: Any, change_set_name: str, stack_name: str) -> Non
     self.exports.update({export.name: export for export in stack.exports})
 
 
-_put = Role.put_policy
-_deleted = Stack.delete
-_of_moto = CloudFormationBackend.create_change_set
-_executed = CloudFormationBackend.execute_change_set
+_moto_put = Role.put_policy
+_moto_delete = Stack.delete
+_moto_create = CloudFormationBackend.create_change_set
+_moto_execute = CloudFormationBackend.execute_change_set
 Role.put_policy = _put_policy
 Stack.delete = _delete_stack
 CloudFormationBackend.create_change_set = _create_change_set
 CloudFormationBackend.execute_change_set = _execute_change_set
-# a change set that changes nothing fails, and with it not the request
+# an empty change set fails; the request for it succeeds
 CloudFormationResponse._validate_different_update = lambda *_: None
 
 
@@ -211,8 +214,8 @@ def _delete_gateway(ec2: Any, gateway: Any) -> None:
     ec2.delete_internet_gateway(gateway.id)
 
 
-# moto's CloudFormation makes these and leaves them
-GONE = {
+# moto's CloudFormation creates these and does not delete them
+DELETE = {
     "AWS::EC2::EIP": lambda ec2, made: ec2.release_address(allocation_id=made.allocation_id),
     "AWS::EC2::FlowLog": lambda ec2, made: ec2.delete_flow_logs([made.id]),
     "AWS::EC2::InternetGateway": _delete_gateway,
@@ -220,21 +223,21 @@ GONE = {
     "AWS::EC2::RouteTable": _delete_routes,
     "AWS::EC2::VPCEndpoint": lambda ec2, made: ec2.vpc_end_points.pop(made.id),
 }
-for kind, gone in GONE.items():
-    get_model_map()[kind].delete = lambda self, account, region, gone=gone: gone(
+for kind, delete in DELETE.items():
+    get_model_map()[kind].delete = lambda self, account, region, delete=delete: delete(
         ec2_backends[account][region], self
     )
 for cache in (get_model_list, get_model_map):
     cache.cache_clear()
 
-for kind in KEPT:
-    supported(kind, kept)
-supported("AWS::EKS::Cluster", cluster)
-supported("AWS::EKS::Nodegroup", nodes)
-supported("AWS::IAM::OIDCProvider", provider)
-supported("AWS::RDS::DBInstance", database)
-supported("AWS::S3::BucketPolicy", bucket_policy)
-supported("AWS::SecretsManager::Secret", secret)
+for kind in INERT:
+    support(kind, inert)
+support("AWS::EKS::Cluster", cluster)
+support("AWS::EKS::Nodegroup", nodes)
+support("AWS::IAM::OIDCProvider", provider)
+support("AWS::RDS::DBInstance", database)
+support("AWS::S3::BucketPolicy", bucket_policy)
+support("AWS::SecretsManager::Secret", secret)
 
-# moto wants its models in a module of a package, which __main__ is not
+# moto needs its models in a module of a package, not in __main__
 COMMAND = [sys.executable, "-c", "from tests.aws_emulator import main; main()", "--port"]

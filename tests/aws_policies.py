@@ -1,4 +1,4 @@
-"""Policies of IAM, evaluated as AWS documents it, for the elements that ours have; others raise."""
+"""Evaluate IAM policies as AWS documents it, for the elements that ours use; others raise."""
 
 import re
 from typing import Any
@@ -29,8 +29,8 @@ OPERATORS = {
 }
 
 
-def _holds(conditions: dict[str, dict[str, Any]], context: dict[str, str]) -> bool:
-    """A key that the request has not does not hold."""
+def _conditions_hold(conditions: dict[str, dict[str, Any]], context: dict[str, str]) -> bool:
+    """Return whether all conditions hold; a condition on a key that the request lacks does not."""
     return all(
         key in context and any(OPERATORS[operator](each, context[key]) for each in _list(wanted))
         for operator, keys in conditions.items()
@@ -39,15 +39,15 @@ def _holds(conditions: dict[str, dict[str, Any]], context: dict[str, str]) -> bo
 
 
 def allowed(policies: list[Policy], action: str, resource: str, context: dict[str, str]) -> bool:
-    """Tell whether one statement allows it and none denies it."""
+    """Tell whether a statement allows the action and none denies it."""
     effects = set()
     for statement in (each for policy in policies for each in _list(policy["Statement"])):
-        if strange := set(statement) - ELEMENTS:
-            raise NotImplementedError(strange)
+        if unknown := set(statement) - ELEMENTS:
+            raise NotImplementedError(unknown)
         if (
             any(_like(each, action, re.IGNORECASE) for each in _list(statement["Action"]))
             and any(_like(each, resource) for each in _list(statement.get("Resource", "*")))
-            and _holds(statement.get("Condition", {}), context)
+            and _conditions_hold(statement.get("Condition", {}), context)
         ):
             effects.add(statement["Effect"])
     return effects == {"Allow"}

@@ -1,8 +1,8 @@
-"""A stand-in for a cluster: what KServe would do with the InferenceService, done on this machine.
+"""A stand-in for a cluster: it runs on this machine what KServe would run for an InferenceService.
 
-The predictors are real processes, and so is the Prometheus that scrapes them. What is not real is
-the API server (tests/kubectl.py keeps the objects), the controller (a thread here) and the gateway
-(the caller here splits its requests by weight).
+The predictors and the Prometheus that scrapes them are real processes. Not real are the API server
+(tests/kubectl.py keeps the objects), the controller (a thread here) and the gateway (the client
+here splits its requests by weight).
 """
 
 import json
@@ -30,7 +30,7 @@ SCHEMA["x-kubernetes-patch-strategy"] = "merge"
 
 
 def overlay_in(directory: Path, name: str) -> Path:
-    """Write a base and an overlay as small as they can be, and return the overlay's folder."""
+    """Write a minimal base and an overlay without a version; return the overlay's folder."""
     containers = SCHEMA | {"items": {"type": "object", "properties": {"env": SCHEMA}}}
     predictor = {"type": "object", "properties": {"containers": containers}}
     kind = {"group": "serving.kserve.io", "version": "v1beta1", "kind": "InferenceService"}
@@ -65,21 +65,22 @@ def overlay_in(directory: Path, name: str) -> Path:
         "images": [image | {"digest": "sha256:" + "1" * 64}],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    shutil.copy(REPO / overlay.FOLDER / "local" / overlay.FILE, folder)  # without a version
     return folder
 
 
-class StandIn:
-    """Starts and stops predictors as the InferenceService says, and tells Prometheus of them."""
+class StandInCluster:
+    """Starts and stops predictors as the InferenceService says, and lists them for Prometheus."""
 
     def __init__(self, directory: Path, kubectl: str) -> None:
         self.directory = directory
-        self.served: Counter[tuple[str, int]] = Counter()  # answers by version and status
+        self.served: Counter[tuple[str, int]] = Counter()  # responses by version and status
         self.faults: dict[str, dict[str, list[str] | dict[str, str]]] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.weights: dict[str, int] = {}
         self.ports: dict[str, int] = {}
         self.containers: dict[str, list] = {}
-        # where KServe's storage initializer would bring it to /mnt/models
+        # stands in for KServe's storage initializer
         self.fetch: Callable[[str], str] = lambda uri: urlsplit(uri).path
         (directory / "ready").mkdir()
         (directory / "bin").mkdir()
@@ -92,6 +93,12 @@ class StandIn:
             "REAL": kubectl,
             "PYTHONPATH": str(REPO),
         }
+
+    def fail(self, **faults: str) -> None:
+        """Make commands of kubectl fail, each with its last line on standard error."""
+        partial = self.directory / "faults.partial"
+        partial.write_text(json.dumps({verb.replace("_", "-"): f for verb, f in faults.items()}))
+        partial.replace(self.directory / "faults.json")
 
     def reconcile(self) -> None:
         path = self.directory / "inferenceservice.json"
@@ -107,15 +114,15 @@ class StandIn:
             wanted = {predictor["name"]: predictor for predictor in predictors}
             self.weights = weights
         for name in list(self.processes):
-            # as a Deployment does whose pods are to be others
+            # a Deployment replaces its pods when their template changes
             if name not in wanted or wanted[name]["containers"] != self.containers[name]:
                 self._stop(name)
         for name in set(wanted) - set(self.processes):
             self._start(name, wanted[name])
         for name, port in self.ports.items():
-            mark = self.directory / "ready" / f"sentiment-{name}-predictor"
-            if not mark.exists() and answers(f"http://127.0.0.1:{port}/v1/models/sentiment"):
-                mark.write_text(str(port))
+            ready = self.directory / "ready" / f"sentiment-{name}-predictor"
+            if not ready.exists() and answers(f"http://127.0.0.1:{port}/v1/models/sentiment"):
+                ready.write_text(str(port))
         targets = [
             {
                 "targets": [f"127.0.0.1:{port}"],
@@ -128,14 +135,14 @@ class StandIn:
         partial.replace(self.directory / "targets.json")
 
     def _start(self, name: str, predictor: dict) -> None:
-        given = {each["name"]: each["value"] for each in predictor["containers"][0]["env"]}
+        env = {each["name"]: each["value"] for each in predictor["containers"][0]["env"]}
         fault = self.faults.get(name, {})
         self.ports[name] = port = free_port()
         self.containers[name] = predictor["containers"]
         command = [sys.executable, "-m", "serving", "--http_port", str(port)]
         command += ["--grpc_port", str(free_port()), *fault.get("flags", [])]
-        given["MODEL_URI"] = self.fetch(given["STORAGE_URI"])
-        environment = os.environ | given | {"PYTHONPATH": str(REPO)} | fault.get("environment", {})
+        env["MODEL_URI"] = self.fetch(env["STORAGE_URI"])
+        environment = os.environ | env | {"PYTHONPATH": str(REPO)} | fault.get("environment", {})
         with (self.directory / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log
@@ -176,7 +183,7 @@ def answers(url: str) -> bool:
 
 @contextmanager
 def repeated(work, seconds: float) -> Iterator[None]:
-    """Do ``work`` again and again beside the block; an error in it fails the test in the end."""
+    """Repeat ``work`` beside the block; an error in it fails the test at the end of the block."""
     done, failed = threading.Event(), []
 
     def loop() -> None:
@@ -197,10 +204,10 @@ def repeated(work, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def stand_in(directory: Path) -> Iterator[StandIn]:
+def stand_in_cluster(directory: Path) -> Iterator[StandInCluster]:
     kubectl = shutil.which("kubectl")
     assert kubectl is not None
-    cluster = StandIn(directory, kubectl)
+    cluster = StandInCluster(directory, kubectl)
     try:
         with repeated(cluster.reconcile, 0.1):
             yield cluster

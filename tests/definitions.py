@@ -1,7 +1,7 @@
-"""Custom resources against types and validators that were made of their own definitions.
+"""Check custom resources against types and validators generated from their definitions.
 
-Types find a field that is not there, which an API server drops without a word; the validators know
-patterns, lengths and limits. Both come from npm (tools/definitions).
+The types find an unknown field, which an API server drops silently; the validators check patterns,
+lengths and limits. Both come from npm (tools/definitions).
 """
 
 import json
@@ -26,27 +26,27 @@ PACKAGES = {
 INSTALLED = REPO / ".venv" / "definitions"
 _OPTIONS = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022"]
 _OPTIONS += ["--module", "nodenext", "--moduleResolution", "nodenext"]
-_seen: dict[str, list[str]] = {}
+_cache: dict[str, list[str]] = {}
 
 
 def defined(thing: dict[str, Any]) -> bool:
-    """Say whether an object's kind is one of these."""
+    """Tell whether an object's kind is in one of these packages."""
     return thing["apiVersion"].partition("/")[0] in PACKAGES
 
 
 def errors(objects: list[dict[str, Any]]) -> list[list[str]]:
-    """Return what is wrong with each object; one that was seen before is not looked at again."""
+    """Return what is wrong with each object; results are cached by the object's text."""
     texts = [json.dumps(thing) for thing in objects]
-    new = {text: thing for text, thing in zip(texts, objects, strict=True) if text not in _seen}
+    new = {text: thing for text, thing in zip(texts, objects, strict=True) if text not in _cache}
     if new:
         if not (INSTALLED / "installed").exists() or not shutil.which("node"):
             pytest.skip("needs the definitions of custom resources: make packages definitions")
-        for text, found in zip(new, _look_at(list(new.items())), strict=True):
-            _seen[text] = found
-    return [_seen[text] for text in texts]
+        for text, found in zip(new, _check(list(new.items())), strict=True):
+            _cache[text] = found
+    return [_cache[text] for text in texts]
 
 
-def _look_at(texts: list[tuple[str, dict[str, Any]]]) -> list[list[str]]:
+def _check(texts: list[tuple[str, dict[str, Any]]]) -> list[list[str]]:
     types, validators = [], []
     for number, (text, thing) in enumerate(texts):
         group, _, version = thing["apiVersion"].partition("/")
@@ -65,15 +65,15 @@ def _look_at(texts: list[tuple[str, dict[str, Any]]]) -> list[list[str]]:
         for name, lines in (("objects.ts", types), ("objects.mjs", validators)):
             (Path(folder) / name).write_text("\n".join(lines))
         compiler = INSTALLED / "node_modules" / "typescript" / "bin" / "tsc"
-        said = _node(str(compiler), *_OPTIONS, f"{folder}/objects.ts")
-        said += _node(f"{folder}/objects.mjs")
+        output = _node(str(compiler), *_OPTIONS, f"{folder}/objects.ts")
+        output += _node(f"{folder}/objects.mjs")
     found: list[list[str]] = [[] for _ in texts]
-    for line in said.splitlines():
-        # what follows a line of an error explains it
+    for line in output.splitlines():
+        # indented lines explain the error above them
         if match := re.match(r".*?\((\d+),\d+\): (.*)", line):
             found[int(match[1]) - 1].append(match[2])
         elif not line.startswith(" "):
-            raise AssertionError(said)
+            raise AssertionError(output)
     return found
 
 

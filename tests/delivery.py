@@ -1,8 +1,8 @@
-"""All that the workflows of delivery talk to, on this machine; see tests/system/test_delivery.py.
+"""The servers that the delivery workflows use, on this machine; see tests/system/test_delivery.py.
 
-Real: git, DVC, S3, MLflow and the image registry with passwords, podman, Prometheus. Stood in for:
+Real: git, DVC, S3, MLflow and the image registry with passwords, podman, Prometheus. Stand-ins:
 GitHub's runner (tests/workflows.py), the cluster (tests/cluster.py), ECR's own API (moto, an
-emulator), and the commands cosign, gh and aws, which write down how they are called.
+emulator), and the commands cosign, gh and aws, which log their arguments.
 """
 
 import base64
@@ -26,18 +26,18 @@ import yaml
 from components.io import reviews
 from deploy.images import IMAGES
 from pipelines.local import s3_client, s3_server
-from tests.cluster import StandIn, prometheus, stand_in
+from tests.cluster import StandInCluster, prometheus, stand_in_cluster
 from tests.conftest import REPO, free_port, running, tracking_server
 from tests.workflows import Runner
 
 ACCOUNT = "123456789012"  # moto's
 USER, TOKEN = "AWS", f"{ACCOUNT}-auth-token"
-# a version of its own, so that the images that other tests run stay what they are
+# its own version, so that the images of other tests stay
 VERSION = "0.0.0.delivery"
 STAND_INS = {
     "gh": "exit 0",
     "aws": "exit 0",
-    # a signature holds for what was signed
+    # verify accepts the images that were signed
     "cosign": """
 for image in "$@"; do :; done
 case $1 in
@@ -51,11 +51,11 @@ class Site:
     """A repository on main, and the servers that its workflows use."""
 
     def __init__(
-        self, directory: Path, runner: Runner, cluster: StandIn, ecr: str, registry: str
+        self, directory: Path, runner: Runner, cluster: StandInCluster, ecr: str, registry: str
     ) -> None:
         self.directory, self.runner, self.registry = directory, runner, registry
         self.cluster = cluster
-        cluster.fetch = self.fetched
+        cluster.fetch = self.fetch_model
         self.work = directory / "work"
         self.tracking = {k: v for k, v in runner.variables.items() if k.startswith("MLFLOW")}
         self.tracking |= {k: v for k, v in runner.secrets.items() if k.startswith("MLFLOW")}
@@ -65,12 +65,12 @@ class Site:
         return git(self.work, *arguments)
 
     def main(self) -> str:
-        """Return the commit that main has come to."""
+        """Return the commit of main."""
         self.git("fetch", "--quiet", "--tags", "--prune", "origin")
         return self.git("rev-parse", "origin/main")
 
     def change(self, branch: str, message: str, **files: str) -> None:
-        """Commit files, given by path, on a new branch of main and push it."""
+        """Commit files, keyed by path, on a new branch of main and push it."""
         self.main()
         self.git("checkout", "--quiet", "-B", branch, "origin/main")
         for name, text in files.items():
@@ -83,14 +83,14 @@ class Site:
         self.git("push", "--quiet", "origin", f"origin/{branch}:main")
 
     def params(self, **changes: dict) -> str:
-        """Return params.yaml of main with changes, section by section."""
+        """Return params.yaml of main with changes to sections."""
         values = yaml.safe_load(self.git("show", f"{self.main()}:params.yaml"))
         for section, change in changes.items():
             values[section] |= change
         return yaml.safe_dump(values)
 
-    def fetched(self, uri: str) -> str:
-        """Do what KServe's storage initializer does."""
+    def fetch_model(self, uri: str) -> str:
+        """Download a model, as KServe's storage initializer does."""
         with pytest.MonkeyPatch.context() as patch:
             for key, value in self.runner.aws.items():
                 patch.setenv(key, value)
@@ -101,18 +101,18 @@ class Site:
         return path.read_text().splitlines() if path.exists() else []
 
     def tags(self, image: str) -> list[str]:
-        """Return the tags that the registry has of an image."""
-        answer = self.ask(f"{image}/tags/list")
+        """Return the tags of an image in the registry."""
+        answer = self.get(f"{image}/tags/list")
         return [] if answer.status_code == 404 else answer.json()["tags"] or []
 
-    def ask(self, path: str) -> requests.Response:
+    def get(self, path: str) -> requests.Response:
         accept = "application/vnd.oci.image.manifest.v1+json"
         accept += ", application/vnd.docker.distribution.manifest.v2+json"
         address = f"http://{self.registry}/v2/{path}"
         return requests.get(address, headers={"Accept": accept}, auth=(USER, TOKEN), timeout=60)
 
-    def scanned(self, place: Path) -> None:
-        """Do what ECR does on a push: know the image, and scan it."""
+    def scan(self, place: Path) -> None:
+        """Register the pushed images in moto and scan them, as ECR does."""
         client = boto3.client("ecr", endpoint_url=self._ecr, region_name="us-east-1", **KEYS)
         for image in json.loads((place / "reports/images.json").read_text()).values():
             name, _, digest = image.partition("@")
@@ -121,7 +121,7 @@ class Site:
             if not client.batch_get_image(repositoryName=name, imageIds=[which["imageId"]])[
                 "images"
             ]:
-                answer = self.ask(f"{name}/manifests/{digest}")
+                answer = self.get(f"{name}/manifests/{digest}")
                 assert answer.status_code == 200, answer.text
                 kind = answer.headers["Content-Type"]
                 client.put_image(
@@ -155,7 +155,7 @@ def site(directory: Path, table: pd.DataFrame, base: str) -> Iterator[Site]:
         }
         folder = directory / "cluster"
         folder.mkdir()
-        cluster = stack.enter_context(stand_in(folder))
+        cluster = stack.enter_context(stand_in_cluster(folder))
         address = stack.enter_context(prometheus(folder))
         environment |= {key: cluster.environment[key] for key in ("PATH", "STAND_IN", "REAL")}
         environment |= stand_ins(directory, environment["PATH"])
@@ -180,7 +180,7 @@ def site(directory: Path, table: pd.DataFrame, base: str) -> Iterator[Site]:
             storage | {"AWS_ENDPOINT_URL_ECR": ecr},
             variables | tracking,
             password,
-            # these are the tests, and they cannot run within themselves
+            # the tests cannot run within themselves
             replaced={
                 "make test": "python -m compileall -q tests",
                 "make test-all": "true",
@@ -188,7 +188,7 @@ def site(directory: Path, table: pd.DataFrame, base: str) -> Iterator[Site]:
             },
         )
         made = Site(directory, runner, cluster, ecr, registry)
-        runner.after["make push-images"] = made.scanned
+        runner.after["make push-images"] = made.scan
         yield made
 
 
@@ -202,7 +202,7 @@ def git(directory: Path, *arguments: str) -> str:
 
 
 def repository(directory: Path) -> Path:
-    """Return a bare repository with this code, which learns little, from reviews on S3."""
+    """Return a bare repository with this code, set to a short training on reviews in S3."""
     origin, work = directory / "origin.git", directory / "work"
     git(directory, "clone", "--quiet", str(REPO), str(work))
     git(work, "checkout", "--quiet", "-B", "main")
@@ -210,15 +210,16 @@ def repository(directory: Path) -> Path:
     params["ingest"]["source"] = "s3://inputs/reviews.parquet"
     params["count"]["max_n"] = 1
     params["trial"]["max_iterations"] = 4
-    params["trial"]["rungs"]["1"] |= {"given": {"candidates": ["default"]}, "keep": 1}
-    params["trial"]["rungs"]["2"]["keep"] = 1
+    params["trial"]["candidates"] = ["default"]
+    for rung in params["rungs"].values():
+        rung["select"]["keep"] = 1
     params["gate"]["min_accuracy"] = 0.5
     (work / "params.yaml").write_text(yaml.safe_dump(params))
     lines = (work / "setup.cfg").read_text().splitlines()
     lines = [f"version = {VERSION}" if line.startswith("version = ") else line for line in lines]
     (work / "setup.cfg").write_text("\n".join([*lines, ""]))
     git(work, "add", "--all")
-    git(work, "commit", "--quiet", "--message", "Learn little")
+    git(work, "commit", "--quiet", "--message", "Shorten the training")
     git(directory, "clone", "--quiet", "--bare", str(work), str(origin))
     git(work, "remote", "set-url", "origin", str(origin))
     return origin
@@ -238,7 +239,7 @@ def stand_ins(directory: Path, path: str) -> dict[str, str]:
 
 @contextmanager
 def image_registry(directory: Path) -> Iterator[str]:
-    """Run Debian's registry of images, with the password that the emulator of ECR gives out."""
+    """Run Debian's image registry with the password that moto's ECR issues."""
     directory.mkdir()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

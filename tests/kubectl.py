@@ -1,4 +1,4 @@
-"""A stand-in for kubectl where no cluster is to be had; see tests/cluster.py.
+"""A stand-in for kubectl without a cluster; see tests/cluster.py.
 
 It keeps objects as files in the folder STAND_IN and leaves rendering to the real kubectl, REAL.
 """
@@ -26,8 +26,8 @@ def put(verb: str, document: dict) -> int:
         if verb == "create" and present:
             return fail("Error from server (AlreadyExists)")
         if verb == "replace":
-            ours, theirs = (each["metadata"]["resourceVersion"] for each in (document, present))
-            if ours != theirs:
+            versions = [each["metadata"]["resourceVersion"] for each in (document, present)]
+            if versions[0] != versions[1]:
                 return fail("Error from server (Conflict): the object has been modified")
         document["metadata"]["resourceVersion"] = str(time.monotonic_ns())
         partial = path.with_suffix(".partial")
@@ -36,8 +36,8 @@ def put(verb: str, document: dict) -> int:
     return 0
 
 
-def ready(deployment: str, seconds: float) -> int:
-    """Wait for the file of a ready predictor, which has its port in it."""
+def wait_ready(deployment: str, seconds: float) -> int:
+    """Wait for the file that holds the port of a ready predictor."""
     deadline = time.monotonic() + seconds
     while not (STAND_IN / "ready" / deployment).exists():
         if time.monotonic() > deadline:
@@ -52,9 +52,12 @@ def main(arguments: list[str]) -> int:
     verb, rest = words[0], words[1:]
     if verb == "kustomize":
         os.execv(os.environ["REAL"], [os.environ["REAL"], *arguments])  # noqa: S606
-    if (verb, *rest) == ("config", "current-context"):
+    if verb == "config":
         print("stand-in")
         return 0
+    faults = STAND_IN / "faults.json"
+    if faults.exists() and (message := json.loads(faults.read_text()).get(verb)):
+        return fail(message)
     if verb in ("create", "replace", "apply"):
         return put(verb, json.load(sys.stdin))
     kind = rest[0].partition(".")[0].partition("/")[0]
@@ -66,13 +69,13 @@ def main(arguments: list[str]) -> int:
     elif verb in ("wait", "rollout"):
         name = rest[-1].rpartition("/")[2]
         if rest[-1].startswith("deployment/"):
-            return ready(name, float(flags["--timeout"].removesuffix("s")))
+            return wait_ready(name, float(flags["--timeout"].removesuffix("s")))
     elif verb == "port-forward":
         port = (STAND_IN / "ready" / rest[0].rpartition("/")[2]).read_text()
         print(f"Forwarding from 127.0.0.1:{port} -> 8080", flush=True)
         time.sleep(60)
     else:
-        return fail(f"the stand-in knows no {verb}")
+        return fail(f"error: the stand-in has no {verb}")
     return 0
 
 

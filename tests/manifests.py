@@ -1,4 +1,4 @@
-"""The overlays as real kubectl renders them, and what is known of their fields."""
+"""Render the overlays with real kubectl, and check objects against the schemas of their kinds."""
 
 import copy
 import re
@@ -28,12 +28,12 @@ _KSERVE = {
     ("serving.kserve.io/v1alpha1", "ClusterStorageContainer"): "V1alpha1ClusterStorageContainer",
 }
 _SCALARS = {"str": str, "int": int, "bool": bool, "float": (int, float)}
-# what the client calls otherwise than its own definitions do
+# types that the client names differently from its own definitions
 _SYNONYMS = {"K8sIoApiAppsV1DeploymentStrategy": "V1DeploymentStrategy"}
 
 
 def kubectl(*arguments: str) -> str:
-    """Return what kubectl prints; skip where it is not."""
+    """Return what kubectl prints; skip the test without kubectl."""
     if not shutil.which("kubectl"):
         pytest.skip("needs kubectl: make packages")
     result = subprocess.run(["kubectl", *arguments], capture_output=True, text=True, timeout=60)
@@ -51,7 +51,7 @@ def _rendered(overlay: str) -> list[Object]:
 
 
 def render(overlay: str) -> list[Object]:
-    """Return the objects of an overlay; the caller may change them."""
+    """Return a copy of the objects of an overlay."""
     return copy.deepcopy(_rendered(overlay))
 
 
@@ -65,16 +65,16 @@ def name(thing: Object) -> str:
 
 
 def schema_errors(objects: list[Object]) -> list[str]:
-    """Say what the schemas of the objects' kinds refuse."""
+    """Return what the schemas of the objects' kinds reject."""
     custom = [thing for thing in objects if definitions.defined(thing)]
-    found = [*zip(custom, definitions.errors(custom), strict=True)]
+    results = [*zip(custom, definitions.errors(custom), strict=True)]
     for thing in objects:
         key = (thing["apiVersion"], thing["kind"])
         if key in _KSERVE:
-            found.append((thing, [*_by_class(thing, _KSERVE[key], "")]))
+            results.append((thing, [*_by_class(thing, _KSERVE[key], "")]))
         elif thing not in custom:
-            found.append((thing, [*_by_schema(thing)]))
-    return [f"{name(thing)}: {error}" for thing, errors in found for error in errors]
+            results.append((thing, [*_by_schema(thing)]))
+    return [f"{name(thing)}: {error}" for thing, errors in results for error in errors]
 
 
 def _by_schema(thing: Object) -> Iterator[str]:
@@ -96,22 +96,22 @@ def _class(wanted: str) -> Any:
 
 
 def _by_class(value: Any, wanted: str, where: str) -> Iterator[str]:
-    """Walk a value beside the client's class of it: unknown fields, and values of another type."""
+    """Yield unknown fields and values of a wrong type, by the client's class of a value."""
     if match := re.fullmatch(r"(list\[|dict\(str, )(.+)[\])]", wanted):
         many = isinstance(value, list if wanted.startswith("list") else dict)
         if not many:
-            yield f"{where}: {value!r} is no {wanted}"
+            yield f"{where}: {value!r} is not of type {wanted}"
             return
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:
             yield from _by_class(item, match[2], f"{where}.{key}")
     elif wanted in _SCALARS:
         if not isinstance(value, _SCALARS[wanted]) or isinstance(value, bool) != (wanted == "bool"):
-            yield f"{where}: {value!r} is no {wanted}"
+            yield f"{where}: {value!r} is not of type {wanted}"
     elif wanted in ("object", "ResourceQuantity", "IntOrString"):
         return
     elif not isinstance(value, dict):
-        yield f"{where}: {value!r} is no {wanted}"
+        yield f"{where}: {value!r} is not of type {wanted}"
     else:
         known = _class(wanted)
         fields = {key: known.openapi_types[own] for own, key in known.attribute_map.items()}

@@ -1,4 +1,4 @@
-"""A real Prometheus, and what stands in for the history that pipelines leave behind."""
+"""A real Prometheus, and the history that pipelines leave in MLflow and on Kubeflow."""
 
 import json
 import re
@@ -27,10 +27,10 @@ class Prometheus:
     address: str
 
     def get(self, path: str, **parameters: str) -> Any:
-        """Return the data of an answer.
+        """Return the data of a response.
 
         Raises:
-            ValueError: Prometheus refuses the question, and why.
+            ValueError: Prometheus refuses the request; the message says why.
         """
         url = f"{self.address}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
@@ -45,13 +45,13 @@ class Prometheus:
     def wait_for(self, expr: str, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
         while not self.query(expr):
-            assert time.monotonic() < deadline, f"{expr} stays empty"
+            assert time.monotonic() < deadline, f"{expr} still has no result"
             time.sleep(0.2)
 
 
 @contextmanager
 def prometheus(jobs: dict[str, list[tuple[str, dict[str, str]]]], directory: Path) -> Iterator:
-    """Scrape targets (address and labels, by job) until the block ends."""
+    """Scrape each job's targets (address, labels) until the block ends."""
     config = {
         "global": {"scrape_interval": "2s"},
         "scrape_configs": [
@@ -74,7 +74,7 @@ def prometheus(jobs: dict[str, list[tuple[str, dict[str, str]]]], directory: Pat
 
 
 def record(client: mlflow.MlflowClient) -> None:
-    """Leave two versions, three decisions and two deployments in a registry, as the stages do."""
+    """Write two versions, three decisions and two deployments to a registry, as the stages do."""
     client.create_registered_model("sentiment")
     experiment = registry.experiment_id(client, "sentiment")
     for number, accuracy in (("1", 0.91), ("2", 0.93)):
@@ -99,34 +99,36 @@ def record(client: mlflow.MlflowClient) -> None:
 
 @contextmanager
 def kubeflow() -> Iterator[StandIn]:
-    """A stand-in for Kubeflow's API server with three runs of two pipelines, one going on."""
+    """Run a stand-in for Kubeflow's API server with four runs of two pipelines, one running."""
     with StandIn() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for name in ("training", "monitoring"):
             server.stored["pipelines"].append({"pipeline_id": f"id-{name}", "display_name": name})
         now = datetime.now(UTC)
-        for name, state, ago, took in (
+        for name, state, minutes_ago, minutes in (
             ("training", "RUNNING", 1, None),
             ("training", "SUCCEEDED", 60, 30),
             ("training", "FAILED", 120, 20),
             ("monitoring", "SUCCEEDED", 180, 5),
         ):
-            created = now - timedelta(minutes=ago)
-            ended = {"finished_at": (created + timedelta(minutes=took)).isoformat()} if took else {}
+            created = now - timedelta(minutes=minutes_ago)
+            end = {}
+            if minutes:
+                end["finished_at"] = (created + timedelta(minutes=minutes)).isoformat()
             server.stored["runs"].append(
                 {
-                    "run_id": f"{name}-{ago}",
+                    "run_id": f"{name}-{minutes_ago}",
                     "state": state,
                     "created_at": created.isoformat(),
                     "pipeline_version_reference": {"pipeline_id": f"id-{name}"},
-                    **ended,
+                    **end,
                 }
             )
         yield server
         server.shutdown()
 
 
-def selected(expr: str, **variables: str) -> str:
-    """Return a dashboard's query with its variables and Grafana's own replaced."""
-    own = {"__rate_interval": "30s", "__range": "1m"}
-    return re.sub(r"\$(\w+)", lambda found: (own | variables)[found[1]], expr)
+def fill_variables(expr: str, **variables: str) -> str:
+    """Return a dashboard's query with values for its own variables and Grafana's built-in ones."""
+    values = {"__rate_interval": "30s", "__range": "1m", **variables}
+    return re.sub(r"\$(\w+)", lambda name: values[name[1]], expr)

@@ -1,4 +1,4 @@
-"""What must hold for every rendered overlay: a policy is a function that says what breaks it."""
+"""Policies for rendered overlays; each is a function that yields what breaks it."""
 
 import json
 import re
@@ -13,9 +13,9 @@ _SECRET = re.compile(r"PASSWORD$|SECRET|TOKEN|ACCESS_KEY|CREDENTIAL", re.IGNOREC
 _LITERAL = re.compile(
     r"AKIA[0-9A-Z]{16}|//[^/\s:@'\"]+:[^/\s:@'\"]+@|-----BEGIN|eyJ[\w-]{10,}\.eyJ"
 )
-# Argo's executor, in the pods of a run, talks to Kubernetes
-_TALKS = {"sentiment-pipeline"}
-_OF_THE_CLUSTER = ("Namespace", "ClusterStorageContainer", "StorageClass")
+# Argo's executor, in the pods of a run, calls the Kubernetes API
+_API_CLIENTS = {"sentiment-pipeline"}
+_CLUSTER_SCOPED = ("Namespace", "ClusterStorageContainer", "StorageClass")
 
 
 @dataclass(frozen=True)
@@ -31,24 +31,24 @@ class Workload:
 
 
 def workloads(objects: list[Object]) -> list[Workload]:
-    found = []
+    result = []
     for thing in objects:
         spec = thing.get("spec", {})
         if thing["kind"] == "InferenceService":
-            of_service = {
+            service_labels = {
                 "serving.kserve.io/inferenceservice": thing["metadata"]["name"],
                 "component": "predictor",
             }
             stable = spec["predictor"]
-            found.append(_predictor(name(thing), stable, of_service))
+            result.append(_predictor(name(thing), stable, service_labels))
             for canary in spec.get("canary", []):
-                # KServe lays the canary's fields over the stable predictor's
-                found.append(_predictor("a canary", stable | canary["predictor"], of_service))
+                # KServe merges the canary's fields into the stable predictor's
+                result.append(_predictor("a canary", stable | canary["predictor"], service_labels))
         elif "template" in spec and "containers" in spec["template"].get("spec", {}):
             template = spec["template"]
             labels = template["metadata"]["labels"]
-            found.append(Workload(name(thing), labels, template["spec"], spec.get("replicas", 1)))
-    return found
+            result.append(Workload(name(thing), labels, template["spec"], spec.get("replicas", 1)))
+    return result
 
 
 def _predictor(where: str, predictor: Object, labels: dict[str, str]) -> Workload:
@@ -60,7 +60,7 @@ def of_kind(objects: list[Object], *kinds: str) -> Iterator[Object]:
     return (thing for thing in objects if thing["kind"] in kinds)
 
 
-def images_are_named_by_digest(objects: list[Object]) -> Iterator[str]:
+def images_have_digests(objects: list[Object]) -> Iterator[str]:
     for workload in workloads(objects):
         for container in workload.containers:
             where, image = f"{workload.name}, {container['name']}", container.get("image", "")
@@ -68,31 +68,31 @@ def images_are_named_by_digest(objects: list[Object]) -> Iterator[str]:
                 yield f"{where}: image {image!r} is not named by digest"
 
 
-def no_secret_is_written_down(objects: list[Object]) -> Iterator[str]:
+def no_secret_is_literal(objects: list[Object]) -> Iterator[str]:
     for thing in objects:
         if thing["kind"] == "Secret":
-            yield f"{name(thing)}: a secret's values do not belong here"
+            yield f"{name(thing)}: a secret's values do not belong in manifests"
         for match in _LITERAL.finditer(json.dumps(thing)):
             yield f"{name(thing)}: {match[0]} looks like a secret"
     for workload in workloads(objects):
         for container in workload.containers:
             for variable in container.get("env", []):
-                said = variable.get("value", "")
-                if _SECRET.search(variable["name"]) and said and not said.startswith("/"):
+                value = variable.get("value", "")
+                if _SECRET.search(variable["name"]) and value and not value.startswith("/"):
                     yield f"{workload.name}: {variable['name']} has a literal value"
 
 
-def everything_is_bounded(objects: list[Object]) -> Iterator[str]:
+def resources_are_bounded(objects: list[Object]) -> Iterator[str]:
     for workload in workloads(objects):
         for container in workload.containers:
             for kind in ("requests", "limits"):
-                for what in ("cpu", "memory"):
-                    if not container.get("resources", {}).get(kind, {}).get(what):
-                        yield f"{workload.name}, {container['name']}: no {what} in {kind}"
+                for resource in ("cpu", "memory"):
+                    if not container.get("resources", {}).get(kind, {}).get(resource):
+                        yield f"{workload.name}, {container['name']}: no {resource} in {kind}"
 
 
 def pods_are_restricted(objects: list[Object]) -> Iterator[str]:
-    """The restricted level of Kubernetes, and a read-only disk."""
+    """Require Kubernetes' level restricted, and a read-only root file system."""
     for workload in workloads(objects):
         pod = workload.pod.get("securityContext", {})
         for key in ("hostNetwork", "hostPID", "hostIPC"):
@@ -103,7 +103,7 @@ def pods_are_restricted(objects: list[Object]) -> Iterator[str]:
                 yield f"{workload.name}: a volume of the node's disk"
         for container in workload.containers:
             own = container.get("securityContext", {})
-            wanted = {
+            checks = {
                 "allowPrivilegeEscalation": own.get("allowPrivilegeEscalation") is False,
                 "privileged": not own.get("privileged"),
                 "readOnlyRootFilesystem": own.get("readOnlyRootFilesystem") is True,
@@ -113,7 +113,7 @@ def pods_are_restricted(objects: list[Object]) -> Iterator[str]:
                 "seccompProfile": own.get("seccompProfile", pod.get("seccompProfile", {}))
                 == {"type": "RuntimeDefault"},
             }
-            for key, holds in wanted.items():
+            for key, holds in checks.items():
                 if not holds:
                     yield f"{workload.name}, {container['name']}: {key}"
 
@@ -126,23 +126,24 @@ def containers_are_probed(objects: list[Object]) -> Iterator[str]:
                     yield f"{workload.name}, {container['name']}: no {probe}"
 
 
-def endings_are_patient(objects: list[Object]) -> Iterator[str]:
-    """Whoever serves over HTTP waits for the proxies, and has time left for what it answers."""
+def servers_drain(objects: list[Object]) -> Iterator[str]:
+    """An HTTP server waits for the proxies, and then has time to finish its requests."""
     for workload in workloads(objects):
         for container in workload.pod["containers"]:
             if not any(port["name"] == "http" for port in container.get("ports", [])):
                 continue
-            waits = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {"seconds": 0})
-            left = workload.pod.get("terminationGracePeriodSeconds", 30) - waits["seconds"]
-            if waits["seconds"] < 5 or left < 40:
-                yield f"{workload.name}: it waits {waits['seconds']} s and then has {left} s"
+            pre_stop = container.get("lifecycle", {}).get("preStop", {})
+            wait = pre_stop.get("sleep", {}).get("seconds", 0)
+            left = workload.pod.get("terminationGracePeriodSeconds", 30) - wait
+            if wait < 5 or left < 40:
+                yield f"{workload.name}: it waits {wait} s and then has {left} s"
 
 
-def nothing_has_a_token_it_needs_not(objects: list[Object]) -> Iterator[str]:
+def api_tokens_are_few(objects: list[Object]) -> Iterator[str]:
     for account in of_kind(objects, "ServiceAccount"):
-        given = account.get("automountServiceAccountToken", True)
-        if given is not (account["metadata"]["name"] in _TALKS):
-            yield f"{name(account)}: automountServiceAccountToken is {given}"
+        mounted = account.get("automountServiceAccountToken", True)
+        if mounted is not (account["metadata"]["name"] in _API_CLIENTS):
+            yield f"{name(account)}: automountServiceAccountToken is {mounted}"
     accounts = {account["metadata"]["name"] for account in of_kind(objects, "ServiceAccount")}
     for workload in workloads(objects):
         if workload.pod.get("automountServiceAccountToken") is not False:
@@ -151,7 +152,7 @@ def nothing_has_a_token_it_needs_not(objects: list[Object]) -> Iterator[str]:
             yield f"{workload.name}: service account {own} is not defined here"
 
 
-def roles_name_what_they_give(objects: list[Object]) -> Iterator[str]:
+def roles_have_no_wildcards(objects: list[Object]) -> Iterator[str]:
     if wide := [name(thing) for thing in of_kind(objects, "ClusterRole", "ClusterRoleBinding")]:
         yield f"{', '.join(wide)}: for the whole cluster"
     for role in of_kind(objects, "Role"):
@@ -163,11 +164,11 @@ def roles_name_what_they_give(objects: list[Object]) -> Iterator[str]:
 
 
 def namespaces_deny_by_default(objects: list[Object]) -> Iterator[str]:
-    open_to_all = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    deny_all = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     for namespace in of_kind(objects, "Namespace"):
         own = namespace["metadata"]["name"]
         if not any(
-            thing["spec"] == open_to_all and thing["metadata"]["namespace"] == own
+            thing["spec"] == deny_all and thing["metadata"]["namespace"] == own
             for thing in of_kind(objects, "NetworkPolicy")
         ):
             yield f"{name(namespace)}: no policy that denies all"
@@ -178,12 +179,12 @@ def namespaces_deny_by_default(objects: list[Object]) -> Iterator[str]:
     namespaces = {thing["metadata"]["name"] for thing in of_kind(objects, "Namespace")}
     for thing in objects:
         own = thing["metadata"].get("namespace")
-        if thing["kind"] not in _OF_THE_CLUSTER and own not in namespaces:
+        if thing["kind"] not in _CLUSTER_SCOPED and own not in namespaces:
             yield f"{name(thing)}: namespace {own}"
 
 
-def selectors_select(objects: list[Object]) -> Iterator[str]:
-    """A selector with a typing error selects nothing, and nobody says so."""
+def selectors_match_pods(objects: list[Object]) -> Iterator[str]:
+    """Find selectors that match nothing, about which Kubernetes is silent."""
     pods = [workload.labels.items() for workload in workloads(objects)]
     for thing in of_kind(objects, "Service", "NetworkPolicy", "PodDisruptionBudget"):
         spec = thing["spec"]
@@ -193,7 +194,7 @@ def selectors_select(objects: list[Object]) -> Iterator[str]:
             yield f"{name(thing)}: it selects no pod"
 
 
-def the_predictor_stays_up(objects: list[Object]) -> Iterator[str]:
+def predictor_is_redundant(objects: list[Object]) -> Iterator[str]:
     budgets = [thing["spec"] for thing in of_kind(objects, "PodDisruptionBudget")]
     for service in of_kind(objects, "InferenceService"):
         predictor = service["spec"]["predictor"]
@@ -209,8 +210,8 @@ def the_predictor_stays_up(objects: list[Object]) -> Iterator[str]:
             yield f"{name(service)}: no PodDisruptionBudget"
 
 
-def one_version_is_meant(objects: list[Object]) -> Iterator[str]:
-    """The rules of KServe's webhook for spec.canary, and ours for names."""
+def predictor_names_fit_versions(objects: list[Object]) -> Iterator[str]:
+    """Apply the rules of KServe's webhook for spec.canary, and ours for names."""
     for service in of_kind(objects, "InferenceService"):
         mode = service["metadata"]["annotations"].get("serving.kserve.io/deploymentMode")
         if mode != "Standard":
@@ -233,22 +234,22 @@ def one_version_is_meant(objects: list[Object]) -> Iterator[str]:
 def _version(where: str, predictor: Object) -> Iterator[str]:
     (container,) = predictor["containers"]
     if container["name"] != "kserve-container":
-        yield f"{where}: KServe wants the name kserve-container"
+        yield f"{where}: the container must be named kserve-container"
     env = {each["name"]: each.get("value") for each in container.get("env", [])}
     if predictor["name"] == "v0" and env == {"STORAGE_URI": "s3://models/unset"}:
-        return  # nothing was deployed yet, and deploy knows it by this
-    named = f"v{env.get('MODEL_VERSION')}"
-    if predictor["name"] != named or predictor.get("labels") != {"version": named}:
+        return  # no version is deployed yet; deploy recognises this
+    expected = f"v{env.get('MODEL_VERSION')}"
+    if predictor["name"] != expected or predictor.get("labels") != {"version": expected}:
         yield f"{where}: predictor {predictor['name']} has model version {env.get('MODEL_VERSION')}"
     if not re.fullmatch(r"s3://[a-z0-9.-]+/.+", str(env.get("STORAGE_URI"))):
         yield f"{where}: STORAGE_URI is {env.get('STORAGE_URI')}"
 
 
-def what_is_outside_has_tls_and_asks_who(objects: list[Object]) -> Iterator[str]:
-    """For overlays that are reached from outside: only through a Gateway that does both."""
+def gateway_requires_tls_and_tokens(objects: list[Object]) -> Iterator[str]:
+    """For overlays with clients outside: a Gateway with TLS and tokens is the only way in."""
     for service in of_kind(objects, "Service"):
         if service["spec"].get("type", "ClusterIP") != "ClusterIP":
-            yield f"{name(service)}: {service['spec']['type']}, past the Gateway"
+            yield f"{name(service)}: {service['spec']['type']} bypasses the Gateway"
     gateways = [*of_kind(objects, "Gateway")]
     if not gateways:
         yield "no Gateway"
@@ -260,41 +261,42 @@ def what_is_outside_has_tls_and_asks_who(objects: list[Object]) -> Iterator[str]
         own = [p for p in policies if gateway["metadata"]["name"] in str(p["targetRefs"])]
         providers = [each for policy in own for each in policy["jwt"]["providers"]]
         if not providers:
-            yield f"{name(gateway)}: it asks nobody for a token"
+            yield f"{name(gateway)}: it requires no token"
         for each in providers:
             keys = each["remoteJWKS"]["uri"]
             if not (each.get("issuer") and each.get("audiences") and keys.startswith("https://")):
-                yield f"{name(gateway)}: {each['name']} takes tokens that are not for us"
+                yield f"{name(gateway)}: {each['name']} accepts tokens for others"
 
 
 Policy = Callable[[list[Object]], Iterator[str]]
 ALL: tuple[Policy, ...] = (
-    images_are_named_by_digest,
-    no_secret_is_written_down,
-    everything_is_bounded,
+    images_have_digests,
+    no_secret_is_literal,
+    resources_are_bounded,
     pods_are_restricted,
     containers_are_probed,
-    endings_are_patient,
-    nothing_has_a_token_it_needs_not,
-    roles_name_what_they_give,
+    servers_drain,
+    api_tokens_are_few,
+    roles_have_no_wildcards,
     namespaces_deny_by_default,
-    selectors_select,
-    the_predictor_stays_up,
-    one_version_is_meant,
+    selectors_match_pods,
+    predictor_is_redundant,
+    predictor_names_fit_versions,
 )
-OUTSIDE: tuple[Policy, ...] = (what_is_outside_has_tls_and_asks_who,)
+OUTSIDE: tuple[Policy, ...] = (gateway_requires_tls_and_tokens,)
 
 
 def broken(objects: list[Object], policies: tuple[Policy, ...] = ALL) -> list[str]:
-    return [complaint for policy in policies for complaint in policy(objects)]
+    """Return what breaks the policies."""
+    return [violation for policy in policies for violation in policy(objects)]
 
 
 def change(thing: Object, path: str, value: Any) -> None:
-    """Set what is at a path (``~`` for a slash in a key), or remove it (``...``)."""
+    """Set the value at a path (``~`` for a slash in a key), or remove it (``...``)."""
     parts = [part.replace("~", "/") for part in path.split("/")]
-    *way, last = [int(part) if part.isdigit() else part for part in parts]
+    *parents, last = [int(part) if part.isdigit() else part for part in parts]
     inner: Any = thing
-    for part in way:
+    for part in parents:
         inner = inner[part]
     if value is ...:
         del inner[last]

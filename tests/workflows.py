@@ -1,7 +1,7 @@
-"""GitHub's workflows, run here: each job in a clone of its own, its steps in their order.
+"""A stand-in for GitHub's runner: it runs each job of a workflow in a clone of its own.
 
-It stands in for GitHub's runner and knows what the workflows of this repository use: needs, if,
-env, outputs, artifacts, workflows that call others. An action that it does not know is an error.
+It supports what the workflows of this repository use: needs, if, env, outputs, artifacts and called
+workflows. An unknown action is an error.
 """
 
 import json
@@ -20,24 +20,24 @@ Values = dict[str, Any]
 PATH = r"[a-zA-Z_][\w-]*(\.[\w-]+)+"
 
 
-class Stopped(Exception):  # noqa: N818 - how a job ends, and no error of ours
-    """A step failed; the message is what it printed."""
+class StepError(Exception):
+    """A step failed; the message is its output."""
 
 
 @dataclass
 class Runner:
-    """``replaced`` maps a command to the one that is run for it; ``after`` a command to a call."""
+    """``replaced`` maps a command to another one to run; ``after``, to a function to call then."""
 
     origin: Path
     directory: Path
     environment: dict[str, str]
-    aws: dict[str, str]  # what a role gives, from the step that asks for it
+    aws: dict[str, str]  # environment that assuming a role adds
     variables: Values
     secrets: Values
     replaced: dict[str, str] = field(default_factory=dict)
     after: dict[str, Callable[[Path], None]] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)  # what the steps printed
-    failed: dict[str, str] = field(default_factory=dict)  # of the last run, what a job ended with
+    outputs: list[str] = field(default_factory=list)  # of all steps
+    failed: dict[str, str] = field(default_factory=dict)  # outputs of failed jobs of the last run
     commands: list[str] = field(default_factory=list)  # of the last run, as JOB: COMMAND
     _runs: int = 0
 
@@ -75,25 +75,25 @@ class Runner:
             names = job.get("needs", [])
             names = [names] if isinstance(names, str) else names
             needs = {n: {"result": ended[n], "outputs": outputs.get(n, {})} for n in names}
-            good = all(each["result"] == "success" for each in needs.values())
+            succeeded = all(each["result"] == "success" for each in needs.values())
             known = {"github": github, "inputs": inputs, "needs": needs, "env": {}, "steps": {}}
             known |= {"vars": self.variables, "secrets": self.secrets}
             condition = str(job.get("if", "success()"))
-            if ("cancelled()" not in condition and not good) or not evaluate(condition, known):
+            if ("cancelled()" not in condition and not succeeded) or not evaluate(condition, known):
                 ended[key] = "skipped"
                 continue
             if "uses" in job:
                 called = Path(job["uses"]).stem
-                given = {k: fill(v, known) for k, v in job.get("with", {}).items()}
-                below = self._workflow(called, github, given, scratch)
-                ended |= {f"{key}/{inner}": how for inner, how in below.items()}
-                ended[key] = "failure" if "failure" in below.values() else "success"
+                own = {k: fill(v, known) for k, v in job.get("with", {}).items()}
+                results = self._workflow(called, github, own, scratch)
+                ended |= {f"{key}/{inner}": result for inner, result in results.items()}
+                ended[key] = "failure" if "failure" in results.values() else "success"
                 continue
             try:
                 outputs[key] = self._job(f"{name}-{key}", job, known, scratch)
                 ended[key] = "success"
-            except Stopped as stopped:
-                self.failed[key] = str(stopped)
+            except StepError as error:
+                self.failed[key] = str(error)
                 ended[key] = "failure"
         return ended
 
@@ -102,15 +102,15 @@ class Runner:
         place.mkdir(parents=True)
         environment = dict(self.environment)
         known["env"] = {k: fill(v, known) for k, v in job.get("env", {}).items()}
-        failed: Stopped | None = None
+        failed: StepError | None = None
         for step in job["steps"]:
             condition = str(step.get("if", "success()"))
             if (failed and "cancelled()" not in condition) or not evaluate(condition, known):
                 continue
             try:
                 self._step(name, step, known, environment, place, scratch)
-            except Stopped as stopped:
-                failed = stopped
+            except StepError as error:
+                failed = error
         if failed:
             raise failed
         return {k: fill(v, known) for k, v in job.get("outputs", {}).items()}
@@ -124,17 +124,17 @@ class Runner:
         place: Path,
         scratch: Path,
     ) -> None:
-        given = {k: fill(v, known) for k, v in step.get("with", {}).items()}
+        inputs = {k: fill(v, known) for k, v in step.get("with", {}).items()}
         action = str(step.get("uses", "")).partition("@")[0]
-        artifact = scratch / "artifacts" / given.get("name", "")
+        artifact = scratch / "artifacts" / inputs.get("name", "")
         if action == "actions/checkout":
-            assert given["persist-credentials"] == "false"
+            assert inputs["persist-credentials"] == "false"
             place.rmdir()
-            self._clone(place, given.get("ref") or known["github"]["sha"])
+            self._clone(place, inputs.get("ref") or known["github"]["sha"])
         elif action == "./.github/actions/setup":
-            inner = known | {"inputs": {"role": "", "region": "", "cache": ""} | given}
+            inner = known | {"inputs": {"role": "", "region": "", "cache": ""} | inputs}
             (place / ".venv").mkdir()
-            (place / ".venv/installed").touch()  # those around us are used
+            (place / ".venv/installed").touch()  # the packages of the tests are used
             for each in yaml.safe_load((place / action / "action.yml").read_text())["runs"][
                 "steps"
             ]:
@@ -143,13 +143,13 @@ class Runner:
         elif action == "aws-actions/configure-aws-credentials":
             environment |= self.aws
         elif action == "actions/upload-artifact":
-            _upload(place, given["path"].split(), artifact)
+            _upload(place, inputs["path"].split(), artifact)
         elif action == "actions/download-artifact":
             if not artifact.exists():
-                raise Stopped(f"no artifact {artifact.name}")
-            shutil.copytree(artifact, place / given.get("path", "."), dirs_exist_ok=True)
+                raise StepError(f"no artifact {artifact.name}")
+            shutil.copytree(artifact, place / inputs.get("path", "."), dirs_exist_ok=True)
         elif action in ("actions/setup-python", "sigstore/cosign-installer"):
-            pass  # both are on the PATH
+            pass  # their programs are on the PATH
         else:
             assert not action, f"no stand-in for {action}"
             own = known["env"] | {k: fill(v, known) for k, v in step.get("env", {}).items()}
@@ -163,7 +163,7 @@ class Runner:
     def _command(
         self, job: str, step: Values, known: Values, environment: dict[str, str], place: Path
     ) -> None:
-        assert "${{" not in step["run"], "a value is put into a script"
+        assert "${{" not in step["run"], "a script contains a value"
         self.commands.append(f"{job}: {step['run']}")
         output = place.parent / f"{job}.output"
         output.write_text("")
@@ -175,9 +175,9 @@ class Runner:
             text=True,
             timeout=600,
         )
-        self.said.append(result.stdout + result.stderr)
+        self.outputs.append(result.stdout + result.stderr)
         if result.returncode:
-            raise Stopped(f"{job}: {step['run']}: {result.stdout}{result.stderr}")
+            raise StepError(f"{job}: {step['run']}: {result.stdout}{result.stderr}")
         if "id" in step:
             pairs = (line.partition("=") for line in output.read_text().splitlines())
             known["steps"][step["id"]] = {"outputs": {key: value for key, _, value in pairs}}
@@ -186,13 +186,13 @@ class Runner:
 
 
 def _upload(place: Path, patterns: list[str], artifact: Path) -> None:
-    """Keep files under their common folder, as GitHub does; a pattern counts up to its star."""
+    """Store files relative to their common folder, as GitHub does; patterns count up to a star."""
     whole, star = ([p for p in patterns if ("*" in p) is wanted] for wanted in (False, True))
     folders = [*(Path(p).parent for p in whole), *(Path(p.partition("*")[0]) for p in star)]
     common = Path(os.path.commonpath(folders))
     found = {pattern: sorted(place.glob(pattern)) for pattern in patterns}
     if not all(found.values()):
-        raise Stopped(f"nothing to upload: {found}")
+        raise StepError(f"nothing to upload: {found}")
     for path in (each for paths in found.values() for each in paths):
         target = artifact / path.relative_to(place / common)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -203,13 +203,13 @@ def _upload(place: Path, patterns: list[str], artifact: Path) -> None:
 
 
 def fill(value: Any, known: Values) -> str:
-    """Return a value of a workflow with its expressions worked out."""
+    """Return a value of a workflow with its expressions evaluated."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return re.sub(r"\$\{\{\s*(.*?)\s*\}\}", lambda match: _shown(evaluate(match[1], known)), text)
 
 
 def evaluate(expression: str, known: Values) -> Any:
-    """Work out an expression: what GitHub's and Python's have in common, after a translation."""
+    """Evaluate an expression of GitHub after translating it to Python."""
     expression = re.sub(r"^\$\{\{\s*(.*?)\s*\}\}$", r"\1", expression)
     parts = re.split(r"('(?:[^']|'')*')", expression)
     for index in range(0, len(parts), 2):

@@ -8,6 +8,7 @@ import sentiment.store
 from components.errors import UserError
 from components.io import records
 from components.io.candidates import Score, Trial
+from components.io.files import read_json
 from components.io.records import record
 from sentiment.store import FACTS_FILE
 
@@ -42,14 +43,22 @@ def load_model(directory: Path) -> Pipeline:
 
 def load_facts(directory: Path) -> TrainingFacts:
     """Read the facts of the training and check that they are of the model file beside them."""
-    facts = records.read(directory / FACTS_FILE, TrainingFacts)
+    verified_digest(directory)
+    return records.read(directory / FACTS_FILE, TrainingFacts)
+
+
+def verified_digest(directory: Path) -> str:
+    """Return the digest of the model file, which the facts beside it must name.
+
+    It reads no other fact, so that it takes the versions of every earlier release.
+    """
     try:
         digest = sentiment.store.digest(directory)
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}") from error
-    if digest != facts.model_digest:
+    if digest != read_json(directory / FACTS_FILE).get("model_digest"):
         raise UserError(f"{directory}: the model file is not the one that {FACTS_FILE} describes")
-    return facts
+    return digest
 
 
 def load_trials(directory: Path) -> list[Trial]:

@@ -1,4 +1,4 @@
-"""CloudFormation's stacks of manifests/aws, one after the other: states, change sets, deletion."""
+"""The CloudFormation stacks of manifests/aws: their states, change sets and deletion."""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +13,15 @@ from botocore.exceptions import ClientError, WaiterError
 from components.errors import UserError
 
 TEMPLATES = Path(__file__).parents[2] / "manifests" / "aws"
+# each stack imports only what earlier ones export
 ORDER = ("budget", "storage", "registry", "network", "cluster", "mlflow", "identities")
-PATIENCE = {"Delay": 10, "MaxAttempts": 540}  # a database takes a quarter of an hour, a cluster too
+# seconds and attempts: a database or a cluster takes a quarter of an hour
+PATIENCE = {"Delay": 10, "MaxAttempts": 540}
 UNCHANGED = re.compile("didn't contain changes|No updates are to be performed")
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads past !Ref and its like, whose values nobody asks for here."""
+    """Reads !Ref and other functions of CloudFormation as None; their values are not needed."""
 
 
 _Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
@@ -33,56 +35,81 @@ class Template:
     resources: dict[str, str]  # types, by logical name
 
 
+@dataclass(frozen=True)
+class Change:
+    """A change of one resource; a replacement deletes the old one."""
+
+    action: str
+    resource: str
+    kind: str
+    replacement: str  # as CloudFormation says: True, False, Conditional or nothing
+
+    def __str__(self) -> str:
+        replaced = {"True": ", replaced", "Conditional": ", perhaps replaced"}
+        suffix = replaced.get(self.replacement, "")
+        return f"{self.action.lower()} {self.resource} ({self.kind}){suffix}"
+
+
+@dataclass(frozen=True)
+class ChangeSet:
+    """Changes that a stack would take; ``new`` if the stack does not exist yet."""
+
+    stack: str
+    name: str
+    new: bool
+    changes: list[Change]
+
+
 def template(name: str) -> Template:
     body = (TEMPLATES / f"{name}.yaml").read_text()
-    read = yaml.load(body, _Loader)  # noqa: S506, it is a SafeLoader
-    resources = {key: value["Type"] for key, value in read["Resources"].items()}
-    return Template(f"sentiment-{name}", body, frozenset(read.get("Parameters", ())), resources)
+    document = yaml.load(body, _Loader)  # noqa: S506, it is a SafeLoader
+    resources = {key: value["Type"] for key, value in document["Resources"].items()}
+    return Template(f"sentiment-{name}", body, frozenset(document.get("Parameters", ())), resources)
 
 
-def find(client: Any, stack: str) -> dict[str, Any] | None:
-    """Return what CloudFormation knows of a stack, if there is one that holds anything."""
+def find(client: Any, name: str) -> dict[str, Any] | None:
+    """Return what CloudFormation says of a stack, or None if there is none with resources."""
     try:
-        (found,) = client.describe_stacks(StackName=stack)["Stacks"]
+        (stack,) = client.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if "does not exist" in error.response["Error"]["Message"]:
             return None
         raise
-    return None if found["StackStatus"] == "REVIEW_IN_PROGRESS" else found
+    return None if stack["StackStatus"] == "REVIEW_IN_PROGRESS" else stack
 
 
-def settled(found: dict[str, Any]) -> None:
+def require_settled(stack: dict[str, Any]) -> None:
     """Raise unless a stack can take a change."""
-    stack, status = found["StackName"], found["StackStatus"]
+    name, status = stack["StackName"], stack["StackStatus"]
     if status.endswith("_IN_PROGRESS"):
-        raise UserError(f"{stack} is in {status}: somebody is changing it; wait for its end")
+        raise UserError(f"{name} is in {status}: another change is under way; wait for its end")
     if status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
         raise UserError(
-            f"{stack} is in {status}, from which nothing but its deletion leads:"
-            " python -m deploy.aws down --only " + stack.removeprefix("sentiment-")
+            f"{name} is in {status}, from which nothing but its deletion leads:"
+            " python -m deploy.aws down --only " + name.removeprefix("sentiment-")
         )
     if status == "UPDATE_ROLLBACK_FAILED":
-        raise UserError(f"{stack} is in {status}: aws cloudformation continue-update-rollback")
+        raise UserError(f"{name} is in {status}: aws cloudformation continue-update-rollback")
 
 
 def propose(
-    client: Any, given: Template, found: dict[str, Any] | None, values: dict[str, str]
-) -> tuple[str, list[dict[str, Any]]] | None:
-    """Return a change set's name and what it would change, or nothing where nothing would.
+    client: Any, template: Template, stack: dict[str, Any] | None, values: dict[str, str]
+) -> ChangeSet | None:
+    """Create a change set and return it, or None where nothing would change.
 
-    Values that are not given stay what they were.
+    Parameters that are not in ``values`` keep their present value.
     """
-    before = {each["ParameterKey"] for each in (found or {}).get("Parameters", [])}
+    before = {each["ParameterKey"] for each in (stack or {}).get("Parameters", [])}
     parameters: list[dict[str, Any]] = []
-    for name in sorted(given.parameters & (before | set(values))):
+    for name in sorted(template.parameters & (before | set(values))):
         new = {"ParameterValue": values[name]} if name in values else {"UsePreviousValue": True}
         parameters.append({"ParameterKey": name, **new})
     name = f"up-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    which = {"StackName": given.stack, "ChangeSetName": name}
+    which = {"StackName": template.stack, "ChangeSetName": name}
     client.create_change_set(
         **which,
-        ChangeSetType="UPDATE" if found else "CREATE",
-        TemplateBody=given.body,
+        ChangeSetType="UPDATE" if stack else "CREATE",
+        TemplateBody=template.body,
         Parameters=parameters,
         Capabilities=["CAPABILITY_NAMED_IAM"],
         Tags=[{"Key": "project", "Value": "sentiment"}],
@@ -96,35 +123,39 @@ def propose(
         client.delete_change_set(**which)
         if UNCHANGED.search(reason):
             return None
-        raise UserError(f"{given.stack}: no change set, {reason}") from error
+        raise UserError(f"{template.stack}: no change set, {reason}") from error
     pages = client.get_paginator("describe_change_set").paginate(**which)
-    return name, [each["ResourceChange"] for page in pages for each in page.get("Changes", [])]
+    changes = [
+        _change(each["ResourceChange"]) for page in pages for each in page.get("Changes", [])
+    ]
+    return ChangeSet(template.stack, name, stack is None, changes)
 
 
-def described(change: dict[str, Any]) -> str:
-    """Return a change in words; one that makes a resource anew loses the old one."""
-    name, kind = change["LogicalResourceId"], change["ResourceType"]
-    anew = {"True": ", made anew", "Conditional": ", perhaps made anew"}
-    return (
-        f"{change['Action'].lower()} {name} ({kind}){anew.get(change.get('Replacement', ''), '')}"
+def _change(change: dict[str, Any]) -> Change:
+    return Change(
+        change["Action"],
+        change["LogicalResourceId"],
+        change["ResourceType"],
+        change.get("Replacement", ""),
     )
 
 
-def execute(client: Any, stack: str, change_set: str, found: dict[str, Any] | None) -> None:
-    client.execute_change_set(StackName=stack, ChangeSetName=change_set)
-    _wait(client, stack, "stack_update_complete" if found else "stack_create_complete")
+def execute(client: Any, change_set: ChangeSet) -> None:
+    client.execute_change_set(StackName=change_set.stack, ChangeSetName=change_set.name)
+    waiter = "stack_create_complete" if change_set.new else "stack_update_complete"
+    _wait(client, change_set.stack, waiter)
 
 
-def withdraw(client: Any, stack: str, change_set: str, found: dict[str, Any] | None) -> None:
-    """Delete a change set, and the empty stack that came with it."""
-    client.delete_change_set(StackName=stack, ChangeSetName=change_set)
-    if not found:
-        client.delete_stack(StackName=stack)
+def withdraw(client: Any, change_set: ChangeSet) -> None:
+    """Delete a change set, and the empty stack that it created."""
+    client.delete_change_set(StackName=change_set.stack, ChangeSetName=change_set.name)
+    if change_set.new:
+        client.delete_stack(StackName=change_set.stack)
 
 
-def delete(client: Any, found: dict[str, Any]) -> None:
-    client.delete_stack(StackName=found["StackName"])
-    _wait(client, found["StackId"], "stack_delete_complete")
+def delete(client: Any, stack: dict[str, Any]) -> None:
+    client.delete_stack(StackName=stack["StackName"])
+    _wait(client, stack["StackId"], "stack_delete_complete")
 
 
 def _wait(client: Any, stack: str, waiter: str) -> None:
@@ -137,7 +168,7 @@ def _wait(client: Any, stack: str, waiter: str) -> None:
 
 
 def failures(client: Any, stack: str) -> Iterator[str]:
-    """Yield what failed in the last change of a stack, the newest first, and why."""
+    """Yield what failed in the last change of a stack, newest first, and why."""
     for page in client.get_paginator("describe_stack_events").paginate(StackName=stack):
         for event in page["StackEvents"]:
             reason = event.get("ResourceStatusReason", "")

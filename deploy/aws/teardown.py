@@ -1,4 +1,4 @@
-"""What must go before a stack can, and what would be billed after the last one."""
+"""Delete what keeps a stack from being deleted, and list what would still be billed."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ REPOSITORIES = ("sentiment-train", "sentiment-serve", "sentiment-receiver")
 DATABASE = "sentiment-mlflow"
 LOGS = ("/aws/eks/sentiment/", "/aws/rds/instance/sentiment-mlflow/", "/sentiment/")
 OWNED = [{"Name": "tag:kubernetes.io/cluster/sentiment", "Values": ["owned"]}]
-# as the driver of volumes tags them, whether it knows the cluster's name or not
-DRIVERS = [
+# tags of the EBS driver, which may not know the cluster's name
+DRIVER = [
     {"Name": "tag-key", "Values": ["CSIVolumeName"]},
     {"Name": "tag:project", "Values": ["sentiment"]},
 ]
@@ -31,7 +31,7 @@ def _repositories(session: Any) -> list[str]:
 
 
 def empty_buckets(session: Any) -> None:
-    """Delete every version of every object, and what uploads never finished."""
+    """Delete every version of every object, and unfinished uploads."""
     for name in _buckets(session):
         bucket = session.resource("s3").Bucket(name)
         for upload in bucket.multipart_uploads.all():
@@ -49,8 +49,8 @@ def empty_repositories(session: Any) -> None:
 
 def unprotect_database(session: Any) -> None:
     client = session.client("rds")
-    for each in _databases(client):
-        if each["DeletionProtection"]:
+    for database in _databases(client):
+        if database["DeletionProtection"]:
             client.modify_db_instance(
                 DBInstanceIdentifier=DATABASE, DeletionProtection=False, ApplyImmediately=True
             )
@@ -65,12 +65,12 @@ def _databases(client: Any) -> list[dict[str, Any]]:
 
 
 def _volumes(ec2: Any) -> list[str]:
-    found = [ec2.describe_volumes(Filters=filters)["Volumes"] for filters in (OWNED, DRIVERS)]
-    return sorted({volume["VolumeId"] for volumes in found for volume in volumes})
+    pages = [ec2.describe_volumes(Filters=filters)["Volumes"] for filters in (OWNED, DRIVER)]
+    return sorted({volume["VolumeId"] for volumes in pages for volume in volumes})
 
 
-def delete_what_kubernetes_made(session: Any) -> None:
-    """Delete what a cluster that is gone has left in the network, which could not go with it."""
+def delete_kubernetes_leftovers(session: Any) -> None:
+    """Delete what the deleted cluster has left in the network and would block its deletion."""
     stack = session.client("cloudformation").describe_stacks(StackName="sentiment-network")
     outputs = {o["OutputKey"]: o["OutputValue"] for o in stack["Stacks"][0].get("Outputs", [])}
     vpc = outputs.get("VpcId")
@@ -78,30 +78,30 @@ def delete_what_kubernetes_made(session: Any) -> None:
     for each in classic.describe_load_balancers()["LoadBalancerDescriptions"]:
         if each["VPCId"] == vpc:
             classic.delete_load_balancer(LoadBalancerName=each["LoadBalancerName"])
-    gone = [
+    arns = [
         each["LoadBalancerArn"]
         for each in newer.describe_load_balancers()["LoadBalancers"]
         if each["VpcId"] == vpc
     ]
-    for arn in gone:
+    for arn in arns:
         newer.delete_load_balancer(LoadBalancerArn=arn)
-    if gone:
-        newer.get_waiter("load_balancers_deleted").wait(LoadBalancerArns=gone)
+    if arns:
+        newer.get_waiter("load_balancers_deleted").wait(LoadBalancerArns=arns)
     for each in newer.describe_target_groups()["TargetGroups"]:
         if each.get("VpcId") == vpc:
             newer.delete_target_group(TargetGroupArn=each["TargetGroupArn"])
     for volume in _volumes(ec2):
         ec2.delete_volume(VolumeId=volume)
-    here = [{"Name": "vpc-id", "Values": [vpc or "none"]}]
-    idle = [*here, {"Name": "status", "Values": ["available"]}]
+    in_vpc = [{"Name": "vpc-id", "Values": [vpc or "none"]}]
+    idle = [*in_vpc, {"Name": "status", "Values": ["available"]}]
     for each in ec2.describe_network_interfaces(Filters=idle)["NetworkInterfaces"]:
         ec2.delete_network_interface(NetworkInterfaceId=each["NetworkInterfaceId"])
-    for each in ec2.describe_security_groups(Filters=[*here, *OWNED])["SecurityGroups"]:
+    for each in ec2.describe_security_groups(Filters=[*in_vpc, *OWNED])["SecurityGroups"]:
         ec2.delete_security_group(GroupId=each["GroupId"])
 
 
 def delete_late_logs(session: Any) -> None:
-    """Delete groups that a last line of a dying cluster or database has made again."""
+    """Delete log groups that the last lines of a deleted cluster or database created again."""
     client = session.client("logs")
     for prefix in LOGS:
         for group in client.describe_log_groups(logGroupNamePrefix=prefix)["logGroups"]:
@@ -109,7 +109,7 @@ def delete_late_logs(session: Any) -> None:
 
 
 def billed(session: Any) -> list[str]:
-    """Return what is still there and costs money; a key that waits for its deletion does not."""
+    """Return what is still there and costs money; a key scheduled for deletion does not."""
     ec2, rds = session.client("ec2"), session.client("rds")
     snapshots = rds.describe_db_snapshots(DBInstanceIdentifier=DATABASE)["DBSnapshots"]
     return [
@@ -125,5 +125,5 @@ BEFORE = {
     "storage": empty_buckets,
     "registry": empty_repositories,
     "mlflow": unprotect_database,
-    "network": delete_what_kubernetes_made,
+    "network": delete_kubernetes_leftovers,
 }

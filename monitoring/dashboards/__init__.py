@@ -1,1 +1,1 @@
-"""Grafana dashboards as code: what each shows, how it looks, and the JSON that Grafana takes."""
+"""Grafana dashboards as code; `python -m monitoring.dashboards` writes Grafana's JSON."""

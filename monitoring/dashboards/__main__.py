@@ -1,4 +1,4 @@
-"""Write the dashboards as the JSON that Grafana takes."""
+"""Write the dashboards as JSON for Grafana."""
 
 import argparse
 import json
@@ -8,60 +8,73 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from components import cli
 from components.io.files import replacing
 from monitoring.dashboards import model, pipeline, service
 from monitoring.dashboards.board import MODEL, PIPELINE, SERVICE, dashboard
+from monitoring.settings import EXPORTER_JOB, PARAMS, PREDICTOR_JOB, ROOT, drift_limits
 
 OUTPUT = Path("manifests/monitoring/dashboards")
 DOCS = "https://github.com/example/sentiment-mlops/blob/main/docs"
-_OURS = {
-    "namespace": 'label_values(up{job="sentiment"}, namespace)',
-    "predictor": 'label_values(up{job="sentiment", namespace="$namespace"}, predictor)',
+PREDICTOR_VARIABLES = {
+    "namespace": f'label_values(up{{job="{PREDICTOR_JOB}"}}, namespace)',
+    "predictor": f'label_values(up{{job="{PREDICTOR_JOB}", namespace="$namespace"}}, predictor)',
 }
-_EXPORTED = {"namespace": 'label_values(up{job="sentiment-exporter"}, namespace)'}
+EXPORTER_VARIABLES = {"namespace": f'label_values(up{{job="{EXPORTER_JOB}"}}, namespace)'}
 
 
-def dashboards(docs: str = DOCS) -> dict[str, Dashboard]:
-    """Return the dashboards by the names of their files."""
+def dashboards(docs: str, max_psi: float) -> dict[str, Dashboard]:
+    """Return the dashboards by the names of their files.
+
+    ``docs`` is the address of this repository's docs, ``max_psi`` the drift threshold.
+    """
     return {
         "service": dashboard(
             SERVICE,
             "Sentiment: service",
             "Traffic, errors, latency and saturation of the predictors.",
             service.panels(),
-            _OURS,
+            PREDICTOR_VARIABLES,
             docs,
         ),
         "model": dashboard(
             MODEL,
             "Sentiment: model",
-            "What the model is asked and says, drift, and a canary beside the stable predictor.",
-            model.panels(),
-            _OURS,
+            "Requests to the model and its answers, drift, and a canary beside the stable"
+            " predictor.",
+            model.panels(max_psi),
+            PREDICTOR_VARIABLES,
             docs,
         ),
         "pipeline": dashboard(
             PIPELINE,
             "Sentiment: pipelines",
-            "Runs of the pipelines, and what became of the models that they made.",
+            "Runs of the pipelines, and the models that they registered.",
             pipeline.panels(),
-            _EXPORTED,
+            EXPORTER_VARIABLES,
             docs,
         ),
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m monitoring.dashboards", description=__doc__)
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="default: %(default)s")
-    parser.add_argument("--docs", default=DOCS, help="where docs/ is read; default: %(default)s")
-    args = parser.parse_args(argv)
-    for name, board in dashboards(args.docs).items():
-        path = args.output / f"{name}.json"
+def write(folder: Path, max_psi: float, docs: str = DOCS) -> None:
+    for name, board in dashboards(docs, max_psi).items():
+        path = folder / f"{name}.json"
         with replacing(path) as partial:
             partial.write_text(json.dumps(board, cls=JSONEncoder, indent=1, sort_keys=True) + "\n")
         print(path, file=sys.stderr)
-    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m monitoring.dashboards", description=__doc__)
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="default: %(default)s")
+    parser.add_argument("--docs", default=DOCS, help="address of docs/; default: %(default)s")
+    args = parser.parse_args(argv)
+
+    def work() -> None:
+        write(args.output, drift_limits(ROOT / PARAMS).max_psi, args.docs)
+
+    return cli.run("dashboards", work)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,21 @@
-"""A dashboard around its panels: variables, links, annotations, places on the grid."""
+"""Build a dashboard around its panels: variables, links, annotations, identifiers."""
 
 from collections.abc import Mapping, Sequence
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
 
-from monitoring.dashboards.style import SOURCE, Panel
+from monitoring.dashboards.panels import SOURCE, Panel
+from monitoring.settings import NAME
 
-TAG = "sentiment"
-SERVICE, MODEL, PIPELINE = (f"sentiment-{name}" for name in ("service", "model", "pipeline"))
+TAG = NAME
+SERVICE, MODEL, PIPELINE = (f"{NAME}-{name}" for name in ("service", "model", "pipeline"))  # uids
 
 
-class _Moments(model.AnnotationQuery):
-    """An annotation at the times, in milliseconds, that are the values of a query.
+class _TimesAnnotation(model.AnnotationQuery):
+    """An annotation at times in milliseconds, the values of a query.
 
-    What only the Prometheus data source reads of it, the SDK knows nothing of.
+    Adds the fields of the Prometheus data source, which the SDK does not have.
     """
 
     def __init__(self, name: str, expr: str, colour: str, text: str) -> None:
@@ -22,18 +23,22 @@ class _Moments(model.AnnotationQuery):
         self.text = text
 
     def to_json(self) -> dict[str, object]:
-        own = {"titleFormat": self.name, "textFormat": self.text, "useValueForTime": True}
-        return super().to_json() | own
+        prometheus_fields = {
+            "titleFormat": self.name,
+            "textFormat": self.text,
+            "useValueForTime": True,
+        }
+        return super().to_json() | prometheus_fields
 
 
 ANNOTATIONS = (
-    _Moments(
+    _TimesAnnotation(
         "Champion",
         '1000 * pipeline_decision_timestamp_seconds{namespace="$namespace", outcome!="refused"}',
         "purple",
         "{{outcome}}: {{before}} → {{after}}",
     ),
-    _Moments(
+    _TimesAnnotation(
         "Deployment",
         '1000 * pipeline_deployment_timestamp_seconds{namespace="$namespace"}',
         "blue",
@@ -44,24 +49,24 @@ ANNOTATIONS = (
 
 def dashboard(
     uid: str,
-    title: str,
-    text: str,
+    name: str,
+    description: str,
     panels: Mapping[str, Sequence[Panel]],
     variables: Mapping[str, str],
     docs: str,
 ) -> model.Dashboard:
-    """Return a dashboard of ``panels``, in rows by their titles.
+    """Return a dashboard of ``panels``, given by the titles of their rows.
 
-    ``variables`` are queries of the values to choose from; all of them at once may be chosen,
-    but of the namespace. ``docs`` is the address of this repository's docs.
+    ``variables`` maps names to queries of the values to select from; several values can be
+    selected at once, except for ``namespace``. ``docs`` is the address of this repository's docs.
     """
-    board = build.Dashboard(title).uid(uid).description(text).tags([TAG]).readonly()
+    board = build.Dashboard(name).uid(uid).description(description).tags([TAG]).readonly()
     board.time("now-6h", "now").refresh("1m").tooltip(model.DashboardCursorSync.CROSSHAIR)
     board.with_variable(
         build.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
     )
     for name, query in variables.items():
-        board.with_variable(_choice(name, query))
+        board.with_variable(_query_variable(name, query))
     board.with_variable(build.ConstantVariable("docs").value(docs))
     board.link(
         build.DashboardLink("Sentiment")
@@ -71,22 +76,21 @@ def dashboard(
         .include_vars(True)
     )
     board.link(build.DashboardLink("Runbooks").url("${docs}/runbooks").target_blank(True))
-    for row, members in panels.items():
-        board.with_row(build.Row(row))
-        for panel in members:
+    for title, row in panels.items():
+        board.with_row(build.Row(title))
+        for panel in row:
             board.with_panel(panel)
     built = board.build()
     built.annotations = model.AnnotationContainer(list(ANNOTATIONS))
     for variable in built.templating.list_val or []:
-        variable.auto = variable.auto_count = variable.auto_min = (
-            None  # of another kind of variable
-        )
-    for number, placed in enumerate(built.panels or [], 1):
-        placed.id_val = number  # by which a panel is linked to
+        # fields of another kind of variable, which the SDK fills in for all kinds
+        variable.auto = variable.auto_count = variable.auto_min = None
+    for number, panel_or_row in enumerate(built.panels or [], 1):
+        panel_or_row.id_val = number  # links to a panel contain it
     return built
 
 
-def _choice(name: str, query: str) -> build.QueryVariable:
+def _query_variable(name: str, query: str) -> build.QueryVariable:
     variable = build.QueryVariable(name).label(name.capitalize()).datasource(SOURCE)
     variable.query({"query": query, "refId": name}).refresh(
         model.VariableRefresh.ON_TIME_RANGE_CHANGED

@@ -1,62 +1,72 @@
-"""The model: what it is asked and says, drift, and a canary beside the stable predictor."""
+"""Define the dashboard of the model: predictions, drift, a canary beside the stable predictor."""
 
 from collections.abc import Mapping, Sequence
 
-from monitoring.dashboards import canary
-from monitoring.dashboards.panels import heat, lines, rows
-from monitoring.dashboards.queries import increase, quantile, rate, select
-from monitoring.dashboards.style import Panel
+from monitoring.dashboards.panels import Panel, heatmap_panel, table_panel, time_series_panel
+from monitoring.dashboards.queries import (
+    FROM_CALLERS,
+    LATENCY,
+    SINGLE,
+    error_share,
+    increase,
+    mean,
+    quantile,
+    rate,
+    select,
+)
+from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS, MODEL_DAYS
 
 PREDICTIONS = "model_prediction_count_total"
 DAY = 86_400
 
 
-def panels() -> Mapping[str, Sequence[Panel]]:
+def panels(max_psi: float) -> Mapping[str, Sequence[Panel]]:
     return {
         "What is served": _served(),
         "Predictions": _predictions(),
-        "Drift": _drift(),
-        "Canary beside stable": canary.panels(),
+        "Drift": _drift(max_psi),
+        "Canary beside stable": _canary(),
         "Captured for monitoring": _captured(),
     }
 
 
 def _served() -> Sequence[Panel]:
-    of_version = f"({select('model_version_info')})"
+    info = f"({select('model_version_info')})"
     registered = f"max by (predictor) ({select('model_created_timestamp_seconds')})"
     return [
-        rows(
+        table_panel(
             "Versions",
-            "What is served now, by predictor; more than one line of a predictor means that its"
-            " replicas differ.",
-            f"count by (predictor, version, digest) {of_version}",
+            "The versions that each predictor serves now. Several rows of one predictor mean that"
+            " its replicas differ.",
+            f"count by (predictor, version, digest) {info}",
             ["predictor", "version", "digest"],
             "replicas",
             "short",
             span=12,
         ),
-        lines(
+        time_series_panel(
             "Age of the model",
-            "Time since the model that a predictor serves was registered; 30 days, the line, is the"
-            " objective. A folder that did not come of MLflow has none.",
+            "Time since the served model was registered, for each predictor. The line is the"
+            f" objective, {MODEL_DAYS} days. A folder that is not from MLflow has no age.",
             "s",
             {"{{predictor}}": f"time() - {registered}"},
-            limits={30 * DAY: "red"},
+            thresholds={MODEL_DAYS * DAY: "red"},
             alerts=["SentimentModelOld"],
             span=12,
         ),
-        lines(
+        time_series_panel(
             "Replicas by version",
-            "How many replicas serve each version of the model.",
+            "Number of replicas that serve each version of the model.",
             "short",
-            {"{{version}}": f"count by (version) {of_version}"},
+            {"{{version}}": f"count by (version) {info}"},
             alerts=["SentimentVersionSkew"],
             steps=True,
             span=12,
         ),
-        lines(
-            "Models taken in while serving",
-            "Taken in, or refused, after which the old one stays (--watch_seconds).",
+        time_series_panel(
+            "Models loaded while serving",
+            "New models that predictors loaded (--watch_seconds), or refused; after a refusal the"
+            " old model stays.",
             "short",
             {"{{outcome}}": increase("model_load_count_total", "outcome")},
             steps=True,
@@ -69,36 +79,35 @@ def _predictions() -> Sequence[Panel]:
     positive = rate(PREDICTIONS, "predictor", where='prediction="positive"')
     unknown = rate("model_unknown_token_count_total", "predictor")
     return [
-        lines(
+        time_series_panel(
             "Predictions by class",
             "Predictions per second, over HTTP and gRPC.",
             "short",
             {"{{prediction}}": rate(PREDICTIONS, "prediction")},
             stacked=True,
         ),
-        heat(
+        heatmap_panel(
             "Score, distribution",
-            "How many reviews got which probability of positive: each row is a tenth, up to the"
-            " value at its edge. A model that is sure of itself fills the first and the last.",
+            "Number of reviews by probability of positive: each row is a tenth, labelled with its"
+            " upper edge. A confident model fills the first and the last row.",
             "short",
             increase("model_score_bucket", "le"),
         ),
-        lines(
+        time_series_panel(
             "Positive predictions",
-            "Share of the predictions that say positive, for each predictor.",
+            "Share of positive among the predictions, for each predictor.",
             "percentunit",
             {"{{predictor}}": f"{positive} / {rate(PREDICTIONS, 'predictor')}"},
             alerts=["SentimentClassShift"],
         ),
-        lines(
+        time_series_panel(
             "Review length",
-            "Tokens in a review, from the buckets of a histogram: the longest that it tells apart"
-            " is 1,600.",
+            "Tokens in a review, from the buckets of a histogram. Its highest bucket is 1,600.",
             "short",
             {f"p{q}": quantile(q / 100, "model_review_tokens") for q in (50, 90, 99)},
             span=12,
         ),
-        lines(
+        time_series_panel(
             "Unknown tokens",
             "Share of the tokens that the model has no column for, for each predictor.",
             "percentunit",
@@ -109,21 +118,21 @@ def _predictions() -> Sequence[Panel]:
     ]
 
 
-def _drift() -> Sequence[Panel]:
+def _drift(max_psi: float) -> Sequence[Panel]:
     return [
-        lines(
+        time_series_panel(
             "Drift",
             "Population stability index of score, length and unknown share, of the last 2,000"
-            " texts of a predictor against the reference that came with its model; the worst"
-            " replica. Below 0.1 is as it should be; above 0.2, the line, is drift, which starts"
-            " a training. Absent until a replica has seen 200 texts.",
+            " texts of a predictor against the reference in its model; the highest of its"
+            f" replicas. Below 0.1 is normal; above {max_psi:g}, the red line, is drift, which"
+            " starts a training. Absent until a replica has seen 200 texts.",
             "short",
             {
                 "{{predictor}} {{statistic}}": (
                     f"max by (predictor, statistic) ({select('model_drift_psi')})"
                 )
             },
-            limits={0.1: "yellow", 0.2: "red"},
+            thresholds={0.1: "yellow", max_psi: "red"},
             log=True,
             alerts=["SentimentDrift"],
             span=24,
@@ -131,28 +140,68 @@ def _drift() -> Sequence[Panel]:
     ]
 
 
+def _canary() -> Sequence[Panel]:
+    return [
+        time_series_panel(
+            "Traffic",
+            "Requests per second to each predictor, as the gateway splits them.",
+            "reqps",
+            {"{{predictor}}": rate("app_request_count_total", "predictor", where=FROM_CALLERS)},
+            span=6,
+            stacked=True,
+        ),
+        time_series_panel(
+            "Server errors",
+            "Share of server errors of each predictor.",
+            "percentunit",
+            {"{{predictor}}": error_share("predictor")},
+            thresholds={ERROR_BUDGET: "red"},
+            alerts=["SentimentPredictorErrors"],
+            span=6,
+        ),
+        time_series_panel(
+            "Latency, p99",
+            "99th percentile of predictions for a single review, for each predictor. A deployment"
+            " compares batches, too.",
+            "s",
+            {"{{predictor}}": quantile(0.99, LATENCY, "predictor", where=SINGLE)},
+            thresholds={LATENCY_SECONDS: "red"},
+            alerts=["SentimentLatencyHigh"],
+            span=6,
+        ),
+        time_series_panel(
+            "Score, mean",
+            "Mean probability of positive of each predictor: two models with the same traffic"
+            " should be close.",
+            "percentunit",
+            {"{{predictor}}": mean("model_score", "predictor")},
+            span=6,
+        ),
+    ]
+
+
 def _captured() -> Sequence[Panel]:
     kept = rate("model_capture_count_total", over="5m")
-    kept_of = rate("model_capture_count_total", "predictor", over="10m")
+    kept_by_predictor = rate("model_capture_count_total", "predictor", over="10m")
+    predictions = rate(PREDICTIONS, "predictor", over="10m")
     lost = rate("model_capture_dropped_count_total", "reason", over="5m")
     return [
-        lines(
+        time_series_panel(
             "Predictions kept and lost",
-            "Written per second to the folder of captured requests, or lost to it and why, over"
-            " five minutes, as files come every 30 seconds; nothing is kept where --capture is not"
-            " given.",
+            "Captured predictions per second, and lost ones by reason, over five minutes, since"
+            " files are written every 30 seconds. Nothing is captured without --capture.",
             "short",
             {"kept": kept, "lost: {{reason}}": lost},
             alerts=["SentimentCaptureDrops"],
             span=12,
             stacked=True,
         ),
-        lines(
+        time_series_panel(
             "Share kept",
-            "Of the predictions of the last ten minutes, those kept: what --capture_sample says,"
-            " less the losses.",
+            "Share of the predictions of the last ten minutes that were captured: the value of"
+            " --capture_sample, less the losses.",
             "percentunit",
-            {"{{predictor}}": f"{kept_of} / {rate(PREDICTIONS, 'predictor', over='10m')}"},
+            {"{{predictor}}": f"{kept_by_predictor} / {predictions}"},
             span=12,
         ),
     ]

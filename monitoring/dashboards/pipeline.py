@@ -1,86 +1,85 @@
-"""The pipelines: runs and how long they take, what they registered, and what was decided of it."""
+"""Define the dashboard of the pipelines: runs, versions, decisions and deployments."""
 
 from collections.abc import Mapping, Sequence
 
-from monitoring.dashboards.panels import lines, number, rows
-from monitoring.dashboards.style import Panel
+from monitoring.dashboards.panels import Panel, table_panel, time_series_panel, value_panel
+from monitoring.settings import EXPORTER_JOB, MODEL_DAYS, RECEIVER_JOB
 
 DAY = 86_400
+MEASURES = "accuracy|accuracy_at_90_coverage|expected_calibration_error|log_loss|macro_f1|roc_auc"
 
 
 def panels() -> Mapping[str, Sequence[Panel]]:
     return {"Now": _now(), "Runs": _runs(), "Models": _models()}
 
 
-def _ours(metric: str, where: str = "") -> str:
+def _select(metric: str, where: str = "") -> str:
     """Return the selector of a metric of monitoring.exporter."""
-    matchers = ", ".join(
-        filter(None, ['job="sentiment-exporter"', 'namespace="$namespace"', where])
-    )
-    return f"{metric}{{{matchers}}}"
+    matchers = [f'job="{EXPORTER_JOB}"', 'namespace="$namespace"', where]
+    return f"{metric}{{{', '.join(filter(None, matchers))}}}"
 
 
 def _now() -> Sequence[Panel]:
-    registered = _ours("pipeline_registered_timestamp_seconds", 'alias="champion"')
-    succeeded = _ours("pipeline_run_timestamp_seconds", 'pipeline="training", state="succeeded"')
-    accuracy = _ours("pipeline_model_measure", 'alias="champion", measure="accuracy"')
+    registered = _select("pipeline_registered_timestamp_seconds", 'alias="champion"')
+    succeeded = _select("pipeline_run_timestamp_seconds", 'pipeline="training", state="succeeded"')
+    accuracy = _select("pipeline_model_measure", 'alias="champion", measure="accuracy"')
     return [
-        number(
+        value_panel(
             "Champion's age",
-            "Time since the champion was registered; 30 days is the objective.",
+            f"Time since the champion was registered; the objective is {MODEL_DAYS} days.",
             "s",
             f"time() - max({registered})",
-            {20 * DAY: "yellow", 30 * DAY: "red"},
+            {MODEL_DAYS * DAY * 2 // 3: "yellow", MODEL_DAYS * DAY: "red"},
             alerts=["SentimentModelOld"],
         ),
-        number(
+        value_panel(
             "Champion's accuracy",
-            "On the test reviews, as it was registered.",
+            "Accuracy on the test reviews, measured when the champion was registered.",
             "percentunit",
             f"max({accuracy})",
             decimals=2,
         ),
-        number(
+        value_panel(
             "Last good training",
-            "Time since a run of the training pipeline has succeeded on Kubeflow.",
+            "Time since a run of the training pipeline succeeded on Kubeflow.",
             "s",
             f"time() - max({succeeded})",
             {8 * DAY: "yellow", 30 * DAY: "red"},
         ),
-        number(
+        value_panel(
             "Sources read",
-            "Share of the sources of this dashboard, MLflow and Kubeflow, that could be read just"
-            " now; the exporter's log says what is wrong with the others.",
+            "Share of this dashboard's sources, MLflow and Kubeflow, that the exporter could read"
+            " at the last scrape; its log has the errors.",
             "percentunit",
-            f"avg({_ours('pipeline_source_up')})",
+            f"avg({_select('pipeline_source_up')})",
             {1: "green"},
-            start="red",
+            base_colour="red",
             alerts=["SentimentPipelinesUnseen"],
         ),
     ]
 
 
 def _runs() -> Sequence[Panel]:
-    receiver = 'job="sentiment-receiver", namespace="$namespace"'
+    receiver = f'job="{RECEIVER_JOB}", namespace="$namespace"'
     return [
-        lines(
+        time_series_panel(
             "Runs by state",
-            "Of the newest 100 runs that Kubeflow Pipelines keeps.",
+            "The newest 100 runs on Kubeflow Pipelines.",
             "short",
-            {"{{pipeline}}, {{state}}": (f"sum by (pipeline, state) ({_ours('pipeline_runs')})")},
+            {"{{pipeline}}, {{state}}": (f"sum by (pipeline, state) ({_select('pipeline_runs')})")},
             steps=True,
         ),
-        lines(
+        time_series_panel(
             "Duration of the last run",
-            "From its creation to its end, of each pipeline; waiting for a place is part of it.",
+            "From creation to end, including waiting time, for each pipeline.",
             "s",
-            {"{{pipeline}}": f"max by (pipeline) ({_ours('pipeline_run_duration_seconds')})"},
+            {"{{pipeline}}": f"max by (pipeline) ({_select('pipeline_run_duration_seconds')})"},
             steps=True,
         ),
-        lines(
+        time_series_panel(
             "Retrainings that drift started",
-            "How often the receiver of alerts has started the monitoring pipeline, by how that"
-            " ended, since the receiver began.",
+            "Retrainings that the receiver of alerts has started, by outcome, since its process"
+            " started.",
             "short",
             {"{{outcome}}": f"sum by (outcome) (retraining_run_count_total{{{receiver}}})"},
             alerts=["SentimentRetrainingFailed"],
@@ -90,47 +89,46 @@ def _runs() -> Sequence[Panel]:
 
 
 def _models() -> Sequence[Panel]:
-    names = "accuracy|accuracy_at_90_coverage|expected_calibration_error|log_loss|macro_f1|roc_auc"
-    measures = _ours("pipeline_model_measure", f'measure=~"{names}"')
-    accuracy = _ours("pipeline_model_measure", 'measure="accuracy"')
-    decided = _ours("pipeline_decision_count_total")
-    deployed = _ours("pipeline_deployment_count_total")
+    measures = _select("pipeline_model_measure", f'measure=~"{MEASURES}"')
+    accuracy = _select("pipeline_model_measure", 'measure="accuracy"')
+    decisions = _select("pipeline_decision_count_total")
+    deployments = _select("pipeline_deployment_count_total")
     return [
-        lines(
+        time_series_panel(
             "Versions registered",
             "Versions of the model in the registry.",
             "short",
-            {"versions": f"max({_ours('pipeline_version_count')})"},
+            {"versions": f"max({_select('pipeline_version_count')})"},
             steps=True,
         ),
-        lines(
+        time_series_panel(
             "Decisions about the champion",
-            "How many challengers were promoted and refused, and how often the champion was moved"
-            " back, since the registry began.",
+            "Promotions and refusals of challengers, and rollbacks of the champion, since the"
+            " registry was created.",
             "short",
-            {"{{outcome}}": f"sum by (outcome) ({decided})"},
+            {"{{outcome}}": f"sum by (outcome) ({decisions})"},
             steps=True,
         ),
-        lines(
+        time_series_panel(
             "Deployments",
-            "How the deployments of each overlay ended, since the registry began.",
+            "Deployments of each overlay by outcome, since the registry was created.",
             "short",
-            {"{{overlay}}, {{outcome}}": f"sum by (overlay, outcome) ({deployed})"},
+            {"{{overlay}}, {{outcome}}": f"sum by (overlay, outcome) ({deployments})"},
             steps=True,
         ),
-        lines(
+        time_series_panel(
             "Accuracy on the test reviews",
-            "Of the versions that the aliases pointed to. Different test reviews make other"
-            " figures, so only a step at a promotion compares two models.",
+            "Accuracy of the versions that the aliases pointed to. Figures on different test"
+            " reviews differ, so only a step at a promotion compares two models.",
             "percentunit",
             {"{{alias}}": f"max by (alias) ({accuracy})"},
             steps=True,
-            least=None,
+            minimum=None,
             span=12,
         ),
-        rows(
+        table_panel(
             "Champion and challenger",
-            "What was measured on the test reviews when they were registered.",
+            "Measures on the test reviews, taken when the versions were registered.",
             f"max by (alias, version, measure) ({measures})",
             ["alias", "version", "measure"],
             "value",

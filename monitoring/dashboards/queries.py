@@ -1,10 +1,12 @@
-"""PromQL over the raw metrics of the predictors that the dashboard's variables select."""
+"""Build PromQL over the metrics of the predictors that the dashboard's variables select."""
+
+from monitoring.settings import PREDICTOR_JOB
 
 LATENCY = "app_request_latency_seconds"
-OURS = 'job="sentiment", namespace="$namespace", predictor=~"$predictor"'
-# what callers ask for; what was refused at the door has the endpoint "other"
-ASKED = 'endpoint=~".*:predict|.*:explain|.*/infer|.*/ModelInfer|other"'
-# of one review and of more; refusals, which are quick, are neither
+SELECTED = f'job="{PREDICTOR_JOB}", namespace="$namespace", predictor=~"$predictor"'
+# requests of callers; one refused before routing has the endpoint "other"
+FROM_CALLERS = 'endpoint=~".*:predict|.*:explain|.*/infer|.*/ModelInfer|other"'
+# requests with one review and with more; refusals, which are quick, have neither label
 SINGLE, BATCHES = (
     f'endpoint=~".*:predict|.*/infer|.*/ModelInfer", reviews="{reviews}"'
     for reviews in ("1", "more")
@@ -13,11 +15,11 @@ PREDICTED = 'endpoint=~".*:predict|.*/infer|.*/ModelInfer", reviews!="none"'
 
 
 def select(metric: str, where: str = "") -> str:
-    return f"{metric}{{{', '.join(filter(None, [OURS, where]))}}}"
+    return f"{metric}{{{', '.join(filter(None, [SELECTED, where]))}}}"
 
 
 def rate(metric: str, *by: str, where: str = "", over: str = "$__rate_interval") -> str:
-    """Return the sum of the increase per second of a counter, for each of ``by``."""
+    """Return the increase per second of a counter, summed by these labels."""
     return f"sum{_by(by)} (rate({select(metric, where)}[{over}]))"
 
 
@@ -30,7 +32,7 @@ def quantile(share: float, histogram: str, *by: str, where: str = "") -> str:
 
 
 def share(part: str, whole: str) -> str:
-    """Return a share, 0 and not absent where the part has never been seen."""
+    """Return a share that is 0, not absent, where ``part`` has no series."""
     return f"({part} or 0 * {whole}) / {whole}"
 
 
@@ -38,10 +40,12 @@ def mean(histogram: str, *by: str) -> str:
     return f"{rate(f'{histogram}_sum', *by)} / {rate(f'{histogram}_count', *by)}"
 
 
-def errors(*by: str) -> str:
-    """Return the share of server errors; the callers' own mistakes (4xx) are no part of it."""
-    failed = rate("app_request_count_total", *by, where=f'{ASKED}, status=~"5.."')
-    return share(failed, rate("app_request_count_total", *by, where=f'{ASKED}, status=~"2..|5.."'))
+def error_share(*by: str) -> str:
+    """Return the share of server errors among answers with 2xx and 5xx."""
+    failed = rate("app_request_count_total", *by, where=f'{FROM_CALLERS}, status=~"5.."')
+    return share(
+        failed, rate("app_request_count_total", *by, where=f'{FROM_CALLERS}, status=~"2..|5.."')
+    )
 
 
 def _by(labels: tuple[str, ...]) -> str:

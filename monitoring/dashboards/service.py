@@ -1,26 +1,27 @@
-"""The service: traffic, errors, latency and saturation of the predictors."""
+"""Define the dashboard of the service: traffic, errors, latency and saturation of predictors."""
 
 from collections.abc import Mapping, Sequence
 
-from monitoring.dashboards import saturation
-from monitoring.dashboards.panels import heat, lines, number
+from monitoring.dashboards.panels import Panel, heatmap_panel, time_series_panel, value_panel
 from monitoring.dashboards.queries import (
-    ASKED,
     BATCHES,
+    FROM_CALLERS,
     LATENCY,
     PREDICTED,
     SINGLE,
-    errors,
+    error_share,
     increase,
     quantile,
     rate,
     select,
     share,
 )
-from monitoring.dashboards.style import Panel
+from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS
 
 COUNT = "app_request_count_total"
 BURN, SLOW, DOWN = "SentimentErrorBudgetBurn", "SentimentLatencyHigh", "SentimentPredictorDown"
+LATENCY_OBJECTIVE = f"{1000 * LATENCY_SECONDS:.0f} ms"
+CONTAINER = 'namespace="$namespace", container="kserve-container"'
 
 
 def panels() -> Mapping[str, Sequence[Panel]]:
@@ -28,47 +29,47 @@ def panels() -> Mapping[str, Sequence[Panel]]:
         "Now": _now(),
         "Traffic and errors": _traffic(),
         "Latency": _latency(),
-        "Saturation": saturation.panels(),
+        "Saturation": _saturation(),
     }
 
 
 def _now() -> Sequence[Panel]:
-    failed = increase(COUNT, where=f'{ASKED}, status=~"5.."', over="$__range")
-    of = increase(COUNT, where=f'{ASKED}, status=~"2..|5.."', over="$__range")
+    failed = increase(COUNT, where=f'{FROM_CALLERS}, status=~"5.."', over="$__range")
+    total = increase(COUNT, where=f'{FROM_CALLERS}, status=~"2..|5.."', over="$__range")
     return [
-        number(
+        value_panel(
             "Requests",
-            "Requests per second to predict, infer and explain, refused ones among them.",
+            "Requests per second to predict, infer and explain, including refused ones.",
             "reqps",
-            rate(COUNT, where=ASKED),
+            rate(COUNT, where=FROM_CALLERS),
         ),
-        number(
+        value_panel(
             "Availability",
-            "Share of the requests of the time shown that got no server error. The objective is"
-            " 99.9%; callers' own mistakes (4xx) are no part of it.",
+            "Share of the requests in the time shown without a server error. The objective is"
+            f" {1 - ERROR_BUDGET:.1%}. Errors of callers (4xx) do not count.",
             "percentunit",
-            f"1 - {share(failed, of)}",
-            {0.999: "green"},
-            start="red",
+            f"1 - {share(failed, total)}",
+            {1 - ERROR_BUDGET: "green"},
+            base_colour="red",
             decimals=3,
             alerts=[BURN],
         ),
-        number(
+        value_panel(
             "Latency, p99",
-            "99 of 100 predictions for a single review take no longer. The objective is 100 ms;"
-            " batches have none.",
+            "99th percentile of predictions for a single review. The objective is"
+            f" {LATENCY_OBJECTIVE}; batches have none.",
             "s",
             quantile(0.99, LATENCY, where=SINGLE),
-            {0.1: "yellow", 1: "red"},
+            {LATENCY_SECONDS: "yellow", 1: "red"},
             alerts=[SLOW],
         ),
-        number(
+        value_panel(
             "Replicas",
-            "Predictors that answer Prometheus.",
+            "Predictor replicas that answer Prometheus.",
             "short",
             f"sum({select('up')})",
             {1: "green"},
-            start="red",
+            base_colour="red",
             decimals=0,
             alerts=[DOWN],
         ),
@@ -77,38 +78,39 @@ def _now() -> Sequence[Panel]:
 
 def _traffic() -> Sequence[Panel]:
     return [
-        lines(
+        time_series_panel(
             "Requests by endpoint",
-            "The endpoint is the route, never the path; other is what was refused at the door or"
-            " has no route.",
+            "The endpoint is the route, never the path; other is a request that was refused before"
+            " routing or has no route.",
             "reqps",
-            {"{{endpoint}}": rate(COUNT, "endpoint", where=ASKED)},
+            {"{{endpoint}}": rate(COUNT, "endpoint", where=FROM_CALLERS)},
             alerts=["SentimentTrafficAbsent"],
             span=12,
         ),
-        lines(
+        time_series_panel(
             "Answers by status",
-            "HTTP status of the answers, for gRPC the one that its code stands for; 499 is a caller"
-            " that left before its answer.",
+            "HTTP status of the answers, for gRPC the equivalent of its code; 499 is a caller that"
+            " left before the answer.",
             "reqps",
-            {"{{status}}": rate(COUNT, "status", where=ASKED)},
+            {"{{status}}": rate(COUNT, "status", where=FROM_CALLERS)},
             span=12,
             stacked=True,
         ),
-        lines(
+        time_series_panel(
             "Server errors",
             "Share of server errors among answers with 2xx and 5xx, for each predictor. The line"
-            " is the objective: more than 0.1% uses up the error budget of 30 days too early.",
+            f" is the objective: more than {ERROR_BUDGET:.1%} exhausts the error budget of 30 days"
+            " early.",
             "percentunit",
-            {"{{predictor}}": errors("predictor")},
-            limits={0.001: "red"},
+            {"{{predictor}}": error_share("predictor")},
+            thresholds={ERROR_BUDGET: "red"},
             alerts=[BURN, "SentimentPredictorErrors"],
             span=12,
         ),
-        lines(
+        time_series_panel(
             "Refused requests by reason",
-            "What each reason means is in docs/serving.md; overloaded and"
-            " not_ready are ours, the others are the callers'.",
+            "docs/serving.md explains the reasons. overloaded and not_ready are the predictor's"
+            " fault, the others the callers'.",
             "reqps",
             {"{{reason}}": rate("app_request_rejected_count_total", "reason")},
             span=12,
@@ -119,38 +121,102 @@ def _traffic() -> Sequence[Panel]:
 
 def _latency() -> Sequence[Panel]:
     return [
-        lines(
+        time_series_panel(
             "Latency of single reviews",
             "From the head of the request to the end of the answer. The line is the objective for"
-            " p99, 100 ms.",
+            f" p99, {LATENCY_OBJECTIVE}.",
             "s",
             {f"p{q}": quantile(q / 100, LATENCY, where=SINGLE) for q in (50, 90, 99)},
-            limits={0.1: "red"},
+            thresholds={LATENCY_SECONDS: "red"},
             alerts=[SLOW],
             span=6,
         ),
-        lines(
+        time_series_panel(
             "Latency of batches",
-            "Of requests with more than one review. They have no objective, as the time goes with"
-            " what is asked for; the alert is for more than a second.",
+            "Requests with more than one review. They have no objective, since their latency"
+            " depends on their size; the alert fires above a second.",
             "s",
             {f"p{q}": quantile(q / 100, LATENCY, where=BATCHES) for q in (50, 90, 99)},
             alerts=[SLOW],
             span=6,
         ),
-        heat(
+        heatmap_panel(
             "Latency of predictions, distribution",
-            "How many requests, of one review or more, took how long: each row is a bucket of the"
-            " histogram, up to the time at its edge.",
+            "Number of requests, of one review or more, by latency: each row is a bucket of the"
+            " histogram, labelled with its upper edge.",
             "s",
             increase(f"{LATENCY}_bucket", "le", where=PREDICTED),
             span=6,
         ),
-        lines(
+        time_series_panel(
             "Latency by endpoint, p99",
-            "99 of 100 requests to the endpoint take no longer, refused ones among them.",
+            "99th percentile of the requests to each endpoint, including refused ones.",
             "s",
-            {"{{endpoint}}": quantile(0.99, LATENCY, "endpoint", where=ASKED)},
+            {"{{endpoint}}": quantile(0.99, LATENCY, "endpoint", where=FROM_CALLERS)},
             span=6,
+        ),
+    ]
+
+
+def _saturation() -> Sequence[Panel]:
+    throttled, periods = (
+        f"sum by (pod) (rate(container_cpu_cfs_{name}_total{{{CONTAINER}}}[$__rate_interval]))"
+        for name in ("throttled_periods", "periods")
+    )
+    restarts = f"kube_pod_container_status_restarts_total{{{CONTAINER}}}"
+    return [
+        time_series_panel(
+            "Requests in flight",
+            "Requests being answered, including waiting ones. The line is the default limit of a"
+            " predictor (--max_in_flight, 128), above which it refuses requests.",
+            "short",
+            {"{{pod}}": f"sum by (pod) ({select('app_requests_in_flight')})"},
+            thresholds={128: "red"},
+            span=6,
+        ),
+        time_series_panel(
+            "CPU",
+            "Cores that each predictor's process uses.",
+            "short",
+            {"{{pod}}": rate("process_cpu_seconds_total", "pod")},
+            span=6,
+        ),
+        time_series_panel(
+            "Memory",
+            "Resident memory of each predictor's process.",
+            "bytes",
+            {"{{pod}}": f"sum by (pod) ({select('process_resident_memory_bytes')})"},
+            span=6,
+        ),
+        time_series_panel(
+            "Delay of the event loop, p99",
+            "Latency of the liveness probe, which needs no work: how long a request waits before"
+            " the predictor starts on it.",
+            "s",
+            {"{{pod}}": quantile(0.99, LATENCY, "pod", where='endpoint="/v2/health/live"')},
+            span=6,
+        ),
+        time_series_panel(
+            "Replicas",
+            "Replicas of each predictor that answer Prometheus.",
+            "short",
+            {"{{predictor}}": f"sum by (predictor) ({select('up')})"},
+            alerts=["SentimentPredictorDown", "SentimentReplicaDown"],
+            steps=True,
+        ),
+        time_series_panel(
+            "CPU throttled",
+            "Share of the scheduler's periods in which a pod reached its CPU limit. From cAdvisor,"
+            " so on a cluster only.",
+            "percentunit",
+            {"{{pod}}": f"{throttled} / {periods}"},
+        ),
+        time_series_panel(
+            "Restarts",
+            "Restarts of the predictors' containers. From kube-state-metrics, so on a cluster"
+            " only.",
+            "short",
+            {"{{pod}}": f"sum by (pod) (increase({restarts}[$__rate_interval]))"},
+            alerts=["SentimentRestartLoop"],
         ),
     ]

@@ -1,4 +1,4 @@
-"""What CloudFormation takes and cfn-lint does not say, and what GitHub is given in the cluster."""
+"""Limits of CloudFormation that cfn-lint does not check, and GitHub's role in the cluster."""
 
 import pytest
 import yaml
@@ -14,21 +14,21 @@ def path(request):
     return stacks.TEMPLATES / f"{request.param}.yaml"
 
 
-def test_every_template_has_its_turn():
+def test_order_lists_every_template():
     assert sorted(stacks.ORDER) == TEMPLATES
 
 
-def test_no_alias(path):
+def test_template_has_no_yaml_alias(path):
     """CloudFormation refuses YAML's anchors and aliases."""
     events = yaml.parse(path.read_text())
     assert not [each for each in events if getattr(each, "anchor", None)]
 
 
-def test_it_is_small_enough_to_be_sent(path):
+def test_template_fits_into_a_request(path):
     assert len(path.read_bytes()) <= 51_200
 
 
-def test_what_is_imported_is_exported_before():
+def test_imports_are_exported_before():
     exported: set[str] = set()
     for name in stacks.ORDER:
         template = cfn_yaml.load(str(stacks.TEMPLATES / f"{name}.yaml"))
@@ -44,7 +44,7 @@ def imports(value: object) -> set[str]:
     return set().union(*map(imports, value)) if isinstance(value, list) else set()
 
 
-def test_github_is_in_one_group_of_the_cluster_and_has_no_policy_of_eks():
+def test_github_has_one_group_and_no_eks_policy():
     template = cfn_yaml.load(str(stacks.TEMPLATES / "identities.yaml"))
     kinds = {name: each["Type"] for name, each in template["Resources"].items()}
     (entry,) = [name for name, kind in kinds.items() if kind == "AWS::EKS::AccessEntry"]
@@ -55,7 +55,7 @@ def test_github_is_in_one_group_of_the_cluster_and_has_no_policy_of_eks():
 
 @pytest.fixture(scope="module")
 def bindings() -> list[dict]:
-    """Every binding of the group, and every Role, that manifests has."""
+    """The Roles in manifests that are bound to the group, each with its binding."""
     paths = stacks.TEMPLATES.parent.rglob("*.yaml")
     documents = [
         each
@@ -68,7 +68,7 @@ def bindings() -> list[dict]:
     return [
         roles[each["roleRef"]["name"]] | {"binding": each}
         for each in documents
-        if any(who["name"] == "sentiment-deployers" for who in each.get("subjects", []))
+        if any(s["name"] == "sentiment-deployers" for s in each.get("subjects", []))
     ]
 
 
@@ -92,13 +92,13 @@ def bindings() -> list[dict]:
         ("create", "rbac.authorization.k8s.io", "rolebindings", False),
     ],
 )
-def test_github_updates_one_namespace(bindings, verb, group, resource, granted):
+def test_github_may_deploy_and_no_more(bindings, verb, group, resource, granted):
     assert [each["binding"]["kind"] for each in bindings] == ["RoleBinding"]
     assert bindings[0]["binding"]["metadata"]["namespace"] == "sentiment"
-    given = any(
+    allowed = any(
         {verb, "*"} & set(rule["verbs"])
         and {group, "*"} & set(rule["apiGroups"])
         and {resource, "*"} & set(rule["resources"])
         for rule in bindings[0]["rules"]
     )
-    assert given is granted
+    assert allowed is granted

@@ -1,4 +1,4 @@
-"""The dashboards' files: as built, whole, and readable."""
+"""The dashboards' files: current, complete, and readable by Grafana."""
 
 import copy
 import json
@@ -6,6 +6,7 @@ import re
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from monitoring.dashboards import __main__ as command
 from tests.conftest import REPO
@@ -20,112 +21,128 @@ def panels(board: dict) -> list[dict]:
 
 
 def faults(board: dict) -> list[str]:
-    """Return what Grafana, or its reader, would miss or stumble over."""
-    found = []
+    """Return what is missing in a dashboard, or would confuse Grafana or its reader."""
+    problems = []
     if not re.fullmatch(r"sentiment-[a-z]+", board.get("uid", "")) or "id" in board:
-        found.append("found by another identifier than its uid")
+        problems.append("identified by something else than its uid")
     if board.get("schemaVersion", 0) < 39:
-        found.append("of a schema before Grafana 11's")
+        problems.append("a schema older than Grafana 11's")
     numbers = [panel["id"] for panel in board["panels"]]
     if len(set(numbers)) < len(numbers) or 0 in numbers:
-        found.append("panels that cannot be told apart")
+        problems.append("panels with the same id")
     cells: set[tuple[int, int]] = set()
     for panel in board["panels"]:
-        place = panel["gridPos"]
-        mine = {
-            (place["x"] + column, place["y"] + row)
-            for column in range(place["w"])
-            for row in range(place["h"])
+        position = panel["gridPos"]
+        area = {
+            (position["x"] + column, position["y"] + row)
+            for column in range(position["w"])
+            for row in range(position["h"])
         }
-        if cells & mine or place["x"] + place["w"] > 24:
-            found.append(f"{panel['title']}: on another panel, or off the grid")
-        cells |= mine
+        if cells & area or position["x"] + position["w"] > 24:
+            problems.append(f"{panel['title']}: overlaps another panel, or leaves the grid")
+        cells |= area
     if len(cells) % 24:
-        found.append("a gap on the grid")
+        problems.append("a gap in the grid")
     known = {variable["name"] for variable in board["templating"]["list"]}
     for panel in panels(board):
         name = panel.get("title") or "a panel without a title"
         if not panel.get("title"):
-            found.append(name)
+            problems.append(name)
         if len(panel.get("description", "")) < 20:
-            found.append(f"{name}: no description")
+            problems.append(f"{name}: no description")
         if not panel["fieldConfig"]["defaults"].get("unit"):
-            found.append(f"{name}: no unit")
+            problems.append(f"{name}: no unit")
         if panel.get("datasource") != {"type": "prometheus", "uid": "${datasource}"}:
-            found.append(f"{name}: not of the data source that is chosen")
+            problems.append(f"{name}: not the selected data source")
         references = [target["refId"] for target in panel["targets"]]
         if not all(references) or len(set(references)) < len(references):
-            found.append(f"{name}: queries that cannot be told apart")
+            problems.append(f"{name}: queries with the same refId")
         for target in panel["targets"]:
             used = set(re.findall(r"\$([a-z]\w*)", target["expr"]))
             if not used or not used <= known:
-                found.append(f"{name}: variables {sorted(used - known) or 'unused'}")
-    return found
+                problems.append(f"{name}: variables {sorted(used - known) or 'unused'}")
+    return problems
 
 
-def test_the_files_are_what_the_code_builds(tmp_path):
+def test_files_are_current(tmp_path):
     assert command.main(["--output", str(tmp_path)]) == 0
     built = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert built == {path.name: path.read_bytes() for path in FILES}, "run make dashboards"
     assert set(BOARDS) == {"service", "model", "pipeline"}
 
 
+def test_drift_line_is_the_threshold():
+    board = JSONEncoder().encode(command.dashboards(command.DOCS, 0.25)["model"])
+    (panel,) = [panel for panel in panels(json.loads(board)) if panel["title"] == "Drift"]
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [step["value"] for step in steps] == [None, 0.1, 0.25]
+    assert "above 0.25, the red line" in panel["description"]
+
+
+def test_in_flight_line_is_the_default_limit():
+    (panel,) = [p for p in panels(BOARDS["service"]) if p["title"] == "Requests in flight"]
+    limit = panel["fieldConfig"]["defaults"]["thresholds"]["steps"][-1]["value"]
+    assert f"| `--max_in_flight` | {limit} |" in (REPO / "docs/serving.md").read_text()
+    assert f"(--max_in_flight, {limit})" in panel["description"]
+
+
 @pytest.mark.parametrize("name", BOARDS)
-def test_a_dashboard_is_whole(name: str):
+def test_dashboard_is_complete(name: str):
     assert faults(BOARDS[name]) == []
-    assert BOARDS[name]["uid"] == f"sentiment-{name}"  # where the alerts point to
+    assert BOARDS[name]["uid"] == f"sentiment-{name}"  # which the alerts link to
 
 
-def test_the_cluster_gets_every_dashboard():
+def test_config_map_has_every_dashboard():
     text = (REPO / command.OUTPUT / "kustomization.yaml").read_text()
-    (generated,) = yaml.safe_load(text)["configMapGenerator"]
-    assert generated["files"] == [
+    (config_map,) = yaml.safe_load(text)["configMapGenerator"]
+    assert config_map["files"] == [
         f"sentiment-{name}.json={name}.json" for name in ("service", "model", "pipeline")
     ]
-    assert generated["options"]["labels"]["grafana_dashboard"] == "1"
+    assert config_map["options"]["labels"]["grafana_dashboard"] == "1"
 
 
-def without(key: str):
+def drop(key: str):
     return lambda board: panels(board)[0].pop(key)
 
 
-def same_number(board: dict) -> None:
+def repeat_id(board: dict) -> None:
     panels(board)[1]["id"] = panels(board)[0]["id"]
 
 
+def repeat_query(board: dict) -> None:
+    targets = panels(board)[0]["targets"]
+    targets.append(copy.deepcopy(targets[0]))
+
+
 DAMAGES = {
-    "no uid": (lambda board: board.pop("uid"), "identifier"),
-    "an id": (lambda board: board.update(id=7), "identifier"),
+    "no uid": (lambda board: board.pop("uid"), "than its uid"),
+    "an id": (lambda board: board.update(id=7), "than its uid"),
     "an old schema": (lambda board: board.update(schemaVersion=30), "schema"),
-    "no title": (without("title"), "without a title"),
-    "no description": (without("description"), "no description"),
+    "no title": (drop("title"), "without a title"),
+    "no description": (drop("description"), "no description"),
     "no unit": (lambda b: panels(b)[0]["fieldConfig"]["defaults"].pop("unit"), "no unit"),
     "a fixed source": (lambda b: panels(b)[0]["datasource"].update(uid="x"), "data source"),
-    "one number for two": (same_number, "told apart"),
-    "one letter for two": (lambda b: panels(b)[0]["targets"].append(b_target(b)), "told apart"),
-    "one on another": (lambda b: panels(b)[1]["gridPos"].update(x=0), "on another panel"),
-    "too wide": (lambda b: panels(b)[0]["gridPos"].update(x=20), "on another panel"),
+    "a repeated id": (repeat_id, "same id"),
+    "a repeated refId": (repeat_query, "same refId"),
+    "an overlap": (lambda b: panels(b)[1]["gridPos"].update(x=0), "overlaps"),
+    "too wide": (lambda b: panels(b)[0]["gridPos"].update(x=20), "overlaps"),
     "a gap": (lambda b: panels(b)[0]["gridPos"].update(h=3), "gap"),
     "no variable": (lambda b: b["templating"]["list"].clear(), "variables"),
     "a fixed query": (lambda b: panels(b)[0]["targets"][0].update(expr="up"), "unused"),
 }
 
 
-def b_target(board: dict) -> dict:
-    return copy.deepcopy(panels(board)[0]["targets"][0])
-
-
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", BOARDS)
-def test_a_damaged_dashboard_is_seen(name: str, damage: str):
+def test_damage_to_a_dashboard_is_found(name: str, damage: str):
     board = copy.deepcopy(BOARDS[name])
     breaks, word = DAMAGES[damage]
     breaks(board)
-    assert any(word in fault for fault in faults(board))
+    assert word in "\n".join(faults(board))
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_the_same_thing_has_one_colour(name: str):
+def test_equal_series_have_one_colour(name: str):
     colours: dict[str, set[str]] = {}
     for panel in panels(BOARDS[name]):
         defaults = panel["fieldConfig"]["defaults"]
@@ -136,11 +153,11 @@ def test_the_same_thing_has_one_colour(name: str):
             colours.setdefault(override["matcher"]["options"], set()).add(
                 fixed["value"]["fixedColor"]
             )
-    assert all(len(found) == 1 for found in colours.values())
+    assert {series: len(found) for series, found in colours.items()} == dict.fromkeys(colours, 1)
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_every_panels_runbook_is_there(name: str):
+def test_linked_runbooks_exist(name: str):
     links = [link["url"] for panel in panels(BOARDS[name]) for link in panel.get("links", [])]
     assert links
     for link in links:

@@ -1,4 +1,4 @@
-"""The overlays render, objects fit their schemas, policies hold; and each mistake is found."""
+"""The overlays render, objects fit their schemas, policies hold; mistakes are found."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from tests.manifests import OVERLAYS, Object, find, kustomize, render, schema_er
 from tests.policies import broken, change
 
 EVERY = pytest.mark.parametrize("overlay", OVERLAYS)
-REACHED_FROM_OUTSIDE = ("staging", "production")
+WITH_GATEWAY = ("staging", "production")
 ISVC = ("InferenceService", "sentiment")
 MLFLOW = ("Deployment", "mlflow")
 CONTAINER = "spec/predictor/containers/0"
@@ -24,25 +24,25 @@ POD = "spec/template/spec"
 
 
 @EVERY
-def test_every_object_fits_its_schema(overlay: str):
+def test_objects_fit_their_schemas(overlay: str):
     objects = render(overlay)
     assert len(objects) > 20
     assert schema_errors(objects) == []
 
 
 @EVERY
-def test_the_policies_hold(overlay: str):
+def test_policies_hold(overlay: str):
     assert broken(render(overlay)) == []
 
 
-@pytest.mark.parametrize("overlay", REACHED_FROM_OUTSIDE)
-def test_callers_outside_need_tls_and_a_token(overlay: str):
+@pytest.mark.parametrize("overlay", WITH_GATEWAY)
+def test_outside_clients_need_tls_and_token(overlay: str):
     assert broken(render(overlay), policies.OUTSIDE) == []
     (gateway,) = policies.of_kind(render(overlay), "Gateway")
     assert [each["port"] for each in gateway["spec"]["listeners"]] == [5000]
 
 
-def test_locally_a_load_balancer_has_port_5000():
+def test_local_load_balancer_has_port_5000():
     (port,) = find(render("local"), "Service", "sentiment")["spec"]["ports"]
     assert (port["port"], port["targetPort"]) == (5000, 8080)
     assert broken(render("local"), policies.OUTSIDE)
@@ -55,8 +55,8 @@ def test_locally_a_load_balancer_has_port_5000():
         (ISVC, f"{CONTAINER}/resources/limit", {}, "has no such field"),
         (ISVC, f"{CONTAINER}/readinessProbe/httpGet/prot", 80, "has no such field"),
         (ISVC, f"{CONTAINER}/env/0/valeu", "x", "has no such field"),
-        (ISVC, "spec/predictor/minReplicas", "2", "is no int"),
-        (ISVC, "spec/predictor/containers", {}, "is no list"),
+        (ISVC, "spec/predictor/minReplicas", "2", "is not of type int"),
+        (ISVC, "spec/predictor/containers", {}, "is not of type list"),
         (("ClusterStorageContainer", "sentiment"), "spec/container/security", {}, "no such field"),
         (("Deployment", "mlflow"), "spec/replica", 1, "replica"),
         (("Deployment", "mlflow"), "spec/template/spec/volumes/0/configmap", {}, "configmap"),
@@ -70,7 +70,7 @@ def test_locally_a_load_balancer_has_port_5000():
         (("Certificate", "sentiment"), "spec/dnsNames", "x", "is not assignable"),
     ],
 )
-def test_a_mistyped_field_is_found(what: tuple[str, str], path: str, value: Any, words: str):
+def test_mistyped_field_is_found(what: tuple[str, str], path: str, value: Any, words: str):
     objects = render("production")
     change(find(objects, *what), path, value)
     found = schema_errors(objects)
@@ -78,7 +78,7 @@ def test_a_mistyped_field_is_found(what: tuple[str, str], path: str, value: Any,
     assert all(error.startswith(f"{' '.join(what)}: ") for error in found)
 
 
-def test_a_kind_that_nobody_knows_is_found():
+def test_unknown_kind_is_found():
     objects = render("production")
     change(find(objects, *MLFLOW), "kind", "Deploymnet")
     assert [*map(str, schema_errors(objects))] == ["Deploymnet mlflow: no schema of apps/v1"]
@@ -142,10 +142,10 @@ def test_a_kind_that_nobody_knows_is_found():
         (ISVC, "spec/predictor/maxReplicas", ..., "does not scale"),
         (ISVC, "spec/predictor/topologySpreadConstraints/0", ..., "not spread over zones"),
         (ISVC, "metadata/annotations/serving.kserve.io~deploymentMode", ..., "deploymentMode is"),
-        (ISVC, f"{CONTAINER}/name", "predictor", "kserve-container"),
+        (ISVC, f"{CONTAINER}/name", "predictor", "must be named kserve-container"),
     ],
 )
-def test_what_breaks_a_policy_is_found(what: tuple[str, str], path: str, value: Any, words: str):
+def test_broken_policy_is_found(what: tuple[str, str], path: str, value: Any, words: str):
     objects = render("production")
     change(find(objects, *what), path, value)
     assert words in "\n".join(broken(objects))
@@ -154,14 +154,19 @@ def test_what_breaks_a_policy_is_found(what: tuple[str, str], path: str, value: 
 @pytest.mark.parametrize(
     ("what", "path", "value", "words"),
     [
-        (("Service", "mlflow"), "spec/type", "LoadBalancer", "past the Gateway"),
+        (("Service", "mlflow"), "spec/type", "LoadBalancer", "bypasses the Gateway"),
         (("Gateway", "sentiment"), "spec/listeners/0/protocol", "HTTP", "has no TLS"),
-        (("SecurityPolicy", "sentiment"), "spec/targetRefs/0/name", "other", "asks nobody"),
-        (("SecurityPolicy", "sentiment"), "spec/jwt/providers/0/audiences", [], "not for us"),
+        (("SecurityPolicy", "sentiment"), "spec/targetRefs/0/name", "other", "requires no token"),
+        (
+            ("SecurityPolicy", "sentiment"),
+            "spec/jwt/providers/0/audiences",
+            [],
+            "tokens for others",
+        ),
         (("Gateway", "sentiment"), "kind", "Gatewya", "no Gateway"),
     ],
 )
-def test_an_open_door_is_found(what: tuple[str, str], path: str, value: Any, words: str):
+def test_open_gateway_is_found(what: tuple[str, str], path: str, value: Any, words: str):
     objects = render("production")
     change(find(objects, *what), path, value)
     assert words in "\n".join(broken(objects, policies.OUTSIDE))
@@ -177,14 +182,14 @@ def env(version: int) -> list[dict[str, str]]:
 
 
 def deployed(overlay: str, directory: Path, canary: bool = False) -> list[Object]:
-    """Render an overlay that deploy has written version 1 to, and 2 as its canary."""
+    """Render an overlay with version 1 deployed, and version 2 as its canary."""
     copy = shutil.copytree(REPO / "manifests", directory / "manifests", dirs_exist_ok=True)
     path = copy / "overlays" / overlay / "model.yaml"
     document = yaml.safe_load(path.read_text())
     stable = model(1, containers=[{"name": "kserve-container", "env": env(1)}])
     document["spec"] = {"predictor": stable}
     if canary:
-        # KServe takes a list as a whole, so the canary's container is complete
+        # KServe replaces whole lists, so the canary's container is complete
         (container,) = find(render(overlay), *ISVC)["spec"]["predictor"]["containers"]
         second = model(2, minReplicas=2, containers=[container | {"env": env(2)}])
         document["spec"]["canary"] = [{"trafficPercent": 10, "predictor": second}]
@@ -194,7 +199,7 @@ def deployed(overlay: str, directory: Path, canary: bool = False) -> list[Object
 
 
 @EVERY
-def test_what_deploy_writes_goes_in_and_changes_nothing_else(overlay: str, tmp_path: Path):
+def test_deployed_version_changes_nothing_else(overlay: str, tmp_path: Path):
     before = find(render(overlay), *ISVC)["spec"]["predictor"]
     objects = deployed(overlay, tmp_path)
     assert schema_errors(objects) == broken(objects) == []
@@ -208,7 +213,7 @@ def test_what_deploy_writes_goes_in_and_changes_nothing_else(overlay: str, tmp_p
 
 
 @EVERY
-def test_a_canary_is_valid_and_its_replicas_count(overlay: str, tmp_path: Path):
+def test_canary_is_valid_with_its_replicas(overlay: str, tmp_path: Path):
     objects = deployed(overlay, tmp_path, canary=True)
     assert schema_errors(objects) == broken(objects) == []
     spec = find(objects, *ISVC)["spec"]
@@ -234,14 +239,14 @@ def test_a_canary_is_valid_and_its_replicas_count(overlay: str, tmp_path: Path):
         ("spec/canary/0/predictor/containers/0/resources/limits", ..., "no cpu in limits"),
     ],
 )
-def test_a_bad_deployment_is_found(path: str, value: Any, words: str, tmp_path: Path):
+def test_bad_deployment_is_found(path: str, value: Any, words: str, tmp_path: Path):
     objects = deployed("production", tmp_path, canary=True)
     change(find(objects, *ISVC), path, value)
     assert words in "\n".join(broken(objects))
 
 
-@pytest.mark.parametrize("overlay", REACHED_FROM_OUTSIDE)
-def test_the_account_is_named_in_its_own_files_alone(overlay: str, tmp_path: Path):
+@pytest.mark.parametrize("overlay", WITH_GATEWAY)
+def test_account_stands_in_account_yaml_only(overlay: str, tmp_path: Path):
     folder = REPO / "manifests" / "overlays" / overlay
     account = yaml.safe_load((folder / "account.yaml").read_text())["data"]
     text = yaml.safe_dump_all(render(overlay))
@@ -256,7 +261,7 @@ def test_the_account_is_named_in_its_own_files_alone(overlay: str, tmp_path: Pat
 
 
 @EVERY
-def test_what_runs_is_what_the_rest_of_the_project_says(overlay: str):
+def test_overlay_agrees_with_code_and_docs(overlay: str):
     objects = render(overlay)
     (container,) = find(objects, *ISVC)["spec"]["predictor"]["containers"]
     docs = (REPO / "docs" / "serving.md").read_text()
@@ -269,7 +274,7 @@ def test_what_runs_is_what_the_rest_of_the_project_says(overlay: str):
     assert container["command"] == ["python", "-m", "serving"]
     args = serving.__main__.parser().parse_args(container["args"])
     assert (args.model_name, args.model_uri, args.workers) == ("sentiment", "/mnt/models", 1)
-    assert bool(args.capture) is (overlay in REACHED_FROM_OUTSIDE)
+    assert bool(args.capture) is (overlay in WITH_GATEWAY)
     text = yaml.safe_dump_all(objects)
     assert tasks.SECRET in text
     assert "MLFLOW_TRACKING_PASSWORD" in text
@@ -277,8 +282,8 @@ def test_what_runs_is_what_the_rest_of_the_project_says(overlay: str):
     assert "postgresql+psycopg2://\n" in auth, "no password in it"
 
 
-def test_templates_hold_no_value():
-    """What the local overlay's secrets are made of."""
+def test_secret_templates_hold_no_secret():
+    """The local overlay's secrets are made from these."""
     (*templates,) = (REPO / "manifests" / "overlays" / "local").glob("*.template")
     assert {path.name for path in templates} == {
         "capstone-secret.env.template",
@@ -291,8 +296,8 @@ def test_templates_hold_no_value():
                 assert value == "", f"{path.name}: {key}"
 
 
-def test_kubectl_takes_the_objects_of_kubernetes_for_what_they_are(tmp_path: Path):
-    """Real kubectl reads them by its own types, with no server."""
+def test_kubectl_reads_the_objects(tmp_path: Path):
+    """Real kubectl decodes them by its own types, without a server."""
     own = [o for o in render("local") if (o["apiVersion"], o["kind"]) not in manifests._KSERVE]
     path = tmp_path / "objects.yaml"
     path.write_text(yaml.safe_dump_all(own))

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
+from components import specs, trial
 from components import stage as declared
-from components import trial
 from components.errors import UserError
 from pipelines import compile, ir, tasks
 from tests.conftest import REPO
@@ -285,7 +285,7 @@ def test_a_planted_secret_is_found(planted: str):
 
 
 def test_digest_replaces_image_tags():
-    assert ir.unpinned(ir.load("training")) == ["localhost/sentiment-train:0.1.0"]
+    assert ir.unpinned(ir.load("training")) == [specs.IMAGE]
     pinned = ir.load("training", DIGEST)
     assert ir.images(pinned) == [DIGEST]
     assert ir.unpinned(pinned) == []

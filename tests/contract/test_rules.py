@@ -1,5 +1,6 @@
-"""Alerts fire when they must, and any other threshold, window or wait breaks a case of theirs."""
+"""Alerts fire as their cases say, and another threshold, window or wait breaks a case."""
 
+import json
 import os
 import re
 import shutil
@@ -7,12 +8,16 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import yaml
 
+from monitoring.operator import set_drift_threshold
+from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS, MODEL_DAYS
+from serving.model import window
 from tests.conftest import REPO
 
 pytestmark = pytest.mark.skipif(
@@ -20,10 +25,11 @@ pytestmark = pytest.mark.skipif(
 )
 RULES = REPO / "manifests/monitoring/config/rules.yml"
 CASES = REPO / "tests/rules"
-GROUPS = yaml.safe_load(RULES.read_text())["groups"]
+# params.yaml sets the drift threshold; the cases are written for this one
+GROUPS = yaml.safe_load(set_drift_threshold(RULES.read_text(), 0.2))["groups"]
 NAMES = sorted({rule["alert"] for group in GROUPS for rule in group["rules"] if "alert" in rule})
-# a number or a duration that is no part of a name, the one bucket that is a threshold, and what
-# takes in a protocol or a size of requests
+# numbers and durations outside of names, the bucket that is a threshold, and the matchers that
+# include gRPC or a size of requests
 THRESHOLD = re.compile(
     r"""(?<![\w:."])(?<!vector\()\d+(?:\.\d+)?(?![\w."])  # not in a name or a matcher
     | (?<![\w:.])\d+[smhdw]\b
@@ -35,10 +41,10 @@ THRESHOLD = re.compile(
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
-def needed(name: str) -> list[dict]:
-    """Return the groups with no more than the rules that the cases of ``name`` are about."""
+def rules_of(name: str) -> list[dict]:
+    """Return the groups with only the rules that the cases of ``name`` test."""
     groups = deepcopy(GROUPS)
-    wanted = " ".join(
+    expressions = " ".join(
         rule["expr"] for group in groups for rule in group["rules"] if rule.get("alert") == name
     )
     for group in groups:
@@ -46,26 +52,33 @@ def needed(name: str) -> list[dict]:
             rule
             for rule in group["rules"]
             if rule.get("alert") == name
-            or ("record" in rule and (name == "recorded" or rule["record"] in wanted))
+            or ("record" in rule and (name == "recorded" or rule["record"] in expressions))
         ]
     return [group for group in groups if group["rules"]]
 
 
+@cache
+def cases_of(name: str) -> dict[str, str]:
+    """Return the files of cases for ``name``, which read the rules beside them, as JSON."""
+    return {
+        file.name: json.dumps(yaml.safe_load(file.read_text()) | {"rule_files": ["rules.yml"]})
+        for file in CASES.glob(f"{name}*.yml")
+    }
+
+
 def passes(name: str, groups: list[dict], directory: Path) -> bool:
-    """Tell whether the cases of ``name`` come out as written with these rules."""
-    rules = directory / "rules.yml"
-    rules.write_text(yaml.safe_dump({"groups": groups}))
-    for file in CASES.glob(f"{name}*.yml"):
-        cases = yaml.safe_load(file.read_text()) | {"rule_files": ["rules.yml"]}
-        (directory / file.name).write_text(yaml.safe_dump(cases))
-        command = ["promtool", "test", "rules", file.name]
+    """Return whether these rules pass the cases of ``name``."""
+    (directory / "rules.yml").write_text(json.dumps({"groups": groups}))
+    for file, cases in cases_of(name).items():
+        (directory / file).write_text(cases)
+        command = ["promtool", "test", "rules", file]
         if subprocess.run(command, cwd=directory, capture_output=True).returncode:
             return False
     return True
 
 
-def others(text: str) -> list[str]:
-    """Return what might stand instead: less of it, and more."""
+def mutations_of(text: str) -> list[str]:
+    """Return what to replace a threshold, window, wait or matcher with: less and more."""
     if text.startswith("reviews="):
         return ['reviews="1"' if "more" in text else 'reviews="more"', 'reviews=~".+"']
     if text.startswith("|"):
@@ -82,9 +95,9 @@ def others(text: str) -> list[str]:
 
 
 def mutations() -> Iterator[tuple[str, str, list[dict]]]:
-    """Yield whose cases must break, what is changed, and the changed rules."""
+    """Yield the cases that must break, a description of the change, and the changed rules."""
     for name in [*NAMES, "recorded"]:
-        groups = needed(name)
+        groups = rules_of(name)
         places = [
             (g, r, key, match)
             for g, group in enumerate(groups)
@@ -94,22 +107,22 @@ def mutations() -> Iterator[tuple[str, str, list[dict]]]:
             for match in THRESHOLD.finditer(rule.get(key, ""))
         ]
         for g, r, key, match in places:
-            for other in others(match[0]):
+            for other in mutations_of(match[0]):
                 changed = deepcopy(groups)
                 text = match.string[: match.start()] + other + match.string[match.end() :]
                 changed[g]["rules"][r][key] = text
                 yield name, f"{name} {r}, {key}: {other} for {match[0]} in {text}", changed
 
 
-def test_the_rules_are_ones_and_have_cases():
+def test_every_rule_has_cases():
     result = subprocess.run(["promtool", "check", "rules", RULES], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert {path.stem.partition("-")[0] for path in CASES.glob("*.yml")} == {*NAMES, "recorded"}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_alert_fires_is_silent_and_resolves(name: str):
-    """By its cases; a watchdog alone is never silent."""
+def test_cases_fire_and_resolve_every_alert(name: str):
+    """The watchdog alone always fires."""
     tests = [
         test
         for file in CASES.glob(f"{name}*.yml")
@@ -124,21 +137,47 @@ def test_every_alert_fires_is_silent_and_resolves(name: str):
 
 
 @pytest.mark.parametrize("name", [*NAMES, "recorded"])
-def test_the_cases_come_out_as_written(name: str, tmp_path: Path):
-    assert passes(name, needed(name), tmp_path)
+def test_rules_pass_their_cases(name: str, tmp_path: Path):
+    assert passes(name, rules_of(name), tmp_path)
 
 
-def test_any_other_threshold_window_or_wait_breaks_a_case(tmp_path: Path):
-    tried = list(mutations())
-    assert len(tried) > 150
+def test_changed_rules_break_a_case(tmp_path: Path):
+    changes = list(mutations())
+    assert len(changes) > 150
 
     def survives(number: int) -> bool:
-        name, _, groups = tried[number]
+        name, _, groups = changes[number]
         directory = tmp_path / str(number)
         directory.mkdir()
         return passes(name, groups, directory)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outcomes = list(pool.map(survives, range(len(tried))))
-    survivors = [what for (_, what, _), alive in zip(tried, outcomes, strict=True) if alive]
+        outcomes = list(pool.map(survives, range(len(changes))))
+    survivors = [change for (_, change, _), passed in zip(changes, outcomes, strict=True) if passed]
     assert not survivors, "\n".join(survivors)
+
+
+def test_rules_and_docs_have_the_objectives():
+    expressions = " ".join(rule["expr"] for group in GROUPS for rule in group["rules"])
+    assert set(re.findall(r"> [\d.]+ \* (0[\d.]+)", expressions)) == {f"{ERROR_BUDGET:g}"}
+    assert set(re.findall(r'le="([\d.]+)"', expressions)) == {f"{LATENCY_SECONDS:g}"}
+    assert f'{{job="sentiment"}}) > {MODEL_DAYS} * 86400' in expressions
+    docs = (REPO / "docs/watch.md").read_text()
+    assert f"| {1 - ERROR_BUDGET:.1%} of the requests of 30 days get no server error |" in docs
+    assert f"answered in {1000 * LATENCY_SECONDS:.0f} ms |" in docs
+    assert f"| the model was registered less than {MODEL_DAYS} days ago |" in docs
+
+
+def test_texts_quote_the_drift_window():
+    dashboard, rules, runbook = (
+        " ".join((REPO / path).read_text().split())
+        for path in (
+            "manifests/monitoring/dashboards/model.json",
+            "manifests/monitoring/config/rules.yml",
+            "docs/runbooks/SentimentDrift.md",
+        )
+    )
+    assert f"of the last {window.SIZE:,} texts" in dashboard
+    assert f"until a replica has seen {window.MIN_TEXTS} texts" in dashboard
+    assert f"of the last {window.SIZE:,} reviews" in rules
+    assert f"of the last {window.SIZE:,} reviews" in runbook

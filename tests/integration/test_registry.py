@@ -274,7 +274,7 @@ def test_promotion_needs_the_judged_champion(stage, tmp_path, client, trained, t
     arguments = ["--registered", "r.json", "--test", trained.test, "--verdict", "v.json", *SAFE]
     assert stage("gate", *arguments).returncode == 0
     assert json.loads((tmp_path / "v.json").read_text())["champion"] == "none"
-    client.set_registered_model_alias("sentiment", "champion", "1")  # by somebody else
+    client.set_registered_model_alias("sentiment", "champion", "1")  # by another process
     result = stage("promote", "--verdict", "v.json", "--promotion", "p.json")
     assert_one_line(result, "version 1 now, and was none", "run gate again")
     assert str(registry.alias_version(client, "sentiment", "champion").version) == "1"

@@ -1,9 +1,9 @@
-"""Every query of the dashboards, asked of a real Prometheus.
+"""Every query of the dashboards, run on a real Prometheus.
 
-It scrapes two real predictors under load, a stable one and a canary, a real exporter of a real
-registry, and a real receiver of alerts; Kubeflow's API server, which the exporter reads too, is a
-stand-in. What cAdvisor and kube-state-metrics tell is not to be had without a cluster: those
-queries are held to PromQL's grammar only.
+Prometheus scrapes two real predictors under load, a stable one and a canary, a real exporter of a
+real registry, and a real receiver of alerts. Kubeflow's API server, which the exporter reads too,
+is a stand-in. cAdvisor and kube-state-metrics need a cluster: of their queries only the syntax is
+checked.
 """
 
 import json
@@ -18,20 +18,19 @@ from datetime import UTC, datetime
 import pytest
 
 from components.io import registry, reviews
-from monitoring.dashboards import picture
 from monitoring.dashboards.__main__ import OUTPUT
 from serving.model import loading
 from tests.conftest import REPO, free_port, running
 from tests.integration.test_receiver import Receiver, receiver
-from tests.monitoring import Prometheus, kubeflow, prometheus, record, selected
+from tests.monitoring import Prometheus, fill_variables, kubeflow, prometheus, record
 from tests.serving import EXPLAIN, INFER, JSON, PREDICT, Server, serving
 
-NOT_HERE = {
+CLUSTER_ONLY = {
     "CPU throttled": "cAdvisor",
     "Restarts": "kube-state-metrics",
 }
 NAMESPACE, STABLE, CANARY = "sentiment", "v1", "v2"
-CHOSEN = {"namespace": NAMESPACE, "predictor": ".*"}
+VARIABLES = {"namespace": NAMESPACE, "predictor": ".*"}
 LOAD_SECONDS = 8
 
 BOARDS = {p.stem: json.loads(p.read_text()) for p in sorted((REPO / OUTPUT).glob("*.json"))}
@@ -41,7 +40,7 @@ PANELS = {
     for panel in board["panels"]
     if panel["type"] != "row"
 }
-HERE = [name for name, panel in PANELS.items() if panel["title"] not in NOT_HERE]
+LOCAL = [name for name, panel in PANELS.items() if panel["title"] not in CLUSTER_ONLY]
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +53,17 @@ def scraped(trained, trained_worse, tmp_path_factory):
     with (
         pytest.MonkeyPatch.context() as patch,
         ThreadPoolExecutor(2) as threads,
-        kubeflow() as runs,
+        kubeflow() as kubeflow_api,
         running(
-            [*exporter, runs.host],
+            [*exporter, kubeflow_api.host],
             f"http://127.0.0.1:{port}/",
             directory / "exporter",
             PYTHONPATH=str(REPO),
             MLFLOW_TRACKING_URI=uri,
         ),
-        served(trained, directory / "stable", "1") as stable,
-        served(trained_worse, directory / "canary", "2") as canary,
-        receiver(directory, "true") as told,
+        serve_registered(trained, directory / "stable", "1") as stable,
+        serve_registered(trained_worse, directory / "canary", "2") as canary,
+        receiver(directory, "true") as alerts,
     ):
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         with registry.connected() as client:
@@ -75,26 +74,25 @@ def scraped(trained, trained_worse, tmp_path_factory):
                 for name, server in ((STABLE, stable), (CANARY, canary))
             ],
             "sentiment-exporter": [(f"127.0.0.1:{port}", {"namespace": NAMESPACE})],
-            "sentiment-receiver": [(target(told), {"namespace": NAMESPACE})],
+            "sentiment-receiver": [(target(alerts), {"namespace": NAMESPACE})],
         }
-        with prometheus(jobs, directory / "prometheus") as asked:
-            asked.wait_for('count(up{job="sentiment"} == 1) == 2')
-            for done in [threads.submit(load, server, texts) for server in (stable, canary)]:
-                done.result()
-            told.tell("drift")
-            asked.wait_for('retraining_run_count_total{outcome="succeeded"} == 1')
-            asked.wait_for("pipeline_source_up")
-            yield asked
+        with prometheus(jobs, directory / "prometheus") as scraping:
+            scraping.wait_for('count(up{job="sentiment"} == 1) == 2')
+            list(threads.map(send_load, (stable, canary), (texts, texts)))
+            alerts.notify("drift")
+            scraping.wait_for('retraining_run_count_total{outcome="succeeded"} == 1')
+            scraping.wait_for("pipeline_source_up")
+            yield scraping
 
 
-def served(model, directory, version: str):
-    """Serve a model, just registered, with the reference that drift is measured against."""
+def serve_registered(model, directory, version: str):
+    """Serve a model as if it were just registered, with its reference for drift."""
     folder = directory / "model"
     shutil.copytree(model.model, folder)
     shutil.copy(model.findings, folder / "findings.json")
     signature = {key: json.dumps(value) for key, value in loading._SIGNATURE.items()}
-    packed = {"signature": signature, "utc_time_created": f"{datetime.now(UTC):%F %T.%f}"}
-    (folder / "MLmodel").write_text(json.dumps(packed))
+    mlmodel = {"signature": signature, "utc_time_created": f"{datetime.now(UTC):%F %T.%f}"}
+    (folder / "MLmodel").write_text(json.dumps(mlmodel))
     flags = ["--model_version", version, "--capture", str(directory / "captured")]
     return serving(folder, directory / "server", *flags)
 
@@ -103,8 +101,8 @@ def target(server: Server | Receiver) -> str:
     return server.address.removeprefix("http://")
 
 
-def load(server: Server, texts: list[str]) -> None:
-    """Ask all that a caller can, every text at least once, and some of it wrongly."""
+def send_load(server: Server, texts: list[str]) -> None:
+    """Send requests to every endpoint, each text at least once, and some wrong requests."""
     server.predict(texts[:200])
     server.predict(texts[200:])
     deadline = time.monotonic() + LOAD_SECONDS
@@ -122,76 +120,81 @@ def load(server: Server, texts: list[str]) -> None:
         time.sleep(0.05)
 
 
-def faults(panel: dict, asked: Prometheus) -> list[str]:
-    """Return which queries of a panel give nothing to draw, or no name to draw it under."""
-    found = []
+def faults(panel: dict, server: Prometheus) -> list[str]:
+    """Return which queries of a panel have no data, or no label that their legend needs."""
+    problems = []
     for query in panel["targets"]:
-        results = asked.query(selected(query["expr"], **CHOSEN))
+        results = server.query(fill_variables(query["expr"], **VARIABLES))
         if not any(math.isfinite(float(each["value"][1])) for each in results):
-            found.append(f"{query['refId']}: no data")
+            problems.append(f"{query['refId']}: no data")
         labels = set(re.findall(r"{{(\w+)}}", query.get("legendFormat", "")))
         if panel["type"] == "table":
             (organize,) = panel["transformations"]
             labels |= organize["options"]["indexByName"].keys() - {"Value"}
         for each in results:
             if missing := labels - each["metric"].keys():
-                found.append(f"{query['refId']}: no {missing}")
-    return found
+                problems.append(f"{query['refId']}: no {missing}")
+    return problems
 
 
-@pytest.mark.parametrize("name", HERE)
-def test_a_panel_has_data(scraped: Prometheus, name: str):
+@pytest.mark.parametrize("name", LOCAL)
+def test_panel_has_data(scraped: Prometheus, name: str):
     assert faults(PANELS[name], scraped) == []
 
 
-def test_the_other_panels_are_few_and_their_queries_are_understood(scraped: Prometheus):
-    waiting = [panel for panel in PANELS.values() if panel["title"] in NOT_HERE]
-    assert len(waiting) == len(NOT_HERE)
-    for panel in waiting:
-        assert NOT_HERE[panel["title"]] in panel["description"]
-        # understood, and empty
-        assert faults(panel, scraped) == ["A: no data"]
+def test_cluster_panels_have_valid_queries(scraped: Prometheus):
+    panels = [panel for panel in PANELS.values() if panel["title"] in CLUSTER_ONLY]
+    assert len(panels) == len(CLUSTER_ONLY)
+    for panel in panels:
+        assert CLUSTER_ONLY[panel["title"]] in panel["description"]
+        assert faults(panel, scraped) == ["A: no data"]  # a wrong query raises ValueError
 
 
-def wrong(name: str, before: str, after: str) -> dict:
+def changed_panel(name: str, before: str, after: str) -> dict:
     panel = json.loads(json.dumps(PANELS[name]))
     assert before in panel["targets"][0]["expr"]
     panel["targets"][0]["expr"] = panel["targets"][0]["expr"].replace(before, after)
     return panel
 
 
-def test_a_wrong_query_is_seen(scraped: Prometheus):
+def test_wrong_query_is_found(scraped: Prometheus):
     by_status = "service: Answers by status"
-    assert faults(wrong(by_status, "app_request_count_total", "app_request_count"), scraped)
-    assert faults(wrong(by_status, "by (status)", "by (method)"), scraped) == [
-        *["A: no {'status'}"]
+    assert faults(changed_panel(by_status, "app_request_count_total", "app_request_count"), scraped)
+    assert faults(changed_panel(by_status, "by (status)", "by (method)"), scraped) == [
+        "A: no {'status'}"
     ]
-    assert faults(wrong(by_status, 'job="sentiment"', 'job="other"'), scraped) == ["A: no data"]
-    assert faults(wrong("model: Versions", ", digest", ""), scraped)
-    # a quantile of no observation is not a number
+    assert faults(changed_panel(by_status, 'job="sentiment"', 'job="other"'), scraped) == [
+        "A: no data"
+    ]
+    assert faults(changed_panel("model: Versions", ", digest", ""), scraped)
+    # the quantile of a histogram without observations is NaN
     by_endpoint = "service: Latency by endpoint, p99"
-    assert faults(wrong(by_endpoint, "sum by", "0 * sum by"), scraped) == ["A: no data"]
+    assert faults(changed_panel(by_endpoint, "sum by", "0 * sum by"), scraped) == ["A: no data"]
     with pytest.raises(ValueError, match="parse error"):
-        faults(wrong("service: CPU throttled", "sum by (pod) (", "sum by (pod) (("), scraped)
+        faults(
+            changed_panel("service: CPU throttled", "sum by (pod) (", "sum by (pod) (("), scraped
+        )
 
 
-CANARIES = ["Traffic", "Server errors", "Latency, p99", "Score, mean"]
+COMPARISONS = ["Traffic", "Server errors", "Latency, p99", "Score, mean"]
 
 
-@pytest.mark.parametrize("title", CANARIES)
-def test_the_canary_is_beside_the_stable_and_can_be_left_out(scraped: Prometheus, title: str):
+@pytest.mark.parametrize("title", COMPARISONS)
+def test_canary_is_shown_and_can_be_hidden(scraped: Prometheus, title: str):
     (query,) = PANELS[f"model: {title}"]["targets"]
-    for chosen, shown in ((".*", {STABLE, CANARY}), (STABLE, {STABLE})):
-        results = scraped.query(selected(query["expr"], namespace=NAMESPACE, predictor=chosen))
+    for selected, shown in ((".*", {STABLE, CANARY}), (STABLE, {STABLE})):
+        results = scraped.query(
+            fill_variables(query["expr"], namespace=NAMESPACE, predictor=selected)
+        )
         assert {each["metric"]["predictor"] for each in results} == shown
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_the_variables_offer_what_there_is(scraped: Prometheus, name: str):
+def test_variables_list_what_is_scraped(scraped: Prometheus, name: str):
     offered = {}
     for variable in BOARDS[name]["templating"]["list"]:
         if variable["type"] == "query":
-            expr = selected(variable["query"]["query"], **CHOSEN)
+            expr = fill_variables(variable["query"]["query"], **VARIABLES)
             series, label = re.fullmatch(r"label_values\((.*), (\w+)\)", expr).groups()
             offered[variable["name"]] = scraped.get(f"label/{label}/values", **{"match[]": series})
     assert offered.pop("namespace") == [NAMESPACE]
@@ -200,22 +203,11 @@ def test_the_variables_offer_what_there_is(scraped: Prometheus, name: str):
 
 
 @pytest.mark.parametrize("name", BOARDS)
-def test_promotions_and_deployments_are_annotations(scraped: Prometheus, name: str):
+def test_moves_of_versions_are_annotations(scraped: Prometheus, name: str):
     for annotation in BOARDS[name]["annotations"]["list"]:
-        results = scraped.query(selected(annotation["expr"], **CHOSEN))
+        results = scraped.query(fill_variables(annotation["expr"], **VARIABLES))
         assert len(results) == 2
         for each in results:
-            # Grafana takes the value for the time, in milliseconds
+            # Grafana reads the value as a time in milliseconds
             assert 0 < time.time() - float(each["value"][1]) / 1000 < 600
             assert set(re.findall(r"{{(\w+)}}", annotation["textFormat"])) <= each["metric"].keys()
-
-
-def test_the_docs_pictures_can_be_drawn_again(scraped: Prometheus, tmp_path, capsys):
-    flags = ["--dashboards", str(REPO / OUTPUT), "--output", str(tmp_path), "--prometheus"]
-    assert picture.main([*flags, scraped.address, "--minutes", "1"]) == 0
-    for name in BOARDS:
-        drawn = (tmp_path / f"{name}.png").read_bytes()
-        assert drawn.startswith(b"\x89PNG")
-        assert 5_000 < len(drawn) < 150_000
-    assert picture.main([*flags, f"http://127.0.0.1:{free_port()}"]) == 1
-    assert "nobody answers there" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The workflows, job after job, by their own make targets; tests/delivery.py says what is real."""
+"""The workflows run job by job with their make targets; tests/delivery.py says what is real."""
 
 import json
 import shutil
@@ -14,6 +14,7 @@ import sentiment.store
 from components import promote, register
 from components.io import registry, reviews
 from components.io.files import read_json
+from components.verdict import GateVerdict
 from deploy.images import IMAGES
 from tests import delivery
 from tests.system.conftest import LOCAL_BASE
@@ -24,7 +25,7 @@ ROBOT = "41898282+github-actions[bot]@users.noreply.github.com"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, images, imdb, trained_worse):
-    """A champion, version 1, that anything beats; and a repository whose lock is not its own."""
+    """A registry with a weak champion, version 1, and a repository whose lock is stale."""
     missing = [n for n in ("docker-registry", "kubectl", "prometheus") if not shutil.which(n)]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}: make packages")
@@ -39,14 +40,14 @@ def site(tmp_path_factory, images, imdb, trained_worse):
 
 
 def make_champion(site, trained, version: str, over: str) -> None:
-    """Register a model and promote it, as if the gate had let it pass."""
+    """Register a model and promote it, as if it had passed the gate."""
     with tracked(site):
         digest = reviews.digest(reviews.labelled(trained.test))
         metrics, findings = read_json(trained.metrics), read_json(trained.findings)
         arguments = (trained.model, metrics, findings, trained.plots, digest, "sentiment")
-        assert register.register(*arguments)[0]["version"] == version
-        verdict = {"name": "sentiment", "version": version, "champion": over, "passed": True}
-        promote.promote(verdict | {"why": "for a test", "figures": {}})
+        assert register.register(*arguments)[0].version == version
+        verdict = GateVerdict("sentiment", version, over, "passed", True, "for a test", {})
+        promote.promote(verdict)
 
 
 @contextmanager
@@ -64,7 +65,7 @@ def champion(site) -> str:
 
 
 def pinned(site, overlay: str = "production") -> dict[str, str]:
-    """Return what main says of an overlay's images, and of the receiver's."""
+    """Return the images pinned on main for an overlay and the receiver."""
     folders = (f"overlays/{overlay}", "monitoring/receiver")
     return {name: image for folder in folders for name, image in _pinned(site, folder).items()}
 
@@ -81,7 +82,7 @@ def pull_request(site) -> dict:
     return {"pull_request": {"base": {"sha": site.main()}}}
 
 
-def test_a_stale_lock_fails_a_pull_request_until_retrain_has_run(site):
+def test_stale_lock_fails_until_retrain_ran(site):
     site.change("more", "Count pairs", **{"params.yaml": site.params(count={"max_n": 2})})
     ended = site.runner.run("ci", "pull_request", "more", pull_request(site))
     assert ended == {"lock": "failure", "test": "success"}
@@ -100,7 +101,7 @@ def test_a_stale_lock_fails_a_pull_request_until_retrain_has_run(site):
     ]
     assert "pr comment more --body-file reports/report.md" in " ".join(site.calls("gh"))
     assert "workflow run ci.yml --ref more" in site.calls("gh")
-    report = next(each for each in site.runner.said if "### Against origin/main" in each)
+    report = next(each for each in site.runner.outputs if "### Against origin/main" in each)
     assert "| reports/metrics.json | accuracy" in report
     assert "| params.yaml | count.max_n | 1 " in report
 
@@ -109,7 +110,7 @@ def test_a_stale_lock_fails_a_pull_request_until_retrain_has_run(site):
     assert champion(site) == "1"
 
 
-def test_a_lock_that_was_changed_by_hand_fails_a_pull_request(site):
+def test_hand_made_lock_fails(site):
     lock = site.git("show", "origin/more:dvc.lock")
     site.change("by-hand", "Lock it myself", **{"dvc.lock": f"{lock}\n"})
     ended = site.runner.run("ci", "pull_request", "by-hand", pull_request(site))
@@ -117,30 +118,32 @@ def test_a_lock_that_was_changed_by_hand_fails_a_pull_request(site):
     assert "only the workflow retrain may" in site.runner.failed["lock"]
 
 
-def test_from_a_push_to_an_image_that_answers(site):
+def test_push_to_main_deploys_a_new_version(site):
     site.merge("more")
     ended = site.runner.run("retrain", "push")
     assert set(ended.values()) == {"success"}, site.runner.failed
     assert champion(site) == "2"
     main = site.main()
-    # what was released is tagged, with its notes, and its candidate is gone
+    # the release is tagged with its notes, and its candidate branch is deleted
     notes = site.git("for-each-ref", "--format=%(contents)", "refs/tags/model-v2")
     assert notes.startswith("# sentiment version 2\n\nPromoted over version 1 by admin, ")
     assert "| min_df | 150 | 2 |" in notes
     assert "| all |" in notes
     assert f"git checkout {site.git('rev-parse', 'model-v2^{commit}')}" in notes
     assert "retrain/" not in site.git("branch", "--remotes")
-    # the images are signed, by digest, and main says so
+    # the images are signed by digest, and pinned on main
     images = pinned(site)
     assert images.keys() == set(IMAGES)
-    assert any(f"sentiment-receiver:{delivery.VERSION} starts" in each for each in site.runner.said)
+    assert any(
+        f"sentiment-receiver:{delivery.VERSION} starts" in each for each in site.runner.outputs
+    )
     assert images == pinned(site, "staging")
     assert sorted(images.values()) == sorted(set(site.calls("signed")))
     assert site.git("log", "-1", "--format=%ae", main) == ROBOT
-    # it is served, and main says that too
+    # the version is served, and main has its model.yaml
     assert site.cluster.weights == {"v2": 100}
     assert served(site) == "v2"
-    ask(site, images["sentiment-serve"])
+    assert_answers(site, images["sentiment-serve"])
 
 
 def served(site) -> str:
@@ -148,7 +151,7 @@ def served(site) -> str:
     return yaml.safe_load(text)["spec"]["predictor"]["name"]
 
 
-def ask(site, image: str) -> None:
+def assert_answers(site, image: str) -> None:
     """Pull an image by digest, run it with the champion, and compare its answers."""
     podman("rmi", "--force", f"localhost/sentiment-serve:{delivery.VERSION}")
     login = ["--authfile", site.runner.environment["REGISTRY_AUTH_FILE"]]
@@ -163,21 +166,21 @@ def ask(site, image: str) -> None:
         url = f"http://127.0.0.1:{port}/v1/models/sentiment:predict"
         body = json.dumps({"instances": texts}).encode()
         with urllib.request.urlopen(url, body, timeout=60) as response:
-            found = [row["probability"] for row in json.load(response)["predictions"]]
+            answers = [row["probability"] for row in json.load(response)["predictions"]]
     expected = sentiment.model.probabilities(sentiment.store.load(model), texts)
-    assert found == expected.tolist()
+    assert answers == expected.tolist()
     subprocess.run(["podman", "rmi", "--force", image], capture_output=True)
 
 
 def state(site) -> tuple:
-    """Return all that a chain may change: nothing of it is half done."""
+    """Return all that a chain of jobs may change."""
     tags = [site.tags(image) for image in IMAGES]
     released = site.git("tag", "--list", "model-*")
     return champion(site), pinned(site), tags, site.calls("signed"), released, site.cluster.weights
 
 
-def stopped(site, at: str) -> str:
-    """Run the chain on main, see that it stops at a job, and return what that job said."""
+def run_until_failure(site, at: str) -> str:
+    """Run the chain on main, assert that it stops at a job, and return the job's output."""
     ended = site.runner.run("retrain", "push")
     assert [name for name, how in ended.items() if how == "failure" and "/" not in name] == [
         at.partition("/")[0]
@@ -186,10 +189,10 @@ def stopped(site, at: str) -> str:
     return site.runner.failed[at.rpartition("/")[2]]
 
 
-def test_the_same_commit_is_pushed_once(site):
+def test_same_commit_is_pushed_once(site):
     commit = site.git("rev-parse", "model-v2^{commit}")
     before = state(site)
-    site.runner.replaced["make images"] = "true"  # what would be built is not looked at
+    site.runner.replaced["make images"] = "true"  # the images of this commit are in the registry
     ended = site.runner.run("images", "workflow_dispatch", commit=site.tags("sentiment-serve")[0])
     del site.runner.replaced["make images"]
     assert set(ended.values()) == {"success"}, site.runner.failed
@@ -197,20 +200,20 @@ def test_the_same_commit_is_pushed_once(site):
     assert commit in site.tags("sentiment-serve")
 
 
-def test_broken_tests_stop_the_chain_before_the_model_is_registered(site):
+def test_broken_tests_stop_before_release(site):
     before = state(site)
     text = (site.work / "tests/unit/test_tokens.py").read_text()
     broken = {"tests/unit/test_tokens.py": f"{text}\nbroken on purpose\n"}
     site.change("broken-tests", "Break the tests", **broken)
     site.merge("broken-tests")
-    assert "broken on purpose" in stopped(site, "test/test")
+    assert "broken on purpose" in run_until_failure(site, "test/test")
     assert "retrain-release: make release" not in site.runner.commands
     assert state(site) == before
-    site.change("mended", "Mend the tests", **{"tests/unit/test_tokens.py": text})
-    site.merge("mended")
+    site.change("repaired", "Repair the tests", **{"tests/unit/test_tokens.py": text})
+    site.merge("repaired")
 
 
-def test_a_serving_image_that_does_not_answer_is_not_pushed(site):
+def test_broken_serving_image_is_not_pushed(site):
     before = state(site)
     main = site.work / "serving/__main__.py"
     text = main.read_text()
@@ -222,23 +225,23 @@ def test_a_serving_image_that_does_not_answer_is_not_pushed(site):
     assert ended == {"build": "failure", "pin": "skipped"}
     assert "podman did not start: broken" in site.runner.failed["build"]
     assert state(site) == before
-    site.change("mended", "Mend the image", **{"serving/__main__.py": text})
-    site.merge("mended")
+    site.change("repaired", "Repair the image", **{"serving/__main__.py": text})
+    site.merge("repaired")
 
 
-def test_a_worse_model_stops_the_chain_and_main_stays(site):
+def test_worse_model_stops_the_chain(site):
     before, main = state(site), site.main()
     worse = site.params(count={"max_n": 1}, merge={"min_df": 150})
     site.change("worse", "Learn from few words", **{"params.yaml": worse})
     site.runner.run("retrain", "push", "worse")
     site.merge("worse")
     merged = site.main()
-    assert "worse: accuracy" in stopped(site, "release")
+    assert "worse: accuracy" in run_until_failure(site, "release")
     assert state(site) == before
     assert site.main() == merged != main
 
 
-def test_a_canary_that_fails_is_taken_back_in_the_registry_too(site, trained):
+def test_unfit_canary_is_rolled_back_in_registry(site, trained):
     make_champion(site, trained, "4", "2")
     site.cluster.faults["v4"] = {"environment": {"MODEL_VERSION": "9"}}
     ended = site.runner.run("deploy", "workflow_dispatch", overlay="production")
@@ -248,32 +251,35 @@ def test_a_canary_that_fails_is_taken_back_in_the_registry_too(site, trained):
         in (site.runner.failed["deploy"])
     )
     assert site.cluster.weights == {"v2": 100}
-    assert (served(site), champion(site)) == ("v2", "2")
+    assert served(site) == "v2"
+    assert champion(site) == "2"
     with tracked(site) as client:
         last = registry.moves(client, "sentiment")[0]
-    assert (last["outcome"], last["from"], last["to"]) == ("rolled_back", "4", "2")
+    assert last.outcome == "rolled_back"
+    assert last.before == "4"
+    assert last.after == "2"
 
 
-def test_rollback_to_a_chosen_version(site):
+def test_rollback_to_an_earlier_version(site):
     why = "slow on long reviews; $(touch pwned) `touch pwned`"
     ended = site.runner.run(
         "rollback", "workflow_dispatch", overlay="production", version="1", why=why
     )
     assert set(ended.values()) == {"success"}, site.runner.failed
     assert site.cluster.weights == {"v1": 100}
-    assert (served(site), champion(site)) == ("v1", "1")
+    assert served(site) == "v1"
+    assert champion(site) == "1"
     with tracked(site) as client:
         last = registry.moves(client, "sentiment")[0]
-    assert (last["outcome"], last["from"], last["to"], last["why"]) == (
-        "rolled_back",
-        "2",
-        "1",
-        why,
-    )
+    assert last.outcome == "rolled_back"
+    assert last.before == "2"
+    assert last.after == "1"
+    assert last.why == why
     assert not list(site.directory.rglob("pwned"))
     ended = site.runner.run(
         "rollback", "workflow_dispatch", overlay="production", version="77", why=why
     )
     assert ended["rollback"] == "failure"
     assert "--version 77: sentiment has no such version" in site.runner.failed["rollback"]
-    assert (served(site), champion(site)) == ("v1", "1")
+    assert served(site) == "v1"
+    assert champion(site) == "1"

@@ -1,6 +1,6 @@
-"""Canaries that a real Prometheus watches: real predictors, one of them made faulty.
+"""Whole rollouts with real predictors, one of them faulty, and a real Prometheus.
 
-There is no API server here: tests/cluster.py says what stands in for the cluster.
+tests/cluster.py stands in for the cluster.
 """
 
 import json
@@ -18,11 +18,14 @@ import pytest
 import requests
 
 from components import register
+from components.errors import UnavailableError, UserError
 from components.io import registry, reviews
 from components.io.files import read_json
 from deploy import history, lease
-from deploy.__main__ import WENT_BACK
-from tests.cluster import overlay_in, prometheus, repeated, stand_in
+from deploy.__main__ import EXIT_CODES
+from deploy.history import Deployment
+from deploy.rollout import RolloutOutcome
+from tests.cluster import overlay_in, prometheus, repeated, stand_in_cluster
 from tests.conftest import REPO
 from tests.serving import PREDICT, head
 
@@ -41,7 +44,7 @@ class Site:
         command = [sys.executable, "-m", "deploy", "--version", str(version)]
         command += ["--overlay", str(self.overlay), "--prometheus", self.address]
         command += ["--step-seconds", "2", "--min-requests", "60", "--max-step-seconds", "60"]
-        # machines of CI are noisy, and what is slow here is slow by far
+        # CI machines are noisy, and a slow predictor is far slower here
         return [*command, "--margin", "5", *arguments]
 
     def deploy(self, version: int, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -66,9 +69,10 @@ class Site:
         ) as process:
             yield process
 
-    def last(self) -> dict[str, str]:
+    def history(self) -> list[Deployment]:
+        """Return the deployments, newest first."""
         with registry.connected() as client:
-            return history.history(client, "sentiment")[0]
+            return history.deployments(client, "sentiment")
 
     def wait_for(self, **weights: int) -> None:
         deadline = time.monotonic() + 60
@@ -87,7 +91,7 @@ def site(tmp_path_factory, trained, trained_worse):
             digest = reviews.digest(reviews.labelled(each.test))
             metrics, findings = read_json(each.metrics), read_json(each.findings)
             register.register(each.model, metrics, findings, each.plots, digest, "sentiment")
-        cluster = stack.enter_context(stand_in(directory))
+        cluster = stack.enter_context(stand_in_cluster(directory))
         address = stack.enter_context(prometheus(directory))
         site = Site(directory, cluster, address)
         result = site.deploy(1)
@@ -96,7 +100,7 @@ def site(tmp_path_factory, trained, trained_worse):
 
 
 @contextmanager
-def callers(site: Site):
+def clients(site: Site):
     with ExitStack() as stack:
         for _ in range(2):
             session = stack.enter_context(requests.Session())
@@ -104,12 +108,9 @@ def callers(site: Site):
         yield
 
 
-def test_the_first_version_and_the_same_again(site):
+def test_first_version_and_again_the_same(site):
     assert site.cluster.weights == {"v1": 100}
-    assert (site.last()["from"], site.last()["to"], site.last()["outcome"]) == (
-        *("none", "1"),
-        "deployed",
-    )
+    assert_recorded(site, "none", "1", "deployed")
     before = (site.overlay / "model.yaml").stat()
     process = site.cluster.processes["v1"]
     result = site.deploy(1)
@@ -117,8 +118,15 @@ def test_the_first_version_and_the_same_again(site):
     assert result.stdout == ""
     assert (site.overlay / "model.yaml").stat() == before
     assert site.cluster.processes == {"v1": process}
-    with registry.connected() as client:
-        assert len(history.history(client, "sentiment")) == 1
+    assert len(site.history()) == 1
+
+
+def assert_recorded(site: Site, before: str, after: str, outcome: str) -> Deployment:
+    last = site.history()[0]
+    assert last.before == before
+    assert last.after == after
+    assert last.outcome == outcome
+    return last
 
 
 def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
@@ -126,29 +134,35 @@ def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(process.args, process.returncode, output, error)
 
 
-def assert_rolled_back(site: Site, result: subprocess.CompletedProcess[str], *words: str) -> None:
-    assert result.returncode == WENT_BACK, result.stderr
+def assert_back(
+    site: Site,
+    result: subprocess.CompletedProcess[str],
+    *words: str,
+    outcome: RolloutOutcome = RolloutOutcome.ROLLED_BACK,
+) -> None:
+    """Assert that version 1 is served alone again, and that the record and the output say why."""
+    assert result.returncode == EXIT_CODES[outcome], result.stderr
     site.wait_for(v1=100)
     assert "canary" not in (site.overlay / "model.yaml").read_text()
-    last = site.last()
-    assert (last["from"], last["to"], last["outcome"]) == ("1", "2", "rolled_back")
+    last = assert_recorded(site, "1", "2", outcome.value)
     for word in words:
-        assert word in last["why"]
-    assert result.stderr.splitlines()[-1] == f"deploy: rolled back, version 2: {last['why']}"
+        assert word in last.reason
+    said = outcome.value.replace("_", " ")
+    assert result.stderr.splitlines()[-1] == f"deploy: {said}, version 2: {last.reason}"
 
 
-def test_a_canary_that_turns_its_callers_away_is_taken_back(site):
+def test_canary_with_errors_is_rolled_back(site):
     site.cluster.faults["v2"] = {"flags": ["--max_in_flight", "1", "--max_body_seconds", "60"]}
-    with callers(site), site.started(2, "--canary", "10") as deployment:
+    with clients(site), site.started(2, "--canary", "10") as deployment:
         site.wait_for(v1=90, v2=10)
         with socket.create_connection(("127.0.0.1", site.cluster.ports["v2"])) as held:
-            # a caller that stalls holds the only place
+            # a stalled client occupies the only slot
             held.sendall(head(PREDICT, 100_000) + b" " * 50_000)
             result = ended(deployment)
-    assert_rolled_back(site, result, "at 10% the canary is worse", "errors of")
+    assert_back(site, result, "at 10% the canary is worse", "errors of")
 
 
-# threads beside the server that want the interpreter all the time, once there is a file
+# once the file BUSY exists, threads beside the server keep the interpreter busy
 BUSY = """\
 import os, threading, time
 def spin():
@@ -161,29 +175,83 @@ for _ in range(8):
 """
 
 
-def test_a_slow_canary_is_taken_back(site):
+def test_slow_canary_is_rolled_back(site):
     (site.directory / "sitecustomize.py").write_text(BUSY)
     busy = site.directory / "busy"
     environment = {"PYTHONPATH": f"{REPO}:{site.directory}", "BUSY": str(busy)}
     site.cluster.faults["v2"] = {"environment": environment}
-    with callers(site), site.started(2, "--canary", "25") as deployment:
+    with clients(site), site.started(2, "--canary", "25") as deployment:
         site.wait_for(v1=75, v2=25)
         busy.touch()
         result = ended(deployment)
-    assert_rolled_back(site, result, "at 25% the canary is worse", "of the latency above")
+    assert_back(site, result, "at 25% the canary is worse", "of the latency above")
 
 
-def test_a_canary_without_requests_is_taken_back(site):
+def test_canary_without_traffic_is_undecided(site):
     site.cluster.faults.clear()
     result = site.deploy(2, "--canary", "10", "--max-step-seconds", "3")
-    # but for the first question, which deploy asks itself
-    assert_rolled_back(site, result, "at 10% the canary is not known", " after 3 s, the ")
+    words = ("at 10% the canary is undecided", " after 3 s, the ")
+    assert_back(site, result, *words, outcome=RolloutOutcome.UNDECIDED)
+    # deploy itself sends one request
     assert re.search(r"had [01] requests, fewer than 60$", result.stderr)
 
 
-def test_a_killed_deployment_goes_on_and_a_good_canary_is_promoted(site):
+UNREACHABLE = "The connection to the server 10.0.0.1:6443 was refused - did you specify the right"
+
+
+@pytest.mark.parametrize(
+    ("faults", "code", "words"),
+    [
+        (
+            {"port_forward": 'error: error upgrading connection: pods "v2" is forbidden'},
+            UserError.exit_code,
+            "is forbidden",
+        ),
+        ({"port_forward": "error: lost connection to pod"}, UnavailableError.exit_code, "lost"),
+        ({"rollout": UNREACHABLE}, UnavailableError.exit_code, "was refused"),
+        ({"wait": UNREACHABLE, "apply": UNREACHABLE}, UnavailableError.exit_code, "was refused"),
+    ],
+)
+def test_faults_of_the_way_roll_nothing_back(site, faults, code, words):
+    """A good version stays where it is, and its record open, until the next start."""
+    site.cluster.faults.clear()
+    site.cluster.fail(**faults)
+    try:
+        result = site.deploy(2, "--canary", "10")
+    finally:
+        site.cluster.fail()
+    assert result.returncode == code, result.stderr
+    assert words in result.stderr.splitlines()[-1]
+    assert "going back" not in result.stderr
+    assert_recorded(site, "1", "2", "started")
+    if "apply" not in faults:
+        site.wait_for(v1=100, v2=0)
+
+
+def test_dead_prometheus_rolls_nothing_back(site):
+    folder = site.directory / "second-prometheus"
+    folder.mkdir()
+    (folder / "targets.json").symlink_to(site.directory / "targets.json")
+    with clients(site), ExitStack() as running:
+        address = running.enter_context(prometheus(folder))
+        with site.started(2, "--canary", "10", "--prometheus", address) as deployment:
+            site.wait_for(v1=90, v2=10)
+            running.close()
+            result = ended(deployment)
+    assert result.returncode == UnavailableError.exit_code, result.stderr
+    assert f"Prometheus at {address}" in result.stderr.splitlines()[-1]
+    assert site.cluster.weights == {"v1": 90, "v2": 10}
+    assert_recorded(site, "1", "2", "started")
+    # a deployment of another version supersedes the open one
+    assert site.deploy(1).returncode == 0
+    site.wait_for(v1=100)
+    assert site.history()[1].outcome == "superseded"
+
+
+def test_killed_deployment_goes_on(site):
     site.cluster.served.clear()
-    with callers(site):
+    before = len(site.history())
+    with clients(site):
         with site.started(2, "--canary", "10", "--step-seconds", "60") as deployment:
             site.wait_for(v1=90, v2=10)
             process = site.cluster.processes["v2"]
@@ -191,31 +259,30 @@ def test_a_killed_deployment_goes_on_and_a_good_canary_is_promoted(site):
             deployment.kill()
         assert second.returncode == 1
         assert re.search(r"error: \S+@\S+ is deploying; .* after [0-9:]+ UTC$", second.stderr)
-        assert site.last()["outcome"] == "started"
+        assert site.history()[0].outcome == "started"
         assert site.cluster.weights == {"v1": 90, "v2": 10}
 
-        held = json.loads((site.directory / "lease.json").read_text())["spec"]
-        time.sleep(max((lease._until(held) - datetime.now(UTC)).total_seconds(), 0))
+        held = json.loads((site.directory / "lease.json").read_text())
+        time.sleep(max((lease.expires(held) - datetime.now(UTC)).total_seconds(), 0))
         result = site.deploy(2, "--canary", "10")
     assert result.returncode == 0, result.stderr
     assert not (site.directory / "lease.json").exists()
-    said = re.findall(r"step \d of \d: (.*?)(?:, watched.*)?$", result.stderr, re.MULTILINE)
-    assert said == [
+    steps = re.findall(r"step \d of \d: (.*?)(?:, watched.*)?$", result.stderr, re.MULTILINE)
+    assert steps == [
         *(f"version 1, and version 2 for {share}% of the requests" for share in (10, 25, 50)),
         "version 2 for all",
     ]
-    assert site.cluster.processes == {"v2": process}  # nothing was started for the promotion
+    assert site.cluster.processes == {"v2": process}  # promotion restarts nothing
     assert {status for _, status in site.cluster.served} == {200}
     with registry.connected() as client:
-        records = history.history(client, "sentiment")
+        records = history.deployments(client, "sentiment")
         run = client.search_runs(
             [client.get_experiment_by_name("sentiment-deployments").experiment_id]
         )[0]
-    assert [each["outcome"] for each in records].count("deployed") == 2
-    assert (records[0]["outcome"], records[0]["from"], records[0]["to"]) == ("deployed", "1", "2")
-    assert "errors of" in records[0]["why"]
+    assert len(records) == before + 1
+    assert "errors of" in assert_recorded(site, "1", "2", "deployed").reason
     assert run.data.metrics["requests"] >= 60
-    assert [run.data.tags[f"at_{share}"][:5] for share in (10, 25, 50)] == ["holds"] * 3
+    assert [run.data.tags[f"at_{share}"][:6] for share in (10, 25, 50)] == ["passes"] * 3
     assert run.info.status == "FINISHED"
     printed = subprocess.run(
         [sys.executable, "-m", "deploy", "--history"],

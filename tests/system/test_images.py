@@ -1,4 +1,4 @@
-"""The images as a cluster runs them: read-only, without capabilities, as a user of no name."""
+"""The images as a cluster runs them: read-only, without capabilities, as a numeric user."""
 
 import http.client
 import json
@@ -18,12 +18,11 @@ import sentiment.model
 import sentiment.store
 from components.errors import UserError
 from components.io import processes, reviews
-from deploy.engine import Engine
-from deploy.images import check_start
+from deploy.images import Engine, check_start
 from tests.conftest import REPO, free_port
 
-# as little as a node may give; and the engine asks for a million files unless told otherwise
 LOCKS = {"train": "train", "serve": "serve", "receiver": "pipeline"}
+# with ulimits, as the engine asks for a million files by default
 CONFINED = [
     *("--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL"),
     *("--security-opt", "no-new-privileges", "--network", "host"),
@@ -42,7 +41,7 @@ def inside(image: str, command: str) -> str:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_user_labels_and_no_way_to_write(images, name):
+def test_user_and_labels_and_read_only_root(images, name):
     (config,) = json.loads(podman("image", "inspect", images[name]))
     assert re.fullmatch(r"\d+:\d+", config["User"])
     assert not config["User"].startswith("0")
@@ -58,7 +57,7 @@ def test_user_labels_and_no_way_to_write(images, name):
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_the_packages_are_those_of_the_lock_and_the_sbom_says_so(images, name):
+def test_packages_and_sbom_match_the_lock(images, name):
     lock = (REPO / "requirements" / f"{LOCKS[name]}.txt").read_text()
     locked = {
         (re.sub(r"[-_.]+", "-", package).lower(), version)
@@ -70,14 +69,14 @@ def test_the_packages_are_those_of_the_lock_and_the_sbom_says_so(images, name):
     assert sbom["bomFormat"] == "CycloneDX"
     listed = {(canonicalize_name(each["name"]), each["version"]) for each in sbom["components"]}
     assert listed <= locked
-    # what is locked for another platform alone is not installed
+    # packages locked for other platforms are not installed
     assert len(listed) >= len(locked) - 5
-    found = inside(images[name], "ls /opt/venv/lib/python3.11/site-packages").split()
-    assert {each.partition("-")[0] for each in found if each.endswith(".dist-info")}
-    assert "pip" not in found
+    packages = inside(images[name], "ls /opt/venv/lib/python3.11/site-packages").split()
+    assert any(each.endswith(".dist-info") for each in packages)
+    assert "pip" not in packages
 
 
-def test_the_serving_image_holds_nothing_that_serving_does_not_need(images):
+def test_serving_image_holds_serving_only(images):
     found = set(inside(images["serve"], "ls /opt/venv/lib/python3.11/site-packages /app").split())
     assert {"kserve", "sentiment", "serving"} <= found
     assert not found & {"kfp", "dvc", "mlflow", "components", "pipelines", "nltk", "pytest"}
@@ -86,14 +85,14 @@ def test_the_serving_image_holds_nothing_that_serving_does_not_need(images):
     assert not inside(images["serve"], "ls -d /root/.cache /build 2>/dev/null || true").strip()
 
 
-def test_the_receiver_can_start_what_drift_starts(images):
+def test_receiver_starts_its_commands(images):
     engine = Engine("podman", "registry.example.org")
     check_start(engine, images["receiver"])
     with pytest.raises(UserError, match="No module named 'pipelines'"):
         check_start(engine, images["serve"])
 
 
-def test_bytecode_is_there_and_holds_for_any_time_stamp(images):
+def test_bytecode_is_valid_at_any_timestamp(images):
     script = (
         "import pathlib, importlib.util as u\n"
         "paths = [*pathlib.Path('/app').rglob('*.py'), u.find_spec('kserve').origin]\n"
@@ -102,10 +101,10 @@ def test_bytecode_is_there_and_holds_for_any_time_stamp(images):
     )
     count, flags = inside(images["serve"], f'python -c "{script}"').split(None, 1)
     assert int(count) > 10
-    assert flags.strip() == "{1}"  # by the hash of the source, unchecked: PEP 552
+    assert flags.strip() == "{1}"  # unchecked hash-based pyc: PEP 552
 
 
-def test_the_serving_image_adds_less_than_600_mb(images):
+def test_serving_image_adds_under_600_mb(images):
     sizes = {
         image: int(podman("image", "inspect", "--format", "{{.Size}}", image))
         for image in (images["serve"], "localhost/python-base:3.11")
@@ -116,7 +115,7 @@ def test_the_serving_image_adds_less_than_600_mb(images):
 
 @contextmanager
 def serving(image: str, model: Path, log: Path):
-    """Serve a model directory in a confined container; yields the name of it and its port."""
+    """Serve a model directory in a confined container; yield the container's name and port."""
     http_port, grpc_port = free_port(), free_port()
     name = f"sentiment-test-{http_port}"
     command = ["podman", "run", "--rm", "--name", name, *CONFINED]
@@ -130,7 +129,7 @@ def serving(image: str, model: Path, log: Path):
         subprocess.run(["podman", "rm", "--force", "--ignore", name], capture_output=True)
 
 
-def test_the_confined_predictor_answers_as_the_model_does(images, trained, tmp_path):
+def test_confined_predictor_equals_the_model(images, trained, tmp_path):
     texts = reviews.read(trained.test)["text"].iloc[:100].tolist()
     model = sentiment.store.load(trained.model)
     with serving(images["serve"], trained.model, tmp_path / "log") as (_, port):
@@ -144,13 +143,13 @@ def test_the_confined_predictor_answers_as_the_model_does(images, trained, tmp_p
     assert [row["probability"] for row in predictions] == expected
 
 
-def ask(port: int, body: bytes) -> str:
-    """Send one request on a connection of its own and say what came of it."""
+def post(port: int, body: bytes) -> str:
+    """Send one request on a new connection and return its status, or how it failed."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.connect()
     except ConnectionRefusedError:
-        return "not taken"
+        return "refused"
     try:
         connection.request("POST", "/v1/models/sentiment:predict", body)
         response = connection.getresponse()
@@ -162,26 +161,26 @@ def ask(port: int, body: bytes) -> str:
         connection.close()
 
 
-def test_sigterm_under_load_loses_no_request(images, trained, tmp_path):
+def test_sigterm_loses_no_request(images, trained, tmp_path):
     body = json.dumps({"instances": reviews.read(trained.test)["text"].iloc[:40].tolist()}).encode()
-    came: Counter[str] = Counter()
+    results: Counter[str] = Counter()
     with serving(images["serve"], trained.model, tmp_path / "log") as (name, port):
         stop = time.monotonic() + 60
 
-        def load() -> None:
+        def send_requests() -> None:
             while time.monotonic() < stop:
-                result = ask(port, body)
-                came[result] += 1
-                if result == "not taken":
+                result = post(port, body)
+                results[result] += 1
+                if result == "refused":
                     return
 
-        clients = [threading.Thread(target=load) for _ in range(16)]
+        clients = [threading.Thread(target=send_requests) for _ in range(16)]
         for client in clients:
             client.start()
         time.sleep(3)
-        before = came["200"]
+        before = results["200"]
         podman("kill", "--signal", "TERM", name)
         for client in clients:
             client.join()
     assert before > 50
-    assert set(came) == {"200", "not taken"}, came
+    assert set(results) == {"200", "refused"}, results

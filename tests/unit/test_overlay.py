@@ -1,4 +1,4 @@
-"""The file that deploy writes, and the steps that it takes."""
+"""The file that deploy writes, and the steps of a rollout."""
 
 import pytest
 import yaml
@@ -6,7 +6,8 @@ from kserve import V1beta1CanarySpec, V1beta1InferenceServiceSpec, V1beta1Predic
 
 from components.errors import UserError
 from deploy import overlay, rollout
-from deploy.state import Model, State, state_of
+from deploy.overlay import Model, Service, State, base_service, service_of, state_of
+from tests.conftest import REPO
 
 ONE, TWO, THREE = (Model(str(n), f"s3://models/{n}/artifacts/model") for n in (1, 2, 3))
 
@@ -20,22 +21,42 @@ def rendered(minimum: int = 2, maximum: int | None = 3) -> dict:
     return {"spec": {"predictor": predictor}}
 
 
-def written(state: State, service: dict) -> dict:
-    return yaml.safe_load(overlay.text(state, service))
+def patch(state: State, service: dict) -> dict:
+    path = REPO / overlay.FOLDER / "local" / overlay.FILE
+    return yaml.safe_load(overlay.patch_text(path, state, service))
+
+
+def test_names_come_from_the_manifests(tmp_path):
+    assert base_service() == Service("sentiment", "sentiment", "sentiment")
+    document = yaml.safe_load((REPO / "manifests/base/inferenceservice.yaml").read_text())
+    document["metadata"] = {"name": "second", "namespace": "other"}
+    service = service_of(document)
+    assert service == Service("second", "other", "sentiment")
+    assert service.manager == "second-deploy"
+    assert service.deployment(TWO) == "second-v2-predictor"
+
+
+def test_patch_keeps_its_target(tmp_path):
+    path = tmp_path / overlay.FILE
+    head = {"kind": "InferenceService", "metadata": {"name": "second", "namespace": "other"}}
+    path.write_text(yaml.safe_dump(head | {"spec": {}}))
+    document = yaml.safe_load(overlay.patch_text(path, State(ONE), {}))
+    assert document.pop("spec")
+    assert document == head
 
 
 @pytest.mark.parametrize("state", [State(ONE), State(ONE, TWO), State(ONE, TWO, 25)])
-def test_what_is_written_is_what_is_read(state: State):
-    assert state_of(written(state, rendered())) == state
+def test_patch_reads_back_as_its_state(state: State):
+    assert state_of(patch(state, rendered())) == state
 
 
-def test_a_canary_is_the_stable_predictor_but_for_its_model():
-    spec = written(State(ONE, TWO, 10), rendered())["spec"]
+def test_canary_differs_in_its_model_only():
+    spec = patch(State(ONE, TWO, 10), rendered())["spec"]
     (entry,) = spec["canary"]
     beside, main = entry["predictor"]["containers"]
     assert entry["trafficPercent"] == 10
     assert beside == rendered()["spec"]["predictor"]["containers"][0]
-    # in the order in which kustomize puts those of the stable one, else promotion restarts the pods
+    # in kustomize's order for the stable predictor, else promotion would restart the pods
     assert [(each["name"], each["value"]) for each in main["env"]] == [
         *(("STORAGE_URI", TWO.uri), ("MODEL_VERSION", "2"), ("OTHER", "kept"))
     ]
@@ -49,19 +70,19 @@ def test_a_canary_is_the_stable_predictor_but_for_its_model():
     ("minimum", "maximum", "stable", "canary"),
     [(2, 3, (4, 4), 2), (2, 8, (4, 8), 2), (1, None, (2, None), 1), (0, 2, (2, 2), 1)],
 )
-def test_no_predictor_has_fewer_replicas_than_without_a_canary(minimum, maximum, stable, canary):
-    spec = written(State(ONE, TWO), rendered(minimum, maximum))["spec"]
+def test_canary_costs_no_replicas(minimum, maximum, stable, canary):
+    spec = patch(State(ONE, TWO), rendered(minimum, maximum))["spec"]
     assert (spec["predictor"]["minReplicas"], spec["predictor"].get("maxReplicas")) == stable
     assert spec["canary"][0]["predictor"]["minReplicas"] == canary
-    assert "minReplicas" not in written(State(TWO), rendered(minimum, maximum))["spec"]["predictor"]
+    assert "minReplicas" not in patch(State(TWO), rendered(minimum, maximum))["spec"]["predictor"]
 
 
-def test_the_replicas_do_not_double_at_each_step():
+def test_replicas_do_not_double_each_step():
     service = rendered()
-    service["spec"] |= written(State(ONE, TWO), service)["spec"] | {
+    service["spec"] |= patch(State(ONE, TWO), service)["spec"] | {
         "predictor": service["spec"]["predictor"] | {"minReplicas": 4, "maxReplicas": 4}
     }
-    spec = written(State(ONE, TWO, 10), service)["spec"]
+    spec = patch(State(ONE, TWO, 10), service)["spec"]
     assert (spec["predictor"]["minReplicas"], spec["predictor"]["maxReplicas"]) == (4, 4)
     assert spec["canary"][0]["predictor"]["minReplicas"] == 2
 
@@ -89,27 +110,29 @@ def test_the_replicas_do_not_double_at_each_step():
         (State(ONE, THREE, 50), 50, [State(ONE, TWO), State(ONE, TWO, 50), State(TWO)]),
     ],
 )
-def test_the_steps_go_on_from_what_is_served(now, first, steps):
+def test_plan_starts_at_the_served_state(now, first, steps):
     assert rollout.plan(now, TWO, first) == steps
 
 
-def test_what_kustomize_made_of_it_is_checked():
+def test_rendered_overlay_is_checked():
     service = rendered()
     overlay.check(service, State(ONE))
     with pytest.raises(UserError, match=r"serves version 1 for all, not version 2 for all"):
         overlay.check(service, State(TWO))
     main = service["spec"]["predictor"]["containers"][1]
     main["image"] = "serve@sha256:" + "0" * 64
-    with pytest.raises(UserError, match=r"the image serve@sha256:0+ is none; write its digest"):
+    with pytest.raises(
+        UserError, match=r"the image serve@sha256:0+ does not exist; write its digest"
+    ):
         overlay.check(service, State(ONE))
     del main["image"]
     with pytest.raises(UserError, match=r"v1 has lost its image"):
         overlay.check(service, State(ONE))
 
 
-def test_what_is_as_it_should_be_is_not_written_again(tmp_path):
+def test_equal_file_is_not_rewritten(tmp_path):
     path = tmp_path / "model.yaml"
-    overlay.write(path, "a\n")
+    path.write_text("a\n")
     before = path.stat()
     overlay.write(path, "a\n")
     assert path.stat() == before

@@ -1,4 +1,4 @@
-"""Digests written into kustomizations, and nothing else of them."""
+"""Digests written into kustomizations."""
 
 import shutil
 from pathlib import Path
@@ -23,7 +23,7 @@ def paths(tmp_path: Path) -> list[Path]:
     return found
 
 
-def test_images_are_pinned_where_they_are_named_and_the_rest_stays(paths: list[Path]):
+def test_pins_named_images_only(paths: list[Path]):
     before = [path.read_text() for path in paths]
     old = [pin.pinned(path) for path in paths]
     assert [set(each) for each in old] == [set(NAMES[:2]), set(NAMES[:2]), {NAMES[2]}]
@@ -36,7 +36,7 @@ def test_images_are_pinned_where_they_are_named_and_the_rest_stays(paths: list[P
 
 
 @pytest.mark.parametrize("image", ["registry.example.org/x:latest", f"{DIGEST}", "x@sha256:1"])
-def test_a_tag_is_refused(paths: list[Path], image: str):
+def test_tag_without_digest_is_refused(paths: list[Path], image: str):
     before = [path.read_text() for path in paths]
     with pytest.raises(UserError, match="is not NAME@sha256:DIGEST"):
         pin.pin(paths, {"sentiment-serve": image})

@@ -1,4 +1,4 @@
-"""Scans, as moto plays them: an emulator of ECR, which takes any credentials."""
+"""Image scans in moto, an emulator of ECR, which accepts any credentials."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from components.errors import UserError
-from deploy import ecr
+from deploy import images
 from tests import delivery
 
 REGISTRY = f"{delivery.ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com"
@@ -30,7 +30,7 @@ def address(tmp_path_factory):
         (5, {"CRITICAL": 1}, "LOW", False),
     ],
 )
-def test_what_a_scan_found_is_refused_from_a_severity_on(address, number, counts, refuse, passes):
+def test_scan_is_refused_by_severity(address, number, counts, refuse, passes):
     client = boto3.client("ecr", endpoint_url=address, region_name="us-east-1", **delivery.KEYS)
     digest = f"sha256:{number:064}"
     which = {"repositoryName": "sentiment-serve", "imageId": {"imageDigest": digest}}
@@ -44,7 +44,7 @@ def test_what_a_scan_found_is_refused_from_a_severity_on(address, number, counts
     assert requests.post(path, json={"results": [result]}, timeout=60).status_code == 201
     image = f"{REGISTRY}/sentiment-serve@{digest}"
     if passes:
-        ecr.scan(client, image, refuse)
+        images.scan(client, image, refuse)
     else:
         with pytest.raises(UserError, match=f"{refuse} and worse are refused"):
-            ecr.scan(client, image, refuse)
+            images.scan(client, image, refuse)

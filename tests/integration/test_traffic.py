@@ -1,4 +1,4 @@
-"""What a deployment counts of a predictor, by a real Prometheus that scrapes a real one."""
+"""What a rollout counts of a predictor, by a real Prometheus that scrapes a real one."""
 
 import math
 import shutil
@@ -8,8 +8,9 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
+from deploy.overlay import base_service
 from deploy.prometheus import Prometheus
-from deploy.traffic import Tally
+from deploy.traffic import TrafficCounter
 from tests.monitoring import prometheus
 from tests.serving import EXPLAIN, JSON, PREDICT, TEXTS
 
@@ -35,13 +36,13 @@ def calls(samples: dict[tuple[str, ...], float]) -> float:
     return sum(n for key, n in samples.items() if key[0].endswith("count_total") and "gRPC" in key)
 
 
-def test_requests_are_tallied_over_each_protocol_and_by_their_reviews(server, tmp_path):
+def test_each_protocol_and_size_is_counted(server, tmp_path):
     labels = {"namespace": "sentiment", "predictor": "v7", "pod": "v7-0"}
     jobs = {"sentiment": [(server.address.removeprefix("http://"), labels)]}
-    with prometheus(jobs, tmp_path / "prometheus") as asked:
-        asked.wait_for("app_request_count_total")
-        tally = Tally(Prometheus(asked.address), "v7")
-        tally.look()
+    with prometheus(jobs, tmp_path / "prometheus") as scraped:
+        scraped.wait_for("app_request_count_total")
+        counter = TrafficCounter(Prometheus(scraped.address), base_service(), "v7")
+        counter.read()
         before = server.samples()
         server.predict(TEXTS[:1])
         server.predict(TEXTS)
@@ -53,10 +54,12 @@ def test_requests_are_tallied_over_each_protocol_and_by_their_reviews(server, tm
         assert call(server, []) == grpc.StatusCode.INVALID_ARGUMENT
         after = server.samples()
         assert calls(after) == calls(before) + 6
-        asked.wait_for(f'sum(app_request_count_total{{method="gRPC"}}) == {calls(after)}')
-        seen = tally.look()["v7"]
-    assert (seen.requests, seen.errors, seen.refusals) == (8, 0, 3)
-    assert {size: latency[-1] for size, latency in seen.latency.items()} == {
+        scraped.wait_for(f'sum(app_request_count_total{{method="gRPC"}}) == {calls(after)}')
+        traffic = counter.read()["v7"]
+    assert traffic.requests == 8
+    assert traffic.errors == 0
+    assert traffic.refusals == 3
+    assert {size: latency[-1] for size, latency in traffic.latency.items()} == {
         "1": (math.inf, 3),
         "more": (math.inf, 2),
     }

@@ -1,0 +1,65 @@
+"""Names, ports and limits that monitoring's code, rules and dashboards share."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from components.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+MANIFESTS = ROOT / "manifests/monitoring"
+PARAMS = Path("params.yaml")
+
+NAME = "sentiment"  # of the InferenceService and of the registered model
+NAMESPACE = "sentiment"
+PREDICTOR_JOB, RECEIVER_JOB, EXPORTER_JOB = NAME, f"{NAME}-receiver", f"{NAME}-exporter"
+
+# objectives, which alert rules and dashboards share; docs/watch.md explains them
+ERROR_BUDGET = 0.001  # share of requests that may get a server error
+LATENCY_SECONDS = 0.1  # for a request with one review
+MODEL_DAYS = 30  # since the model was registered
+
+
+class Ports(NamedTuple):
+    predictor: int = 8080
+    grpc: int = 8081
+    prometheus: int = 9090
+    alertmanager: int = 9093
+    receiver: int = 9095
+    exporter: int = 9096
+
+
+@dataclass(frozen=True)
+class DriftLimits:
+    """The section ``monitor`` of params.yaml, the home of these numbers.
+
+    ``max_psi`` is the population stability index above which requests have drifted, ``min_rows``
+    the fewest captured requests that are compared, ``newest`` the most.
+    """
+
+    max_psi: float
+    min_rows: int
+    newest: int
+
+
+def drift_limits(path: Path = PARAMS) -> DriftLimits:
+    """Read the drift limits; by default those of the working directory's project.
+
+    Raises:
+        UserError: the file cannot be read, or a limit is missing or not above 0.
+    """
+    try:
+        section = yaml.safe_load(path.read_text())["monitor"]
+        limits = DriftLimits(
+            float(section["max_psi"]), int(section["min_rows"]), int(section["newest"])
+        )
+        if not (0 < limits.max_psi < math.inf and limits.min_rows > 0 and limits.newest > 0):
+            raise ValueError("each must be above 0")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: monitor needs max_psi, min_rows and newest: {error}") from error
+    return limits
