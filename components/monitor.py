@@ -32,7 +32,7 @@ MEANING = {
 
 @record
 class Drift:
-    """Whether the requests have drifted from the reference of a version, why, and the figures.
+    """The comparison of requests with the reference of a version: drift or not, why, the figures.
 
     ``stability`` and ``means`` are the population stability index and the mean of each statistic.
     """

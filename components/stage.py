@@ -57,7 +57,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Signature:
-    """What ``run`` of a stage takes: artifacts by argument, and the class of its parameters."""
+    """The arguments of a stage's ``run``: artifacts by name, and the class of its parameters."""
 
     artifacts: dict[str, Artifact]
     lists: frozenset[str]  # artifacts that are one or more paths

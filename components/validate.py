@@ -50,7 +50,7 @@ class ValidationLimits:
 
 @record
 class ValidationReport:
-    """What was counted, the limits, and one line for each limit that was broken.
+    """The counts, the limits, and one line for each broken limit.
 
     ``shares`` are of all reviews; ``length`` has quantiles in characters.
     """

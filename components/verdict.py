@@ -18,7 +18,7 @@ GROSS = 3  # a loss of this many capability margins is refused without a test of
 
 @parameters
 class GateLimits:
-    """What a challenger must show."""
+    """Limits of the gate's checks."""
 
     margin: float = Field(
         default=0.01, ge=0, le=1, description="Loss of accuracy that is acceptable."
@@ -40,7 +40,7 @@ class GateLimits:
 
 @dataclass(frozen=True)
 class Check:
-    """Whether a challenger passed one check, why, and the figures."""
+    """The result of one check of a challenger, with its reason and figures."""
 
     passed: bool
     why: str

@@ -30,7 +30,7 @@ class CanaryOutcome(Enum):
 
 @dataclass(frozen=True)
 class CanaryLimits:
-    """What a canary must show at each step.
+    """Limits of the checks of a canary at each step.
 
     ``min_requests`` that the canary and the stable predictor must each have answered; ``alpha``,
     the probability of rejecting a canary that is as good as the stable predictor; ``margin``, the
@@ -47,7 +47,7 @@ class CanaryLimits:
 
 @dataclass(frozen=True)
 class PredictorTraffic:
-    """What one predictor did since the start of a step.
+    """Traffic of one predictor since the start of a step.
 
     ``errors`` are responses of status 5xx, ``refusals`` of 4xx; ``latency`` is keyed by the label
     ``reviews`` of the metric; ``unresponsive`` if a pod has not answered Prometheus for a minute.

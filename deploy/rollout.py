@@ -26,7 +26,7 @@ log = logging.getLogger("deploy")
 
 
 class RolloutOutcome(Enum):
-    """How a rollout ended, as the record of deployments has it."""
+    """The end of a rollout, as in the record of deployments."""
 
     DEPLOYED = "deployed"
     FAILED = "failed"  # unfit, and no stable version beside it to go back to

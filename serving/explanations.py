@@ -11,7 +11,7 @@ MAX_TOP = 100
 
 
 class Options(NamedTuple):
-    """How many n-grams to show, and whether to show the contribution of each token."""
+    """The number of n-grams to show, and the choice to show each token's contribution."""
 
     top: int = 10
     tokens: bool = False

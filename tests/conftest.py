@@ -1,4 +1,4 @@
-"""What tests share: real reviews, the stages run on them, and real servers on loopback."""
+"""Shared fixtures: real reviews, the stages run on them, and real servers on loopback."""
 
 import http
 import os

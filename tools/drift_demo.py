@@ -51,7 +51,7 @@ SWAP_SECONDS = 60.0  # for the predictor to load a new champion
 
 @dataclass(frozen=True)
 class InDomain:
-    """What Prometheus saw of reviews like those of the champion's training."""
+    """Figures of Prometheus for reviews like those of the champion's training."""
 
     reviews: int
     seconds: float
@@ -62,7 +62,7 @@ class InDomain:
 
 @dataclass(frozen=True)
 class Shift:
-    """How many sentences it took until the alert fired."""
+    """Figures of the shift: the sentences sent until the alert fired."""
 
     above_limit: int  # until the stability index was above max_psi
     fired: int
@@ -71,7 +71,7 @@ class Shift:
 
 @dataclass(frozen=True)
 class Retraining:
-    """What the alert led to."""
+    """Figures of the retraining that the alert started."""
 
     start_seconds: float  # from the alert to the start
     seconds: float  # from the start to the end

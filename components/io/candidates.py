@@ -71,7 +71,7 @@ CandidateText = Annotated[str, AfterValidator(_checked)]
 
 @record
 class Score:
-    """What a trial reached on the validation reviews; ``losses`` are log losses by iteration."""
+    """Measures of a trial on the validation reviews; ``losses`` are log losses by iteration."""
 
     log_loss: float
     accuracy: float

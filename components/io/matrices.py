@@ -23,7 +23,7 @@ MATRIX_FILE = "matrix.json"
 
 @record
 class ShardFacts:
-    """What count knows of a shard: its reviews, their digest and the longest n-gram counted."""
+    """Facts of a counted shard: its reviews, their digest and the longest n-gram counted."""
 
     rows: int
     digest: str
@@ -32,7 +32,7 @@ class ShardFacts:
 
 @record
 class MatrixFacts:
-    """What merge knows of the matrix; ``rows`` are the reviews by the name of their shard."""
+    """Facts of a matrix; ``rows`` are the numbers of reviews by the name of their shard."""
 
     max_n: int
     min_df: int

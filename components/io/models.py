@@ -17,7 +17,7 @@ TRIALS_FILE = "trials.json"  # trials of the search; the model was made from the
 
 @record
 class TrainingFacts:
-    """What train knows of a model: reviews, n-grams, digests, parameters and the best trial."""
+    """Facts of a training: reviews, n-grams, digests, parameters and the best trial."""
 
     rows: int
     features: int

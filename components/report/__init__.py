@@ -1,1 +1,1 @@
-"""What the stages tell people: measures, plots, the model card and release notes."""
+"""Reports for people: measures, plots, the model card and release notes."""

@@ -1,4 +1,4 @@
-"""How deploy sorts the failures of real kubectl: the user's, the environment's, the version's."""
+"""Failures of real kubectl: the user's, the environment's and the version's."""
 
 import shutil
 import threading

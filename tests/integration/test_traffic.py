@@ -1,4 +1,4 @@
-"""What a rollout counts of a predictor, by a real Prometheus that scrapes a real one."""
+"""Counts of a predictor's traffic, by a real Prometheus that scrapes a real predictor."""
 
 import math
 import shutil
