@@ -1,7 +1,8 @@
-"""The body of every command line: progress and errors on standard error, and the exit code."""
+"""The body of every command line, and the types of their flags."""
 
 import logging
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 
 from components.errors import UnavailableError, UserError
@@ -24,3 +25,38 @@ def run(command: str, work: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print(f"{command}: interrupted", file=sys.stderr)
         return 130
+
+
+# types of flags: argparse reports a value out of range with the name of its flag
+
+
+def fraction(text: str) -> float:
+    """Parse a number strictly between 0 and 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def positive(text: str) -> float:
+    """Parse a finite number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def count(text: str) -> int:
+    """Parse a whole number from 1 up."""
+    value = float(text)
+    if value < 1 or not value.is_integer():
+        raise ArgumentTypeError(f"{text} is not a whole number from 1 up")
+    return int(value)
+
+
+def port(text: str) -> int:
+    """Parse a port from 1 to 65535."""
+    value = int(text)
+    if not 0 < value < 65_536:
+        raise ArgumentTypeError(f"{text} is not a port from 1 to 65535")
+    return value

@@ -13,7 +13,7 @@ from pathlib import Path
 import mlflow
 
 from components import cli
-from components.arguments import count, fraction, positive
+from components.cli import count, fraction, positive
 from components.errors import UnavailableError, UserError
 from components.io import registry
 from deploy import history, lease, overlay, rollout

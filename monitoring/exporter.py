@@ -21,7 +21,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 
 from components import cli
-from components.arguments import port
+from components.cli import port
 from components.errors import UnavailableError, UserError
 from components.io import registry
 from monitoring.settings import NAME, Ports

@@ -19,7 +19,7 @@ from shutil import which
 
 import yaml
 
-from components import arguments, cli
+from components import cli
 from components.errors import UserError
 from components.io import processes
 from monitoring.settings import (
@@ -155,7 +155,7 @@ def parser() -> argparse.ArgumentParser:
     add("--model", default=f"models:/{NAME}@champion", help="default: %(default)s")
     add("--directory", type=Path, default=Path("monitor"), help="default: %(default)s")
     for name, port in Ports()._asdict().items():
-        add(f"--{name}-port", type=arguments.port, default=port, help="default: %(default)s")
+        add(f"--{name}-port", type=cli.port, default=port, help="default: %(default)s")
     return parser
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from prometheus_client import Counter, Gauge, generate_latest
 
 from components import cli
-from components.arguments import port, positive
+from components.cli import port, positive
 from components.errors import UserError
 from components.io.files import read_json, write_json
 from monitoring.settings import Ports

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from components import cli
-from components.arguments import count, positive
+from components.cli import count, positive
 from components.errors import UnavailableError, UserError
 from components.io import records
 from components.io.registry import Decision

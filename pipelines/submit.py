@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from components import cli
-from components.arguments import positive
+from components.cli import positive
 from components.errors import UserError
 from pipelines import ir
 from pipelines.client import (

@@ -25,7 +25,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from components import cli, ingest
-from components.arguments import count, positive
+from components.cli import count, positive
 from components.errors import UnavailableError, UserError
 from components.io import processes, records, reviews
 from components.io.registry import Decision
