@@ -35,7 +35,12 @@ def stale(status: dict[str, list[Any]]) -> dict[str, list[str]]:
                 paths = ["its command"]
             else:
                 deps = change.get("changed deps", {})
-                paths = [path for path, how in deps.items() if how != "deleted" or _is_code(path)]
+                paths = [
+                    # DVC gives the changed sections of params.yaml by name
+                    f"{path}: {', '.join(how)}" if isinstance(how, dict) else path
+                    for path, how in deps.items()
+                    if how != "deleted" or _is_code(path)
+                ]
             if paths:
                 reasons.setdefault(stage, []).extend(paths)
     return reasons

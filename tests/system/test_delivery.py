@@ -86,7 +86,7 @@ def test_stale_lock_fails_until_retrain_ran(site):
     site.change("more", "Count pairs", **{"params.yaml": site.params(count={"max_n": 2})})
     ended = site.runner.run("ci", "pull_request", "more", pull_request(site))
     assert ended == {"lock": "failure", "test": "success"}
-    assert "dvc.lock is stale: ingest (its command)" in site.runner.failed["lock"]
+    assert "dvc.lock is stale: ingest (params.yaml: ingest)" in site.runner.failed["lock"]
     assert "run the workflow retrain on this branch" in site.runner.failed["lock"]
     before = site.main()
 

@@ -19,10 +19,12 @@ def test_missing_code_is_a_change():
         "ingest": [{"changed outs": {"data/reviews.parquet": "not in cache"}}],
         "count": [{"changed deps": {"data/train": "deleted", "components/count.py": "modified"}}],
         "merge": [{"changed deps": {"sentiment/merging.py": "deleted"}}, "changed command"],
+        "gate": [{"changed deps": {"params.yaml": {"gate": "modified"}}}],
     }
     assert lock.stale(status) == {
         "count": ["components/count.py"],
         "merge": ["sentiment/merging.py", "its command"],
+        "gate": ["params.yaml: gate"],
     }
 
 
