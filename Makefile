@@ -51,7 +51,7 @@ train: .venv/installed ## Run the stages that are out of date (dvc repro)
 	dvc repro
 
 serve: export MODEL_URI ?= models:/sentiment@champion
-serve: .venv/installed ## Serve the champion on HTTP_PORT (8080) and GRPC_PORT (8081), and follow the alias
+serve: .venv/installed ## Serve the champion on HTTP_PORT (8080) and GRPC_PORT (8081); load each new champion
 	python -m serving --http_port $(HTTP_PORT) --grpc_port $(GRPC_PORT) --watch_seconds 10
 monitor: .venv/installed ## Serve the champion and monitor it with Prometheus and Alertmanager
 	python -m monitoring.local --predictor-port $(HTTP_PORT) --grpc-port $(GRPC_PORT)
@@ -70,7 +70,7 @@ base: ## Make a base image from Debian packages, for: make images BASE=localhost
 pipeline-local: .venv/installed ## Run the training pipeline in containers, with MLflow and S3 on this machine
 	python -m pipelines.local --image localhost/sentiment-train:$(VERSION)
 
-aws-up: .venv/installed ## Create or update the AWS stacks, asking first; PARAMS='NAME=VALUE …', YES=1 asks nothing
+aws-up: .venv/installed ## Create or update the AWS stacks after a question (none with YES=1); PARAMS='NAME=VALUE …'
 	python -m deploy.aws up $(if $(YES),--yes) $(foreach each,$(PARAMS),--param '$(each)')
 
 aws-down: .venv/installed ## Delete the AWS stacks and their data, and list what is still billed
@@ -90,7 +90,7 @@ lint: .venv/installed lint-scripts ## Check style, types, imports, words, Docker
 	hadolint Dockerfile.train Dockerfile.serve Dockerfile.receiver
 	cfn-lint manifests/aws/*.yaml
 
-lint-scripts: .venv/installed ## Check shell scripts, and what the workflows may read and write
+lint-scripts: .venv/installed ## Check shell scripts, and the permissions of the workflows
 	shellcheck $$(git ls-files .ci '*.sh')
 	zizmor --quiet --offline --no-progress .github
 	@! grep -nE 'secrets\.|id-token|: write' $$(grep -lE '^  pull_request:' .github/workflows/*.yml) \
@@ -144,13 +144,13 @@ report: .venv/installed ## Report changes of metrics, parameters and plots since
 check-lock: .venv/installed ## Check that dvc.lock fits code and parameters, and that only retrain changed it SINCE a commit
 	python -m tools.lock $${SINCE:+--base "$$SINCE"}
 
-deploy: .venv/installed ## Bring the champion to OVERLAY (production) by a canary of CANARY (10) percent; on failure roll back
+deploy: .venv/installed ## Deploy the champion to OVERLAY (production) by a canary of CANARY (10) percent; roll back if it fails
 	python -m deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY" || { code=$$?; \
 	  test $$code -ne 3 || python -m components.promote --rollback \
 	    --to "$$(sed -n 's/^ *version: v//p' "manifests/overlays/$$OVERLAY/model.yaml")" \
 	    --why "the canary in $$OVERLAY failed: see python -m deploy --history"; exit $$code; }
 
-rollback: .venv/installed ## Bring version TO back to OVERLAY (production) and to the registry; WHY is the reason
+rollback: .venv/installed ## Deploy version TO to OVERLAY (production) without a canary, make it champion; WHY is recorded
 	@test -n "$$TO" && test -n "$$WHY" || { echo "set TO=version and WHY='the reason'" >&2; exit 2; }
 	python -m deploy --version "$$TO" --overlay "$$OVERLAY"
 	python -m components.promote --rollback --to "$$TO" --why "$$WHY"
@@ -165,7 +165,7 @@ comment: ### Put the report on the pull request of BRANCH, if there is one
 	else echo "no pull request of $$BRANCH"; fi
 recheck: ### Run the workflow ci on BRANCH
 	gh workflow run ci.yml --ref "$$BRANCH"
-login: .venv/installed ### Log in to REGISTRY, Amazon's
+login: .venv/installed ### Log in to REGISTRY (ECR)
 	python -m deploy.images login --engine '$(CONTAINER)' --registry "$$REGISTRY"
 push-images: .venv/installed ### Test the images, push them to REGISTRY, write their digests to reports/images.json
 	python -m deploy.images push --engine '$(CONTAINER)' --registry "$$REGISTRY" \
@@ -178,7 +178,7 @@ verify: ### Verify that the workflow images signed the images of OVERLAY
 	@images=$$(python3 -m deploy.pin "overlays/$$OVERLAY") && python3 -m tools.signatures --signer="$$SIGNER" $$images
 pin-images: ### Write the digests of the pushed images into staging, production and the receiver
 	python3 -m deploy.pin overlays/{staging,production} monitoring/receiver --images $(IMAGES)
-kubeconfig: ### Give kubectl access to the cluster on EKS
+kubeconfig: ### Write the kubeconfig of the EKS cluster
 	aws eks update-kubeconfig --name sentiment
 
 .venv/%/installed: tools/%/package-lock.json

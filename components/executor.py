@@ -17,7 +17,7 @@ from components.io.files import write_json
 from sentiment.model import LABELS
 
 POINTS = 200  # of a ROC curve: the metadata store keeps the curve as one value
-MOUNTS = {"gs": "gcs"}  # the launcher's folder of a scheme, where it has another name
+MOUNTS = {"gs": "gcs"}  # mount folders that differ from their scheme
 
 
 def main(argv: list[str] | None = None) -> int:

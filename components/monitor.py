@@ -125,7 +125,7 @@ class Parameters:
     )
     text_column: str = Field(
         default="data.text",
-        description="Column of their text; the default is that of what the predictor captures.",
+        description="Column of their text; the default fits the predictor's capture files.",
     )
     format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field(
         default="auto", description="Format of the files; auto: by the ending of the name."
@@ -136,9 +136,9 @@ class Parameters:
     max_psi: float = Field(
         default=0.2, gt=0, description="Population stability index above which requests drifted."
     )
-    min_rows: int = Field(default=200, ge=1, description="Fewest requests to tell from.")
+    min_rows: int = Field(default=200, ge=1, description="Fewest requests to compare.")
     newest: int = Field(
-        default=20_000, ge=1, description="Requests to look at, the last of all captured."
+        default=20_000, ge=1, description="Number of newest captured requests to compare."
     )
 
 

@@ -82,22 +82,22 @@ def former_champion(moves: list[Decision], champion: str) -> str | None:
     versions. A version that became champion otherwise, by --to or by hand, follows the version
     that was champion at that time.
     """
-    line: list[str] = []
+    champions: list[str] = []
 
-    def reach(version: str) -> None:
-        if version in line:
-            del line[len(line) - line[::-1].index(version) :]
+    def append_or_rewind(version: str) -> None:
+        if version in champions:
+            del champions[len(champions) - champions[::-1].index(version) :]
         elif version != registry.NONE:
-            line.append(version)
+            champions.append(version)
 
     for move in reversed(moves):
-        reach(move.before)
+        append_or_rewind(move.before)
         if move.outcome == "promoted":
-            line.append(move.after)
+            champions.append(move.after)
         else:
-            reach(move.after)
-    reach(champion)
-    return line[-2] if len(line) > 1 else None
+            append_or_rewind(move.after)
+    append_or_rewind(champion)
+    return champions[-2] if len(champions) > 1 else None
 
 
 def run(

@@ -10,7 +10,6 @@ and the inputs of the pipeline. The values of parameters come from the stage's s
 import argparse
 import importlib
 import inspect
-import pkgutil
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,13 +22,17 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-import components
 from components import cli
 from components.errors import UserError
 
-RUNGS = "rungs"  # of params.yaml: by key, what a rung of the search sets for its stages
+# all stages, in the order of a training; each may have a section in params.yaml
+STAGES = (
+    *("ingest", "validate", "prepare", "count", "merge", "trial", "select", "train"),
+    *("evaluate", "register", "gate", "promote", "monitor"),
+)
+RUNGS = "rungs"  # section of params.yaml: parameters of trial and select, by rung
 SEARCH = ("trial", "select")  # the stages of a rung
-KUBEFLOW = "kubeflow"  # of params.yaml: what the pipelines take, and no stage
+KUBEFLOW = "kubeflow"  # section of params.yaml: pipeline inputs of no stage
 
 Class = TypeVar("Class")
 
@@ -115,9 +118,14 @@ def parser(stage: str, run: Callable[..., Any]) -> argparse.ArgumentParser:
     if what.parameters is None:
         return command
     group = command.add_argument_group("parameters")
-    group.add_argument("--params", type=Path, metavar="FILE", help="take this stage's section")
+    group.add_argument(
+        "--params",
+        type=Path,
+        metavar="FILE",
+        help="file of parameters; this stage reads its section",
+    )
     if stage in SEARCH:
-        group.add_argument("--rung", metavar="KEY", help=f"then what {RUNGS}.KEY sets for it")
+        group.add_argument("--rung", metavar="KEY", help="rung whose values override it")
     for name, field in what.fields().items():
         many = _is_list(field)
         group.add_argument(
@@ -200,9 +208,8 @@ def read(path: Path) -> dict[str, Any]:
         raise UserError(f"--params {path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not YAML ({error})") from error
-    known = {each.name for each in pkgutil.iter_modules(components.__path__)} | {RUNGS, KUBEFLOW}
     for name in document:
-        if name not in known:
+        if name not in (*STAGES, RUNGS, KUBEFLOW):
             raise UserError(f"{path}: {name}: no stage has this name")
     return document
 
@@ -233,7 +240,7 @@ def values(
     for name, value in section.items():
         field = what.fields().get(name)
         if isinstance(value, bool) and field and field.annotation is not bool:
-            raise UserError(f"{path}: {stage}.{name}: {value} is neither a number nor a text")
+            raise UserError(f"{path}: {stage}.{name}: {value} is a boolean; quote a text")
     try:
         return what.parameters(**(section | flags))
     except ValidationError as error:

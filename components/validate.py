@@ -85,7 +85,7 @@ def validate(tables: Iterable[pd.DataFrame], limits: ValidationLimits) -> Valida
     rows = len(length)
     shares = {name: number / rows if rows else 0.0 for name, number in counted.items()}
     breaches = [f"{rows} rows, at least {limits.min_rows} wanted"] * (rows < limits.min_rows)
-    for share, flag, passed in (
+    for share, flag, broken in (
         ("empty", "max_empty", shares["empty"] > limits.max_empty),
         ("smaller_class", "min_class", shares["smaller_class"] < limits.min_class),
         ("duplicates", "max_duplicates", shares["duplicates"] > limits.max_duplicates),
@@ -93,7 +93,7 @@ def validate(tables: Iterable[pd.DataFrame], limits: ValidationLimits) -> Valida
         ("too_long", "max_too_long", shares["too_long"] > limits.max_too_long),
         ("damaged", "max_damaged", shares["damaged"] > limits.max_damaged),
     ):
-        if passed:
+        if broken:
             breaches.append(f"{share} {shares[share]:.2%}, {flag} is {getattr(limits, flag):.2%}")
     return ValidationReport(
         rows=rows,

@@ -13,7 +13,7 @@ from components.stage import parameters
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
-GROSS = 3  # a loss of this many capability margins is refused without a test of chance
+GROSS = 3  # margins; a larger loss of a capability needs no significance test
 
 
 @parameters
@@ -34,7 +34,7 @@ class GateLimits:
         default=0.1,
         ge=0,
         le=1,
-        description="Share of the cases of a capability that may be lost in any case.",
+        description="Share of the cases of a capability whose loss is always acceptable.",
     )
 
 

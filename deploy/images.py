@@ -31,7 +31,10 @@ from deploy.errors import NETWORK_FAILURE
 IMAGES = ("sentiment-train", "sentiment-serve", "sentiment-receiver")
 SERVING, RECEIVER = IMAGES[1:]
 # commands of the receiver's image
-RECEIVER_MODULES = ("monitoring.receiver", "pipelines.submit", "monitoring.dispatch")
+RECEIVER_MODULES = (
+    *("monitoring.receiver", "monitoring.exporter", "monitoring.dispatch"),
+    "pipelines.submit",
+)
 TEXTS = ["A warm, funny film.", "Two dull hours.", "", "Not bad at all, <br />but far too long."]
 # as in a cluster; with ulimits, as the engine's own may exceed those of this machine
 CONFINED = [

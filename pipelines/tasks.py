@@ -15,17 +15,14 @@ SECRET_KEYS = (
 )
 
 
-def set_resources(
-    task: PipelineTask, display_name: str, cpu: str = "1", memory: str = "1Gi"
-) -> None:
+def set_resources(task: PipelineTask, display_name: str) -> None:
     """Set the name of a task, its CPU and memory, its time limit and its retries.
 
-    The memory limit is twice the request. Retries cover lost nodes and restarted servers; every
-    stage can be run again.
+    Retries cover lost nodes and restarted servers; every stage can be run again.
     """
     task.set_display_name(display_name)
-    task.set_cpu_request(cpu).set_cpu_limit("2")
-    task.set_memory_request(memory).set_memory_limit(f"{2 * int(memory.removesuffix('Gi'))}Gi")
+    task.set_cpu_request("1").set_cpu_limit("2")
+    task.set_memory_request("1Gi").set_memory_limit("2Gi")
     task.set_retry(2, backoff_duration="10s", backoff_factor=2, backoff_max_duration="120s")
     kubernetes.set_timeout(task, 6 * 3600)
 

@@ -18,8 +18,8 @@ class Candidate:
     """One configuration in the search; the defaults are those of the model."""
 
     alpha: float = Field(default=1.0, gt=0)
-    idf_power: float = Field(default=1.5, ge=0, multiple_of=0.5)  # of the powers that are exact
-    max_n: int = Field(default=3, ge=1)  # lengths that merge did not count are not missed
+    idf_power: float = Field(default=1.5, ge=0, multiple_of=0.5)  # exact.power takes no others
+    max_n: int = Field(default=3, ge=1)  # no effect above the max_n of count
     ratio_power: float = Field(default=0.5, ge=0, multiple_of=0.5)
 
     @property

@@ -1,4 +1,4 @@
-"""Write beside, then rename: an output is whole or absent."""
+"""Write a temporary file, then rename it: an output is complete or absent."""
 
 import json
 import os

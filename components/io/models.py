@@ -50,7 +50,7 @@ def load_facts(directory: Path) -> TrainingFacts:
 def verified_digest(directory: Path) -> str:
     """Return the digest of the model file, which the facts beside it must name.
 
-    It reads no other fact, so that it takes the versions of every earlier release.
+    It reads no other fact, so that versions of any earlier release pass.
     """
     try:
         digest = sentiment.store.digest(directory)

@@ -21,7 +21,7 @@ from components.io.records import record
 
 LOCAL_URI = "sqlite:///mlflow.db"
 CHAMPION, CHALLENGER = "champion", "challenger"
-NONE = "none"  # in a record: no version
+NONE = "none"  # stands for no version
 MOST_RUNS = 50_000  # of one search, MLflow's own bound; its default is 1,000
 DENIED = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED")  # MLflow's for 401, 403
 CREDENTIALS = "the server refuses MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
@@ -67,7 +67,7 @@ class Registered:
 class Decision:
     """A decision on the champion: promoted, refused, rolled_back or unchanged.
 
-    ``by`` and ``at`` (ISO 8601, UTC) are those of the record in the registry.
+    ``by`` and ``at`` (ISO 8601, UTC) come from the record in the registry.
     """
 
     outcome: str

@@ -52,7 +52,7 @@ def test_a_rung_overrides_the_section(tmp_path):
     [
         ("gate", "gate: {alpha: 5}", "gate.alpha: 5: it should be less than 1"),
         ("gate", "gate: {alpha: .nan}", "gate.alpha: nan: it should be a finite number"),
-        ("gate", "gate: {alpha: true}", "gate.alpha: True is neither a number nor a text"),
+        ("gate", "gate: {alpha: true}", "gate.alpha: True is a boolean; quote a text"),
         ("gate", "gate: {alfa: 0.1}", "gate.alfa: no such parameter"),
         ("gate", "gates: {alpha: 0.1}", "gates: no stage has this name"),
         ("gate", "gate: 5", "gate: must be a mapping of names to values"),
