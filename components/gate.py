@@ -51,11 +51,11 @@ def gate(name: str, version: str, test: Iterable[pd.DataFrame], limits: GateLimi
             after, before = map(_behave, models)
             check = paired(right[1], right[0], limits)
             check &= capabilities(before, after, limits)
-        outcome = "passed" if check.passed else "refused"
-        if not check.passed:
-            decision = registry.Decision(outcome, current, version, check.why, check.figures)
-            registry.decide(client, name, decision)
-    return GateVerdict(name, version, current, outcome, check.passed, check.why, check.figures)
+        if check.passed:
+            return GateVerdict(name, version, current, "passed", True, check.why, check.figures)
+        decision = registry.Decision("refused", current, version, check.why, check.figures)
+        registry.decide(client, name, decision)
+    return GateVerdict(name, version, current, "refused", False, check.why, check.figures)
 
 
 def _load(client: mlflow.MlflowClient, version: ModelVersion) -> Pipeline:

@@ -96,18 +96,21 @@ def _table(batch: pd.DataFrame, source: str) -> pa.Table:
 @parameters
 class Parameters:
     source: str = Field(
+        min_length=1,
         description="A file or a folder of files, s3://bucket/key or s3://bucket/prefix/,"
         " https://host/path, 'builtin' (25,000 IMDB reviews) or 'builtin:rotten_tomatoes'"
-        " (8,530 sentences)."
+        " (8,530 sentences).",
     )
-    text_column: str = Field(default="text", description="Column of the text.")
+    text_column: str = Field(default="text", min_length=1, description="Column of the text.")
     label_column: str = Field(
-        default="label", description="Column of the label: positive/negative, pos/neg or 1/0."
+        default="label",
+        min_length=1,
+        description="Column of the label: positive/negative, pos/neg or 1/0.",
     )
     format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field(
         default="auto", description="Format of the files; auto: by the ending of the name."
     )
-    encoding: str = Field(default="utf-8", description="Encoding of CSV and TSV.")
+    encoding: str = Field(default="utf-8", min_length=1, description="Encoding of CSV and TSV.")
 
 
 def run(

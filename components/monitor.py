@@ -120,8 +120,9 @@ def _column(table: pd.DataFrame, column: str, source: str) -> pd.Series:
 @parameters
 class Parameters:
     captured: str = Field(
+        min_length=1,
         description="Captured requests: a file or folder, s3://bucket/key, s3://bucket/prefix/ or"
-        " https://host/path."
+        " https://host/path.",
     )
     text_column: str = Field(
         default="data.text",

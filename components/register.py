@@ -117,7 +117,7 @@ def _git_commit() -> str:
 
 @parameters
 class Parameters:
-    name: str = Field(default="sentiment", description="Registered model.")
+    name: str = Field(default="sentiment", pattern=r"^[^/:'\"]+$", description="Registered model.")
 
 
 def run(

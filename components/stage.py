@@ -103,7 +103,9 @@ def parser(stage: str, run: Callable[..., Any]) -> argparse.ArgumentParser:
     """Return the command line of a stage."""
     what = signature(run)
     command = argparse.ArgumentParser(
-        prog=f"python -m components.{stage}", description=inspect.getdoc(inspect.getmodule(run))
+        prog=f"python -m components.{stage}",
+        description=inspect.getdoc(inspect.getmodule(run)),
+        allow_abbrev=False,  # an abbreviation may mean another flag tomorrow
     )
     for name, artifact in what.artifacts.items():
         command.add_argument(
@@ -122,7 +124,7 @@ def parser(stage: str, run: Callable[..., Any]) -> argparse.ArgumentParser:
         "--params",
         type=Path,
         metavar="FILE",
-        help="file of parameters; this stage reads its section",
+        help="file with a section of this stage",
     )
     if stage in SEARCH:
         group.add_argument("--rung", metavar="KEY", help="rung whose values override it")
@@ -172,6 +174,7 @@ def main(stage: str, run: Callable[..., int | None], argv: list[str] | None = No
 
     def work() -> int | None:
         given: dict[str, Any] = {name: arguments[name] for name in what.artifacts}
+        _check_outputs(what, given)
         if what.parameters is not None:
             flags = {name: arguments[name] for name in what.fields() if name in arguments}
             path, rung = arguments["params"], arguments.get("rung")
@@ -179,6 +182,27 @@ def main(stage: str, run: Callable[..., int | None], argv: list[str] | None = No
         return run(**given)
 
     return cli.run(stage, work)
+
+
+def _check_outputs(what: Signature, given: dict[str, Any]) -> None:
+    """Refuse an output at the path of another artifact: the later would overwrite the earlier."""
+    flags: dict[Path, str] = {}
+    for name, artifact in sorted(what.artifacts.items(), key=lambda item: item[1].output):
+        for path in given[name] if name in what.lists else [given[name]]:
+            other = flags.setdefault(path.resolve(), what.flag(name))
+            if artifact.output and other != what.flag(name):
+                raise UserError(f"{what.flag(name)} {path}: {other} has the same path")
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping; YAML itself takes the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} stands twice")
+        return super().construct_mapping(node, deep)
 
 
 def read_section(path: Path, stage: str, rung: str | None = None) -> dict[str, Any]:
@@ -203,10 +227,10 @@ def read_section(path: Path, stage: str, rung: str | None = None) -> dict[str, A
 def read(path: Path) -> dict[str, Any]:
     """Return all sections of a file of parameters, checked for the names of the sections."""
     try:
-        document = _mapping(yaml.safe_load(path.read_text()), str(path))
+        document = _mapping(yaml.load(path.read_text(), _UniqueKeys), str(path))  # noqa: S506
     except OSError as error:
         raise UserError(f"--params {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: not YAML ({error})") from error
     for name in document:
         if name not in (*STAGES, RUNGS, KUBEFLOW):
@@ -218,7 +242,7 @@ def _mapping(value: Any, where: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UserError(f"{where}: must be a mapping of names to values")
+        raise UserError(f"{where}: must be a mapping of names to values; quote a key such as 1")
     return value
 
 
@@ -237,6 +261,7 @@ def values(
     """
     assert what.parameters is not None  # noqa: S101 - for mypy
     section = read_section(path, stage, rung) if path else {}
+    overrides = _mapping(read(path)[RUNGS][rung].get(stage), "") if path and rung else {}
     for name, value in section.items():
         field = what.fields().get(name)
         if isinstance(value, bool) and field and field.annotation is not bool:
@@ -247,11 +272,14 @@ def values(
         problems = []
         for each in error.errors():
             name = str(each["loc"][0]) if each["loc"] else ""
-            in_file = f"{path}: {stage}.{name}" if name else f"{path}: {stage}"
-            where = flag(name) if name and (name in flags or path is None) else in_file
-            problems.append(
-                f"{where}: {_reason(each, path)}" if path or name else _reason(each, path)
-            )
+            if name and (name in flags or path is None):
+                where = f"{flag(name)}: "
+            elif path is not None:
+                section_of_name = f"{RUNGS}.{rung}.{stage}" if name in overrides else stage
+                where = f"{path}: {'.'.join(filter(None, (section_of_name, name)))}: "
+            else:
+                where = ""
+            problems.append(where + _reason(each, path))
         raise UserError("; ".join(problems)) from error
 
 
@@ -262,4 +290,5 @@ def _reason(error: Any, path: Path | None) -> str:
     if error["type"] == "missing":
         return "is required" + (f", in {path} or as a flag" if path else "; see --params")
     message = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
-    return message if error["type"] == "value_error" else f"{error['input']!r}: {message}"
+    message = message.replace("valid tuple", "list")
+    return message if error["type"] == "value_error" else f"{error['input']!r:.80}: {message}"

@@ -124,6 +124,7 @@ def _code_digest() -> str:
 class Parameters:
     candidates: tuple[CandidateText, ...] = Field(
         default=("default",),
+        min_length=1,
         description="Candidates to try, such as ratio_power=1,idf_power=0.5 or default.",
     )
     selected: Path | None = Field(
@@ -135,6 +136,7 @@ class Parameters:
     max_iterations: int = Field(
         default=MAX_ITERATIONS,
         ge=1,
+        le=1000,
         description="Most iterations of a fit; the validation reviews say when to stop.",
     )
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, StrictBool
 from scipy.stats import binomtest
 
 from components.io.records import record
@@ -63,8 +64,8 @@ class GateVerdict:
     name: str
     version: str
     champion: str
-    outcome: str
-    passed: bool
+    outcome: Literal["passed", "refused", "unchanged"]
+    passed: StrictBool
     why: str
     figures: dict[str, float]
 

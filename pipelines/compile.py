@@ -6,6 +6,7 @@ from pathlib import Path
 
 from kfp.compiler import Compiler
 
+from components import cli
 from components.io.files import replacing
 from pipelines.ir import COMPILED
 from pipelines.monitoring import monitoring
@@ -31,9 +32,13 @@ def compile_to(directory: Path) -> list[Path]:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipelines.compile", description=__doc__)
     parser.add_argument("--output", type=Path, default=COMPILED, help="default: %(default)s")
-    for path in compile_to(parser.parse_args(argv).output):
-        print(path, file=sys.stderr)
-    return 0
+    output = parser.parse_args(argv).output
+
+    def work() -> None:
+        for path in compile_to(output):
+            print(path, file=sys.stderr)
+
+    return cli.run("compile", work)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,17 @@ from components.stage import parameters
 
 @parameters
 class Candidate:
-    """One configuration in the search; the defaults are those of the model."""
+    """One configuration in the search; the defaults are those of the model.
 
-    alpha: float = Field(default=1.0, gt=0)
-    idf_power: float = Field(default=1.5, ge=0, multiple_of=0.5)  # exact.power takes no others
+    The powers are multiples of one half, because :mod:`sentiment.exact` takes no others.
+    """
+
+    alpha: float = Field(default=1.0, gt=0, le=1e6)
+    idf_power: float = Field(
+        default=1.5, ge=0, le=8, multiple_of=0.5
+    )  # exact.power takes no others
     max_n: int = Field(default=3, ge=1)  # no effect above the max_n of count
-    ratio_power: float = Field(default=0.5, ge=0, multiple_of=0.5)
+    ratio_power: float = Field(default=0.5, ge=0, le=8, multiple_of=0.5)
 
     @property
     def name(self) -> str:
@@ -38,7 +43,13 @@ DEFAULTS: dict[str, float] = records.plain(Candidate())
 
 
 def _text(values: dict[str, float]) -> str:
-    return ",".join(f"{key}={value:g}" for key, value in sorted(values.items()))
+    return ",".join(f"{key}={_exact(value)}" for key, value in sorted(values.items()))
+
+
+def _exact(value: float) -> str:
+    """Return a short text of a number that parses to the same number."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def parse(text: str) -> Candidate:
@@ -87,14 +98,14 @@ class Trial:
     """
 
     candidate: Candidate
-    budget: float
-    max_iterations: int
-    data_digest: str
-    min_df: int
-    iterations: int
-    slope: float
-    offset: float
-    valid: Score
+    budget: float = Field(gt=0, le=1)
+    max_iterations: int = Field(ge=1)
+    data_digest: str = Field()
+    min_df: int = Field(ge=1)
+    iterations: int = Field(ge=1)
+    slope: float = Field(gt=0)
+    offset: float = Field()
+    valid: Score = Field()
     code_digest: str | None = None
 
     @property
@@ -107,8 +118,8 @@ class Trial:
 class Selection:
     """The names of the candidates that a rung keeps, the best first, and all its trials."""
 
-    selected: tuple[str, ...]
-    trials: tuple[Trial, ...]
+    selected: tuple[CandidateText, ...] = Field(min_length=1)
+    trials: tuple[Trial, ...] = Field(min_length=1)
 
 
 def read_trials(directories: Iterable[Path]) -> list[Trial]:

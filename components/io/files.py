@@ -17,6 +17,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     A killed writer leaves ``.NAME.partial``, which the next writer replaces.
     """
+    if not path.name or path.is_dir():
+        raise UserError(f"{path}: is a directory; a file is written here")
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,6 +36,8 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def replacing_directory(path: Path) -> Iterator[Path]:
     """Yield an empty directory; put it in the place of ``path`` when the block ends."""
+    if not path.name or (path.exists() and not path.is_dir()):
+        raise UserError(f"{path}: is a file; a directory is written here")
     partial = path.with_name(f".{path.name}.partial")
     old = path.with_name(f".{path.name}.old")
     try:
@@ -65,7 +69,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON ({error})") from error
 
 

@@ -19,7 +19,7 @@ def record(cls: type[Record]) -> type[Record]:
 
     Fields that a later release has added are ignored.
     """
-    config = ConfigDict(extra="ignore", populate_by_name=True)
+    config = ConfigDict(extra="ignore", populate_by_name=True, allow_inf_nan=False)
     made: Any = pydantic.dataclasses.dataclass(frozen=True, config=config)(cls)
     return made
 

@@ -129,8 +129,11 @@ def decide(client: mlflow.MlflowClient, name: str, decision: Decision) -> str:
 def decisions(client: mlflow.MlflowClient, name: str) -> list[Decision]:
     """Return the decisions, the newest first."""
     champion = alias_version(client, name, CHAMPION)
+    experiment = client.get_experiment_by_name(f"{name}-promotions")
+    if experiment is None:
+        return []
     runs = client.search_runs(
-        [experiment_id(client, f"{name}-promotions")],
+        [experiment.experiment_id],
         max_results=MOST_RUNS,
         order_by=["attributes.start_time DESC"],
     )

@@ -67,8 +67,13 @@ def fetch(source: str, scratch: Path, endings: Iterable[str] = ENDINGS) -> Itera
 
 def _name(source: str) -> str:
     """Return the name of a file, folder or object without its endings."""
-    path = urlsplit(source).path if source.startswith(("http://", "https://")) else source
-    return Path(path).name.split(".")[0] or urlsplit(source).netloc or source
+    if not source.startswith(("http://", "https://")):
+        return Path(source).name.split(".")[0] or source
+    try:
+        url = urlsplit(source)
+    except ValueError as error:
+        raise UserError(f"{source}: not a valid address ({error})") from error
+    return Path(url.path).name.split(".")[0] or url.netloc
 
 
 def _bucket_and_key(address: str) -> tuple[str, str]:
@@ -135,6 +140,8 @@ def _from_web(source: str, target: Path) -> Path:
             if announced and file.tell() != int(announced):
                 message = f"{source}: received {file.tell()} of {announced} bytes"
                 raise UnavailableError(message)
+    except (http.client.InvalidURL, ValueError) as error:  # ValueError: also of non-ASCII
+        raise UserError(f"{source}: not a valid address ({error})") from error
     except urllib.error.HTTPError as error:
         kind = UnavailableError if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR else UserError
         raise kind(f"{source}: {error}") from error

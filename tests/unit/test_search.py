@@ -23,6 +23,12 @@ def test_candidate_names_are_parsed_and_checked():
             candidates.parse(wrong)
 
 
+def test_candidate_names_are_exact():
+    close = [candidates.parse(f"alpha=1.2345678{digit}") for digit in (1, 2)]
+    assert close[0].name != close[1].name
+    assert [candidates.parse(each.name) for each in close] == close
+
+
 def test_trials_follow_budget_and_candidate(trained, tmp_path):
     matrix = matrices.load(trained.matrix)
     given = [candidates.parse(each) for each in ("default", "max_n=1")]

@@ -45,6 +45,9 @@ def test_a_rung_overrides_the_section(tmp_path):
     path = write(tmp_path, rungs={"2": {"trail": {"budget": 0.5}}})
     with pytest.raises(UserError, match=r"rungs\.2\.trail: no stage of the search"):
         parameters("trial", path, rung="2")
+    path = write(tmp_path, rungs={"2": {"trial": {"budget": 5}}})
+    with pytest.raises(UserError, match=r"rungs\.2\.trial\.budget: 5: it should be less"):
+        parameters("trial", path, rung="2")
 
 
 @pytest.mark.parametrize(
@@ -54,6 +57,13 @@ def test_a_rung_overrides_the_section(tmp_path):
         ("gate", "gate: {alpha: .nan}", "gate.alpha: nan: it should be a finite number"),
         ("gate", "gate: {alpha: true}", "gate.alpha: True is a boolean; quote a text"),
         ("gate", "gate: {alfa: 0.1}", "gate.alfa: no such parameter"),
+        ("gate", "gate: {alpha: 0.1, alpha: 0.2}", "'alpha' stands twice"),
+        ("gate", "cli: {alpha: 0.1}", "cli: no stage has this name"),
+        ("validate", "validate: {min_rows: 2020-13-45}", "not YAML"),
+        ("ingest", "ingest: {source: ''}", "ingest.source: '': String should have at least 1"),
+        ("trial", "trial: {candidates: []}", "trial.candidates: ["),
+        ("trial", "trial: {candidates: default}", "'default': it should be a list"),
+        ("trial", "trial: {candidates: [idf_power=1e9]}", "idf_power: it should be less than"),
         ("gate", "gates: {alpha: 0.1}", "gates: no stage has this name"),
         ("gate", "gate: 5", "gate: must be a mapping of names to values"),
         ("gate", "gate: [", "not YAML"),
@@ -108,3 +118,12 @@ def test_kubeflow_whole_numbers_are_read():
 def test_a_required_parameter_names_its_flag():
     with pytest.raises(UserError, match="--source: is required; see --params"):
         stage.values("ingest", stage.signature(ingest.run), {})
+
+
+def test_two_outputs_need_two_paths():
+    arguments = ["--reviews", "r", "--train", "x", "--valid", "y", "--test", "./x"]
+    with pytest.raises(UserError, match="--test x: --train has the same path"):
+        stage._check_outputs(
+            stage.signature(prepare.run),
+            vars(stage.parser("prepare", prepare.run).parse_args(arguments)),
+        )
