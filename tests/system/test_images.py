@@ -88,7 +88,7 @@ def test_serving_image_holds_serving_only(images):
 def test_receiver_starts_its_commands(images):
     engine = Engine("podman", "registry.example.org")
     check_start(engine, images["receiver"])
-    with pytest.raises(UserError, match="No module named 'pipelines'"):
+    with pytest.raises(UserError, match="No module named 'monitoring'"):
         check_start(engine, images["serve"])
 
 
