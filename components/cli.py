@@ -16,6 +16,7 @@ def run(command: str, work: Callable[[], int | None]) -> int:
     """
     logging.basicConfig(format="%(name)s: %(message)s", stream=sys.stderr, force=True)
     logging.getLogger(command).setLevel(logging.INFO)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # the error at the end says it once
     try:
         return work() or 0
     except (UserError, UnavailableError, OSError) as error:

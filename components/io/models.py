@@ -56,11 +56,15 @@ def verified_digest(directory: Path) -> str:
         digest = sentiment.store.digest(directory)
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}") from error
-    if digest != read_json(directory / FACTS_FILE).get("model_digest"):
+    facts = read_json(directory / FACTS_FILE)
+    if not isinstance(facts, dict) or digest != facts.get("model_digest"):
         raise UserError(f"{directory}: the model file is not the one that {FACTS_FILE} describes")
     return digest
 
 
 def load_trials(directory: Path) -> list[Trial]:
     """Read the trials of the search, the best first."""
-    return records.read(directory / TRIALS_FILE, list[Trial])
+    trials = records.read(directory / TRIALS_FILE, list[Trial])
+    if not trials:
+        raise UserError(f"{directory / TRIALS_FILE}: holds no trials; run train again")
+    return trials
