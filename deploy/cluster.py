@@ -30,7 +30,7 @@ _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")
 _REFUSED_IN_POD = re.compile(r"error forwarding port .*refused", re.DOTALL)
 
-# how kubectl 1.32 words what is not the user's to fix
+# messages of kubectl 1.32 for faults that are not the user's
 _NOT_READY = re.compile(r"timed out waiting for the condition|exceeded its progress deadline")
 _UNAVAILABLE = re.compile(
     r"Unable to connect to the server|connection to the server \S+ was refused"
@@ -38,7 +38,7 @@ _UNAVAILABLE = re.compile(
     r"|an error on the server|unable to handle the request|the server was unable to return"
     r"|server \((InternalError|ServiceUnavailable|ServerTimeout|Timeout|TooManyRequests)\)"
 )
-# the same messages with one of these are the user's all the same
+# if one of these matches too, the user must fix it
 _USER = re.compile(r"[Ff]orbidden|x509:|certificate|getting credentials|Please enter")
 
 log = logging.getLogger("deploy")

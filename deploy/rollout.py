@@ -43,7 +43,7 @@ class RolloutResult:
 def plan(now: State | None, model: Model, first: int | None) -> list[State]:
     """Return the states of the rollout; the first may be the present one.
 
-    The new version starts without requests, so that none waits for it. ``first`` is the canary's
+    The new version starts without requests, so no request waits. ``first`` is the canary's
     share in percent at the first step with requests, or None for no such step.
     """
     if now is None or now.stable == model:

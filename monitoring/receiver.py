@@ -52,7 +52,7 @@ class Alert:
 
     @property
     def episode(self) -> str:
-        """Return what stays equal while the same alert goes on firing."""
+        """Return a key that is constant while the alert fires."""
         return f"{self.fingerprint} {self.started}"
 
 

@@ -21,7 +21,7 @@ class RequestLimits:
     max_request_characters: int = _limit(500_000, "characters of all reviews of a request")
     max_in_flight: int = _limit(128, "requests in flight; the server refuses more with a 503")
     # a byte takes about 0.15 us to process: a full server is busy for little more than a second
-    max_in_flight_bytes: int = _limit(2**23, "bytes of the bodies in flight")
+    max_in_flight_bytes: int = _limit(2**23, "bytes of bodies over 64 KiB in flight")
 
 
 def add_flags(group: argparse._ArgumentGroup) -> None:

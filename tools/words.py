@@ -1,7 +1,4 @@
-"""Find words of the style sheet's left column in docs, docstrings, comments and messages.
-
-tools/words.txt lists the words and what to write instead.
-"""
+"""Find the words that tools/words.txt replaces, in docs, docstrings, comments and messages."""
 
 import argparse
 import ast
