@@ -17,7 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import sentiment.store
-from components.io import registry
+from components.io import records, registry
+from components.io.registry import Registered
+from components.verdict import GateVerdict
 from tests.conftest import REPO, Trained, assert_one_line
 
 
@@ -176,9 +178,9 @@ def test_full_disk_is_one_line_and_loses_no_file(
     if name in ("gate", "promote"):
         flag = {"gate": "--registered", "promote": "--verdict"}[name]
         before = tmp_path / "before.json"
-        before.write_text(
-            '{"name": "sentiment", "version": "1", "passed": true, "champion": "none"}\n'
-        )
+        digests = Registered("sentiment", "1", "0", "0", "0")
+        verdict = GateVerdict("sentiment", "1", "none", "passed", True, "for a test", {})
+        records.write(before, {"gate": digests, "promote": verdict}[name])
         flags[flags.index(flag) + 1] = str(before)
     assert_one_line(stage(name, *flags), str(small_disk))
     assert keep.read_text() == '{"kept": true}\n'
