@@ -114,7 +114,8 @@ def _mutated(rng: random.Random, value: Any, times: int) -> Any:
         elif change < 0.9:
             container[key] = [container[key]] * rng.randint(1, 3)
         else:
-            for _ in range(rng.choice([1, 10, 400])):
+            # at most three times: together below the depth that json.dumps takes
+            for _ in range(rng.choice([1, 10, 300])):
                 container[key] = {"text": container[key]}
     return root[0] if root else None
 

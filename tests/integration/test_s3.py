@@ -45,7 +45,7 @@ def test_ingest_all_shards_under_a_prefix(stage, s3, tmp_path):
     assert table["text"].tolist() == [f"review {number:04}" for number in range(1003)]
     assert set(table["source"]) == {"many"}
     none = stage("ingest", "--source", f"s3://{BUCKET}/few/", "--output", "n.parquet", **s3)
-    assert_one_line(none, f"s3://{BUCKET}/few/", "no object under it")
+    assert_one_line(none, f"s3://{BUCKET}/few/", "no object with this prefix")
 
 
 def test_missing_object_and_wrong_secret(stage, s3, tmp_path):
