@@ -4,6 +4,7 @@ import copy
 import json
 import random
 import struct
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +96,12 @@ def _body(rng: random.Random) -> tuple[str, bytes, list[str]]:
 
 
 def _dump(rng: random.Random, value: Any) -> bytes:
-    text = json.dumps(value, ensure_ascii=rng.random() < 0.5)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(5_000)  # three changes nest up to 1,200 levels
+    try:
+        text = json.dumps(value, ensure_ascii=rng.random() < 0.5)
+    finally:
+        sys.setrecursionlimit(limit)
     encoding = "utf-8" if rng.random() < 0.95 else "utf-16"
     return text.encode(encoding, "surrogatepass")
 
@@ -114,8 +120,7 @@ def _mutated(rng: random.Random, value: Any, times: int) -> Any:
         elif change < 0.9:
             container[key] = [container[key]] * rng.randint(1, 3)
         else:
-            # at most three times: together below the depth that json.dumps takes
-            for _ in range(rng.choice([1, 10, 300])):
+            for _ in range(rng.choice([1, 10, 400])):
                 container[key] = {"text": container[key]}
     return root[0] if root else None
 

@@ -16,7 +16,7 @@ from tests.documents import blocks, commands, pages, targets
 from tests.manifests import kubectl
 
 STAGES = [*OF_TRAINING, "monitor"]
-# how many words name a subcommand of kubectl whose help lists the flags; else one
+# number of words of a kubectl subcommand, where it is not one
 VERBS = {"create": 3, "rollout": 2, "set": 2}
 PROGRAMS = {
     *("amtool", "aws", "cd", "cp", "curl", "docker", "dvc", "echo", "export", "git", "grep"),
