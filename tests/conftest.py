@@ -29,12 +29,11 @@ CANDIDATES = ("idf_power=1", "default")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process of xdist whole files, and one all that build images, the longest, first."""
+    """Give each process of xdist whole files, those with images first: they take longest."""
     building = {item.path for item in items if "images" in getattr(item, "fixturenames", ())}
     items.sort(key=lambda item: (item.path not in building, "system" not in item.path.parts))
     for item in items:
-        group = "images" if item.path in building else f"{item.path.parent.name}.{item.path.stem}"
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}.{item.path.stem}"))
 
 
 def free_port() -> int:

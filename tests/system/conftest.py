@@ -1,14 +1,18 @@
 """Clones in which the README's commands run, and the images that `make images` builds."""
 
+import configparser
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import REPO
+from tools.build_images import IMAGES
 
 LOCAL_BASE = "localhost/python-base:3.11"
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -55,16 +59,15 @@ def images() -> dict[str, str]:
     missing = [name for name in ("podman", "mmdebstrap", "runc") if not shutil.which(name)]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}: make packages")
-    if subprocess.run(["podman", "image", "exists", LOCAL_BASE]).returncode:
-        _make("base")
-    _make("images", f"BASE={LOCAL_BASE}")
-    names = subprocess.run(
-        ["podman", "images", "--format", "{{.Repository}}:{{.Tag}}"], capture_output=True, text=True
-    ).stdout.split()
-    return {
-        short: next(name for name in names if name.startswith(f"localhost/sentiment-{short}:"))
-        for short in ("train", "serve", "receiver")
-    }
+    with (Path(tempfile.gettempdir()) / "sentiment-test-images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one process of xdist builds, the others wait for it
+        if subprocess.run(["podman", "image", "exists", LOCAL_BASE]).returncode:
+            _make("base")
+        _make("images", f"BASE={LOCAL_BASE}")
+    settings = configparser.ConfigParser()
+    settings.read(REPO / "setup.cfg")
+    version = settings["metadata"]["version"]
+    return {name: f"localhost/sentiment-{name}:{version}" for name in IMAGES}
 
 
 def _make(*arguments: str) -> None:
