@@ -14,7 +14,7 @@ from pathlib import Path
 from components import cli
 from components.cli import count, positive
 from components.errors import UnavailableError, UserError
-from components.io import records
+from components.io import dvc_lock, records
 from components.io.registry import Decision
 from components.monitor import Drift
 from monitoring.settings import NAME, PARAMS
@@ -24,7 +24,7 @@ log = logging.getLogger("retrain")
 DRIFT = Path("reports/drift.json")
 REPORT = Path("reports/drift.md")
 PROMOTION = Path("reports/promotion.json")
-INGEST = ["dvc", "repro", "--force", "--single-item", "ingest"]
+REPRO = [sys.executable, "-m", "dvc", "repro"]
 STAGE_FAILED = re.compile(r"failed to run: .*exited with (\d+)")  # DVC itself exits with 255
 
 
@@ -34,8 +34,9 @@ def retrain(captured: str, name: str, limits: list[str]) -> None:
     if not records.read(DRIFT, Drift).drifted:
         log.info("drift is not confirmed; nothing is trained")
         return
-    run(INGEST)
-    run(["dvc", "repro"])
+    dvc_lock.repair()
+    run([*REPRO, "--force", "--single-item", "ingest"])
+    run(REPRO)
     decision = records.read(PROMOTION, Decision)
     log.info("%s: %s", decision.outcome, decision.why)
 
@@ -47,7 +48,7 @@ def monitor_command(captured: str, name: str, limits: list[str]) -> list[str]:
 
 
 def run(command: list[str]) -> None:
-    """Run a stage, or DVC with stages, and pass its messages on.
+    """Run a module, a stage or DVC with stages, and pass its messages on.
 
     Raises:
         UnavailableError: the stage ended with the exit code of a failed server or network.
@@ -62,7 +63,7 @@ def run(command: list[str]) -> None:
     if process.returncode:
         code = process.returncode if stage_code is None else stage_code
         error = UnavailableError if code == UnavailableError.exit_code else UserError
-        raise error(f"{' '.join(command[:3])} … failed with exit code {code}; its message is above")
+        raise error(f"{command[2]} failed with exit code {code}; its message is above")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -13,11 +13,12 @@ import yaml
 
 from components import cli
 from components.errors import UserError
+from components.io import dvc_lock
 from tools.commands import output
 from tools.record import ROBOT
 
 LAST = "evaluate"
-LOCK = Path("dvc.lock")
+LOCK = dvc_lock.LOCK
 REMEDY = "run the workflow retrain on this branch, or make retrain where the data are"
 
 log = logging.getLogger("lock")
@@ -89,7 +90,9 @@ def check(base: str | None) -> None:
             f"{LOCK} is changed in {', '.join(commits)}, and only the workflow retrain may;"
             f" git checkout {base} -- {LOCK}, commit, and {REMEDY}"
         )
-    lock = yaml.safe_load(LOCK.read_text())["stages"]
+    if cause := dvc_lock.problem():
+        raise UserError(f"{LOCK} is cut off or changed by hand ({cause}): make train restores it")
+    lock = yaml.safe_load(LOCK.read_text()).get("stages", {})
     if files := inconsistent_outputs(lock):
         raise UserError(f"{LOCK} does not hold together at {', '.join(files)}; {REMEDY}")
     if reasons := stale(json.loads(output("dvc", "status", "--json", "--with-deps", LAST))):

@@ -9,6 +9,7 @@ from components.errors import UserError
 from components.io.files import read_json
 from tools import data_remote, lock
 from tools.commands import run
+from tools.repro import repro
 
 PROMOTION = Path("reports/promotion.json")
 NOTES = Path("reports/notes.md")
@@ -22,7 +23,7 @@ def release() -> None:
     """
     lock.check(None)
     data_remote.transfer("pull")
-    run("dvc", "repro", "--force", "--single-item", "register", "gate", "promote")
+    repro("--force", "--single-item", "register", "gate", "promote")
     promotion = read_json(PROMOTION)
     if promotion["outcome"] == "refused":
         raise UserError(f"{PROMOTION}: refused: {promotion['why']}")
