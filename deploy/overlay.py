@@ -16,7 +16,6 @@ import yaml
 from components.errors import UserError
 from components.io.files import replacing
 
-MANIFESTS = Path(__file__).parents[1] / "manifests"
 FOLDER = Path("manifests/overlays")
 FILE = "model.yaml"
 CONTAINER = "kserve-container"
@@ -78,11 +77,6 @@ def service_of(document: dict[str, Any]) -> Service:
     arguments = container_of(document["spec"]["predictor"]).get("args", [])
     models = [flag.partition("=")[2] for flag in arguments if flag.startswith("--model_name=")]
     return Service(metadata["name"], metadata["namespace"], (models or [metadata["name"]])[-1])
-
-
-def base_service() -> Service:
-    """Return the names in ``manifests/base``, which the overlays may change."""
-    return service_of(yaml.safe_load((MANIFESTS / "base/inferenceservice.yaml").read_text()))
 
 
 def state_of(document: dict[str, Any]) -> State | None:

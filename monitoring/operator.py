@@ -3,17 +3,15 @@
 The rules get the drift threshold of params.yaml, monitor.max_psi, first.
 """
 
-import argparse
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from components import cli
 from components.errors import UserError
 from components.io.files import replacing
-from monitoring.settings import MANIFESTS, NAME, NAMESPACE, PARAMS, ROOT, drift_limits
+from monitoring.settings import MANIFESTS, NAME, NAMESPACE
 
 SECRET = "alertmanager"  # noqa: S105 - the name of a Secret
 HEADER = "# Written by `python -m monitoring.generate` from config/{}; change that file.\n"
@@ -126,13 +124,3 @@ def write(folder: Path, max_psi: float) -> None:
         with replacing(folder / "operator" / name) as partial:
             text = yaml.dump(written, Dumper=_Dumper, sort_keys=False, width=1000)
             partial.write_text(HEADER.format(source) + text)
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m monitoring.operator", description=__doc__)
-    parser.parse_args(argv)
-    return cli.run("operator", lambda: write(MANIFESTS, drift_limits(ROOT / PARAMS).max_psi))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
