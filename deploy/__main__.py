@@ -84,11 +84,17 @@ def parser() -> argparse.ArgumentParser:
     add("--alpha", type=fraction, default=usual.alpha, help="default: %(default)s")
     add("--margin", type=positive, default=usual.margin, help="default: %(default)s")
     for flag, seconds, text in (
-        ("--step-seconds", usual.seconds, "of a step"),
-        ("--max-step-seconds", usual.max_seconds, "of a step with too few requests"),
-        ("--ready-seconds", 600.0, "until a predictor must be ready"),
+        ("--step-seconds", usual.seconds, "how long each rollout step is watched"),
+        ("--max-step-seconds", usual.max_seconds, "the same, while there are too few requests"),
+        ("--ready-seconds", 600.0, "how long a predictor may take to be ready"),
     ):
-        add(flag, type=positive, default=seconds, help=f"{text}; default: %(default)g")
+        add(
+            flag,
+            type=positive,
+            default=seconds,
+            metavar="SECONDS",
+            help=f"{text}; default: %(default)g",
+        )
     return parser
 
 

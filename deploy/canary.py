@@ -120,11 +120,11 @@ def more_frequent(canary: int, requests: int, stable: int, stable_requests: int)
 def comparable(
     stable: Mapping[str, Buckets], canary: Mapping[str, Buckets], min_requests: int
 ) -> dict[str, tuple[Buckets, Buckets]]:
-    """Return the histograms to compare, (stable, canary), by the kind of requests they are of.
+    """Return the latency histograms to compare, (stable, canary), by request size.
 
-    Batches take longer by nature: a canary that happens to get more of them is not slower for
-    that, and slow single reviews must not hide among them. So the two sizes are compared apart,
-    each where the stable predictor has answered ``min_requests``; if it has of neither, together.
+    Batches take longer than single reviews. Comparing each size apart keeps a canary with more
+    batches from looking slow, and slow single reviews from hiding among batches. A size counts if
+    the stable predictor answered ``min_requests`` of it; if neither size does, both are merged.
     """
     apart = {
         name: (stable[size], canary[size])
@@ -145,8 +145,8 @@ def total(buckets: Buckets) -> int:
 def slower(stable: Buckets, canary: Buckets, quantile: float, margin: float) -> tuple[float, float]:
     """Return the p-value that the canary's quantile is within a bound, and the bound in seconds.
 
-    A histogram knows its buckets only, so the bound is the smallest bucket's that is at least
-    ``margin`` times the bucket in which the stable predictor has its quantile.
+    The bound is the upper edge of a bucket: the smallest that is at least ``margin`` times the
+    edge of the bucket with the stable predictor's quantile.
     """
     base = next(bound for bound, count in stable if count >= quantile * total(stable))
     bound, within = next(bucket for bucket in canary if bucket[0] >= margin * base)

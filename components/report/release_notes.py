@@ -65,7 +65,7 @@ Promoted {replaced} by {move.by}, {str(move.at)[:16]} UTC: {move.why}
 
 ## The same model again
 
-{_again(new)}
+{_reproduction(new)}
 """
 
 
@@ -141,7 +141,7 @@ def _accuracy(old: NotedVersion | None, new: NotedVersion) -> str:
     return f"{table}\n\nEach on its own test reviews; {judged}."
 
 
-def _again(new: NotedVersion) -> str:
+def _reproduction(new: NotedVersion) -> str:
     commit, digest = new.tags["git_commit"], new.tags["model_digest"]
     if len(commit) != 40:
         return f"The files it was made from are in no commit ({commit}); its SHA-256 is `{digest}`."
