@@ -27,7 +27,7 @@ WITH_SERVERS := train serve monitor retrain pull release push-images deploy roll
 ifneq ($(and $(wildcard .env),$(filter $(WITH_SERVERS),$(MAKECMDGOALS))),)
   WRONG := $(shell awk -f tools/env.awk .env)
   ifneq ($(WRONG),)
-    $(error .env: $(WRONG): not NAME=VALUE once, of letters, digits and _./:@%+,=- alone, without quotes, the last no hyphen)
+    $(error .env: $(WRONG))
   endif
   $(foreach each,$(shell sed -n 's/^\([A-Z][A-Z0-9_]*\)=/\1?=/p' .env),$(eval export $(each)))
 endif
@@ -48,7 +48,7 @@ demo: .venv/installed ## Train, register, promote and serve a model once, and as
 	python -m tools.demo
 
 train: .venv/installed ## Run the stages that are out of date (dvc repro)
-	dvc repro
+	python -m tools.repro
 
 serve: export MODEL_URI ?= models:/sentiment@champion
 serve: .venv/installed ## Serve the champion on HTTP_PORT (8080) and GRPC_PORT (8081); load each new champion
@@ -63,7 +63,6 @@ mlflow: .venv/installed ## Open the tracking UI on port 5000
 images: ## Build the images NAMES (all three) with podman or docker and print their sizes
 	@python3 -m tools.build_images --engine '$(CONTAINER)' --base "$$BASE" --version '$(VERSION)' \
 	  --commit '$(COMMIT)' --source '$(SOURCE)' $(NAMES)
-
 base: ## Make a base image from Debian packages, for: make images BASE=localhost/python-base:3.11
 	python3 -m tools.base_image localhost/python-base:3.11 --engine '$(CONTAINER)'
 
@@ -128,19 +127,15 @@ clean: ## Remove the outputs of the stages; registry and virtual environment sta
 
 retrain: .venv/installed ## Pull the data, run the stages up to evaluate that are out of date, push the outputs (DVC_REMOTE=s3://…)
 	python -m tools.data_remote pull --allow-missing
-	@test -z "$$FRESH" || dvc repro --force --single-item ingest
-	dvc repro evaluate
+	@test -z "$$FRESH" || python -m tools.repro --force --single-item ingest
+	python -m tools.repro evaluate
 	python -m tools.data_remote push
-
 pull: .venv/installed ## Pull the data and the model of dvc.lock from DVC_REMOTE
 	python -m tools.data_remote pull
-
 release: .venv/installed ## Register the model of dvc.lock, gate it, promote it if it passes, write its notes
 	python -m tools.release
-
 report: .venv/installed ## Report changes of metrics, parameters and plots since BASE_REF (origin/main)
 	@python -m tools.report --base="$$BASE_REF"
-
 check-lock: .venv/installed ## Check that dvc.lock fits code and parameters, and that only retrain changed it SINCE a commit
 	python -m tools.lock $${SINCE:+--base "$$SINCE"}
 
@@ -186,15 +181,20 @@ kubeconfig: ### Write the kubeconfig of the EKS cluster
 	@npm ci --prefix $(@D) --silent --no-fund --no-audit --ignore-scripts
 	@touch $@
 
+# the scripts in .venv name the path of .venv: after a move, or in a copy, they are installed again
+MOVED := $(filter-out $(realpath .venv),$(shell cat .venv/installed 2>/dev/null))
+.PHONY: $(if $(MOVED),.venv/installed)
 .venv/installed: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v == (3, 11) or sys.exit("Python 3.11 is needed, this is %d.%d: make PYTHON=..." % v)'
+	@$(if $(MOVED),$(info .venv was made as $(MOVED), and does not survive a move or a copy))
 	@echo "Installing $$(grep -c '==' $<) locked packages into .venv, for a minute or two"
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
-	@touch $@
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  $(if $(MOVED),--force-reinstall) -r $<
+	@realpath .venv > $@
 
 # environments of their own: checkov pins another boto3, and Sphinx needs none of our packages
 .%/installed: requirements/%.txt .venv/installed
-	uv venv --quiet --clear --python $(PYTHON) .$*
+	uv venv --quiet --clear --relocatable --python $(PYTHON) .$*
 	uv pip install --quiet --python .$*/bin/python --no-deps --require-hashes -r $<
 	@touch $@
