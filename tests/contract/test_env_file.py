@@ -96,7 +96,6 @@ def test_a_local_target_ignores_the_file(project):
         ("NEW='hidden'", "line 7 (NEW)"),
         ("NEW=hidden\\", "line 7 (NEW)"),
         ("NEW=~hidden", "line 7 (NEW)"),
-        ("NEW=hidden\r", "line 7 (NEW)"),
         ("NEW=hidden---", "line 7 (NEW)"),
         ("export NEW=hidden", "line 7 (NEW)"),
         ("NEW =hidden", "line 7 (NEW)"),
@@ -113,6 +112,17 @@ def test_an_ambiguous_line_is_refused(project, line: str, place: str):
     assert f".env: {place}: not NAME=VALUE" in result.stderr
     assert "hid" not in result.stdout + result.stderr
     assert run(project, "make", "help").returncode == 0
+
+
+def test_crlf_is_named(project):
+    (project / ".env").write_text(GOOD.replace("\n", "\r\n"), newline="")
+    result = run(project, "make", "--dry-run", "pull")
+    assert result.returncode == 2
+    assert (
+        ".env: its lines end in CRLF, as on Windows; run: sed -i 's/\\r$//' .env" in result.stderr
+    )
+    subprocess.run(["sed", "-i", r"s/\r$//", ".env"], cwd=project, check=True)
+    assert make(project, "pull") == VALUES
 
 
 def test_make_prints_no_value(project):

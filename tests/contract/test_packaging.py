@@ -2,6 +2,7 @@
 
 import configparser
 import re
+import subprocess
 
 import pytest
 import yaml
@@ -82,3 +83,20 @@ def test_dependabot_sees_every_lock():
     for lock in locks:
         assert lock.parent in seen or lock.parent.parent in seen, lock
         assert lock.stat().st_size < 500_000, lock
+
+
+def test_a_crlf_clone_has_lf(tmp_path):
+    """Git for Windows sets core.autocrlf; the digests in dvc.lock are those of LF."""
+    subprocess.run(
+        ["git", "-c", "core.autocrlf=true", "clone", "-q", str(REPO), str(tmp_path / "clone")],
+        check=True,
+    )
+    listed = subprocess.run(
+        ["git", "-c", "core.autocrlf=true", "ls-files", "--eol"],
+        cwd=tmp_path / "clone",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert len(listed) > 300
+    assert [line for line in listed if "w/crlf" in line or "w/mixed" in line] == []
