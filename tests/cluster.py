@@ -29,6 +29,12 @@ SCHEMA = {"type": "array", "x-kubernetes-patch-merge-key": "name"}
 SCHEMA["x-kubernetes-patch-strategy"] = "merge"
 
 
+def base_service() -> overlay.Service:
+    """Return the names in manifests/base, which the overlays may change."""
+    path = REPO / "manifests/base/inferenceservice.yaml"
+    return overlay.service_of(yaml.safe_load(path.read_text()))
+
+
 def overlay_in(directory: Path, name: str) -> Path:
     """Write a minimal base and an overlay without a version; return the overlay's folder."""
     containers = SCHEMA | {"items": {"type": "object", "properties": {"env": SCHEMA}}}

@@ -5,20 +5,18 @@ import threading
 import time
 
 import pytest
-import yaml
 
 from components.errors import UnavailableError, UserError
 from deploy import lease
 from deploy.cluster import Cluster, NotReadyError, error_of
 from deploy.errors import UnfitVersionError, retry
-from deploy.overlay import Model, service_of
+from deploy.overlay import Model
 from tests.api_server import DEPLOYMENT, ISVC, OBJECTS, PORT_FORWARD, api_server, kubeconfig
-from tests.conftest import REPO, free_port
+from tests.cluster import base_service
+from tests.conftest import free_port
 
 pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl: make packages")
 MODEL = Model("1", "s3://models/1")
-BASE = (REPO / "manifests/base/inferenceservice.yaml").read_text()
-SERVICE = service_of(yaml.safe_load(BASE))
 
 
 @pytest.fixture
@@ -28,7 +26,7 @@ def connect(tmp_path, monkeypatch):
 
     def connect(address: str, context: str | None = None) -> Cluster:
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path / "kubeconfig", address)))
-        return Cluster(SERVICE, context, pauses=())
+        return Cluster(base_service(), context, pauses=())
 
     return connect
 
@@ -205,4 +203,4 @@ def test_broken_forward_is_sorted_by_fault(tmp_path, monkeypatch, stderr, ends, 
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(error, match=words):
-        Cluster(SERVICE, pauses=()).post(MODEL, "/", {})
+        Cluster(base_service(), pauses=()).post(MODEL, "/", {})

@@ -13,11 +13,11 @@ from components.errors import UserError
 from components.io import registry
 from deploy import overlay, rollout
 from deploy.cluster import Cluster, render
-from deploy.overlay import Model, State, base_service
+from deploy.overlay import Model, State
 from deploy.version import verified_model
 from pipelines.local import mlflow_server, s3_client, s3_server
 from tests.api_server import kubeconfig
-from tests.cluster import overlay_in
+from tests.cluster import base_service, overlay_in
 from tests.conftest import REPO, assert_one_line, free_port
 
 OVERLAYS = REPO / "manifests" / "overlays"

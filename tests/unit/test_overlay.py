@@ -6,7 +6,8 @@ from kserve import V1beta1CanarySpec, V1beta1InferenceServiceSpec, V1beta1Predic
 
 from components.errors import UserError
 from deploy import overlay, rollout
-from deploy.overlay import Model, Service, State, base_service, service_of, state_of
+from deploy.overlay import Model, Service, State, service_of, state_of
+from tests.cluster import base_service
 from tests.conftest import REPO
 
 ONE, TWO, THREE = (Model(str(n), f"s3://models/{n}/artifacts/model") for n in (1, 2, 3))
