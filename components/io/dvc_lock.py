@@ -1,7 +1,9 @@
-"""Repair the files of DVC that an interrupted run leaves cut off.
+"""Repair the files of DVC that an interrupted run leaves cut off, or locked.
 
 DVC 3.67 writes ``dvc.lock`` and ``.dvc/tmp/rwlock`` in place (``dvc.utils.serialize``,
-``dvc.rwlock``). After Ctrl-C or SIGKILL in between, every later command of DVC refuses to start.
+``dvc.rwlock``). After Ctrl-C or SIGKILL in between, every later command of DVC refuses to start. It
+does so, too, while a process has the number of a killed one in ``rwlock``: another program, or a
+zombie, which stays in a container whose process 1 does not collect it.
 """
 
 import json
@@ -30,7 +32,7 @@ def repair() -> None:
     Raises:
         UserError: the lock has a merge conflict, or another command of DVC is running.
     """
-    if (RWLOCK.exists() and not _is_json(RWLOCK)) or problem():
+    if _is_stale(RWLOCK) or problem():
         _restore()
     if LOCK.exists() and DVC.parent.exists():
         with replacing(BEFORE) as partial:
@@ -76,9 +78,9 @@ def _restore() -> None:
 
     try:
         with Repo().lock:  # DVC may be writing the files right now
-            if RWLOCK.exists() and not _is_json(RWLOCK):
+            if _is_stale(RWLOCK):
                 RWLOCK.unlink()
-                log.info("%s was cut off by an interrupted run; removed", RWLOCK)
+                log.info("removed %s, which an interrupted run left", RWLOCK)
             if problem():
                 LOCK.replace(TORN)
                 log.info(
@@ -103,9 +105,27 @@ def _restore_lock() -> str:
     return "removed, so that all stages run again"
 
 
-def _is_json(path: Path) -> bool:
+def _is_stale(rwlock: Path) -> bool:
+    """Tell whether a lock of files is cut off, or has only processes that do not run DVC."""
     try:
-        json.loads(path.read_bytes())
-    except ValueError:
+        content = json.loads(rwlock.read_bytes())
+        writers = list(content.get("write", {}).values())
+        readers = [each for infos in content.get("read", {}).values() for each in infos]
+        pids = {info["pid"] for info in writers + readers}
+    except FileNotFoundError:
         return False
-    return True
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return True
+    return bool(pids) and not any(map(_runs_dvc, pids))
+
+
+def _runs_dvc(pid: int) -> bool:
+    import psutil  # as DVC does
+
+    try:
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and "dvc" in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:  # another user's
+        return True

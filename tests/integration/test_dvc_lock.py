@@ -1,11 +1,13 @@
 """What an interrupted DVC leaves cut off is repaired; DVC itself reads the result."""
 
+import json
 import os
 import random
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from dvc.lock import make_lock
 from dvc.repo import Repo
@@ -87,12 +89,39 @@ def test_without_copy_or_commit_it_is_removed(project, caplog):
     assert "all stages run again" in caplog.text
 
 
-@pytest.mark.parametrize("content", ["", '{"write": {"/a": {"pid": 1, "cm'])
+@pytest.mark.parametrize("content", ["", '{"write": {"/a": {"pid": 1, "cm', '{"write": {"/a": 1}}'])
 def test_a_cut_rwlock_is_removed(project, caplog, content):
     dvc_lock.RWLOCK.write_text(content)
     dvc_lock.repair()
     assert not dvc_lock.RWLOCK.exists()
-    assert "rwlock was cut off" in caplog.text
+    assert "removed .dvc/tmp/rwlock" in caplog.text
+
+
+def held_by(pid: int) -> None:
+    info = {"pid": pid, "cmd": "dvc repro"}
+    dvc_lock.RWLOCK.write_text(json.dumps({"write": {"/a": info}, "read": {"/b": [info]}}))
+    dvc_lock.repair()
+
+
+def test_an_rwlock_of_dead_processes_is_removed(project):
+    with subprocess.Popen(["sleep", "60"]) as process:
+        held_by(process.pid)  # another program got the number
+        assert not dvc_lock.RWLOCK.exists()
+        process.kill()
+        while psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE:
+            pass
+        held_by(process.pid)
+        assert not dvc_lock.RWLOCK.exists()
+    held_by(process.pid)
+    assert not dvc_lock.RWLOCK.exists()
+
+
+def test_an_rwlock_of_a_running_dvc_is_kept(project):
+    command = [sys.executable, "-c", "import time; time.sleep(60)", "dvc", "repro"]
+    with subprocess.Popen(command) as process:
+        held_by(process.pid)
+        assert dvc_lock.RWLOCK.exists()
+        process.kill()
 
 
 def test_a_merge_conflict_is_left_alone(project):
