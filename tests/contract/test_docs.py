@@ -149,8 +149,9 @@ def as_quoted(node: ast.expr) -> str:
 
 @cache
 def strings() -> set[str]:
-    """Return all strings of the code, and the lines of the Makefile."""
-    found = set(re.sub(r"%[ds]\.%d|%[ds]", "…", MAKEFILE).splitlines())
+    """Return all strings of the code, and the lines of the Makefile and of its awk program."""
+    recipes = MAKEFILE + (REPO / "tools/env.awk").read_text()
+    found = set(re.sub(r"%[ds]\.%d|%[ds]|\$\(MOVED\)", "…", recipes).splitlines())
     for package in CODE:
         for path in (REPO / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
