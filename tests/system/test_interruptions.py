@@ -100,4 +100,4 @@ def test_train_works_after_interruptions(project):
         outcomes.append((sent.name, round(seconds, 1), result.returncode))
         assert result.returncode == 0, f"{outcomes}\n{result.stdout}{result.stderr}"
         assert_whole(project)
-    print(outcomes)
+        print(*outcomes[-1], flush=True)  # progress, for pytest -s
