@@ -16,7 +16,7 @@ from monitoring.settings import MANIFESTS, NAME, NAMESPACE
 SECRET = "alertmanager"  # noqa: S105 - the name of a Secret
 HEADER = "# Written by `python -m monitoring.generate` from config/{}; change that file.\n"
 MATCHER = re.compile(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"?([^"]*?)"?\s*')
-DRIFT_RULE = re.compile(r"(?<=expr: predictor:model_drift_psi:max > )\S+")
+DRIFT_RULE = re.compile(r"(?<=predictor:model_drift_psi:max > )\S+")
 
 
 def set_drift_threshold(rules: str, max_psi: float) -> str:

@@ -82,7 +82,7 @@ def _runs() -> Sequence[Panel]:
             " started.",
             "short",
             {"{{outcome}}": f"sum by (outcome) (retraining_run_count_total{{{receiver}}})"},
-            alerts=["SentimentRetrainingFailed"],
+            alerts=["SentimentRetrainingFailed", "SentimentReceiverDown"],
             steps=True,
         ),
     ]

@@ -137,6 +137,8 @@ def alertmanager(tmp_path_factory):
 
 DOWN = {"alertname": "SentimentPredictorDown", "severity": "page"}
 BURN = {"alertname": "SentimentErrorBudgetBurn"}
+ABSENT = "SentimentTrafficAbsent"
+SLOW = {"alertname": "SentimentLatencyHigh", "predictor": "v7"}
 
 
 @pytest.mark.parametrize(
@@ -147,6 +149,9 @@ BURN = {"alertname": "SentimentErrorBudgetBurn"}
         (3, {"alertname": "SentimentReplicaDown"}, {"alertname": "SentimentLatencyHigh"}, False),
         (4, BURN | {"severity": "page"}, BURN | {"severity": "ticket"}, True),
         (5, DOWN, {"alertname": "SentimentLatencyHigh", "namespace": "another"}, False),
+        (6, {"alertname": ABSENT}, {"alertname": ABSENT, "window": "1h"}, True),
+        (7, SLOW | {"reviews": "1"}, SLOW | {"reviews": "1", "window": "6h"}, True),
+        (8, SLOW, SLOW | {"predictor": "v8", "window": "6h"}, False),
     ],
 )
 def test_consequences_of_an_alert_are_inhibited(alertmanager, number, source, target, inhibited):
@@ -156,7 +161,7 @@ def test_consequences_of_an_alert_are_inhibited(alertmanager, number, source, ta
     body = [{"labels": labels, "startsAt": now} for labels in alerts]
     requests.post(alertmanager, json=body, timeout=30).raise_for_status()
     for labels, expected in zip(alerts, (False, inhibited), strict=True):
-        matchers = [f'{name}="{value}"' for name, value in labels.items()]
+        matchers = [f'{name}="{value}"' for name, value in ({"window": ""} | labels).items()]
         (alert,) = requests.get(alertmanager, {"filter": matchers}, timeout=30).json()
         assert bool(alert["status"]["inhibitedBy"]) is expected, labels
 
@@ -174,10 +179,9 @@ def test_generated_files_are_current(tmp_path):
 def test_threshold_reaches_rule_and_object(tmp_path):
     operator.write(tmp_path, 0.25)
     rules = (tmp_path / "config/rules.yml").read_text()
-    assert "expr: predictor:model_drift_psi:max > 0.25\n" in rules
-    assert (
-        "predictor:model_drift_psi:max > 0.25\n" in (tmp_path / "operator/rules.yaml").read_text()
-    )
+    assert "predictor:model_drift_psi:max > 0.25\n" in rules
+    written = (tmp_path / "operator/rules.yaml").read_text()
+    assert "predictor:model_drift_psi:max > 0.25 and on (" in written
     committed = (CONFIG / "rules.yml").read_text()
     assert rules == operator.set_drift_threshold(committed, 0.25)
     assert operator.set_drift_threshold(rules, drift_limits(REPO / PARAMS).max_psi) == committed
