@@ -8,9 +8,9 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from deploy.overlay import base_service
 from deploy.prometheus import Prometheus
 from deploy.traffic import TrafficCounter
+from tests.cluster import base_service
 from tests.monitoring import prometheus
 from tests.serving import EXPLAIN, JSON, PREDICT, TEXTS
 
