@@ -10,6 +10,7 @@ import hmac
 import json
 import logging
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -24,8 +25,8 @@ from prometheus_client import Counter, Gauge, generate_latest
 from components import cli
 from components.cli import port, positive
 from components.errors import UserError
-from components.io.files import read_json, write_json
-from monitoring.settings import Ports
+from components.io.files import read_argument, read_json, write_json
+from monitoring.settings import Ports, listen_address
 
 log = logging.getLogger("receiver")
 
@@ -154,6 +155,7 @@ class AlertServer(ThreadingHTTPServer):
         trigger: RetrainingTrigger,
         heartbeat_timeout: float,
     ) -> None:
+        self.address_family = socket.getaddrinfo(*address, flags=socket.AI_PASSIVE)[0][0]
         super().__init__(address, _Handler)
         self.token = token
         self.trigger = trigger
@@ -219,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m monitoring.receiver", description=__doc__)
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on; default: %(default)s")
+    add("--host", default="127.0.0.1", help="to listen on; :: is all; default: %(default)s")
     add("--port", type=port, default=Ports().receiver, help="default: %(default)s")
     add("--token-file", required=True, type=Path, help="file of the token that Alertmanager sends")
     add("--state", required=True, type=Path, help="JSON file that keeps the last start")
@@ -243,17 +245,18 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def work() -> None:
-        token = args.token_file.read_text().strip()
+        token = read_argument("--token-file", args.token_file)
         if not token:
             raise UserError(f"--token-file {args.token_file}: it is empty")
         trigger = RetrainingTrigger(args.command, args.state, args.cool_down)
         try:
-            server = AlertServer((args.host, args.port), token, trigger, args.silence)
+            address = (listen_address(args.host), args.port)
+            server = AlertServer(address, token, trigger, args.silence)
         except OSError as error:
             flags = f"--host {args.host} --port {args.port}"
             raise UserError(f"{flags}: {error.strerror}") from error
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-        log.info("listening on %s:%d", args.host, args.port)
+        log.info("listening on %s, port %d", *address)
         try:
             server.serve_forever()
         finally:

@@ -123,11 +123,12 @@ def _bypass_proxies() -> None:
 def _port_error(port: int) -> str | None:
     """Return why the port is unusable; KServe would fail with a traceback, or not at all."""
     try:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("0.0.0.0", port))  # noqa: S104 - as the servers do
+        if socket.has_dualstack_ipv6():  # then the servers listen by IPv4 and by IPv6
+            socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True).close()
+        else:
+            socket.create_server(("", port)).close()
     except OSError as error:
-        return error.strerror
+        return str(error.strerror).partition(" (")[0]  # "Address already in use (while …"
     except OverflowError:
         return "not a port from 0 to 65535"
     return None
@@ -141,9 +142,10 @@ def _seconds(text: str) -> float:
 
 
 def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    value = float(text.removesuffix("%"))
+    if text.endswith("%") or not 0 <= value <= 1:
+        hint = f"; {value:g}% is {value / 100:g}" if 0 <= value <= 100 else ""
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1{hint}")
     return value
 
 
