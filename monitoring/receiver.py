@@ -84,7 +84,8 @@ class RetrainingTrigger:
 
     The cool-down counts from the start of a run, however the run ended, and survives a restart of
     this process in ``state_file``. An alert that still fires after the cool-down starts another
-    run: there may be new reviews.
+    run: there may be new reviews. A start in the future, by a clock that was ahead, would block
+    the next run until then, and so becomes one of now.
     """
 
     def __init__(self, command: Sequence[str], state_file: Path, cool_down: float) -> None:
@@ -118,7 +119,12 @@ class RetrainingTrigger:
             return "resolved"
         if self._process is not None:
             return "running"
-        if time.time() >= self._last.started + self._cool_down:
+        now = time.time()
+        if self._last.started > now:
+            log.warning("the last start is in the future; the cool-down starts now instead")
+            self._save(replace(self._last, started=now))
+            STARTED.set(now)
+        if now >= self._last.started + self._cool_down:
             return "started"
         return "known" if firing <= set(self._last.firing) else "cooling down"
 
@@ -160,8 +166,15 @@ class AlertServer(ThreadingHTTPServer):
         self.token = token
         self.trigger = trigger
         self.heartbeat_timeout = heartbeat_timeout
-        self.last_heartbeat = time.time()  # a start counts as one
-        HEARTBEAT.set_function(lambda: self.last_heartbeat)
+        self.hear()  # a start counts as a heartbeat
+
+    def hear(self) -> None:
+        HEARTBEAT.set_to_current_time()
+        self._heard = time.monotonic()  # the time of day may be set back
+
+    def silence(self) -> float:
+        """Return the seconds since the last heartbeat."""
+        return time.monotonic() - self._heard
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -172,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/metrics":
             self._respond(HTTPStatus.OK, generate_latest().decode())
         elif self.path == "/heartbeat":
-            age = time.time() - self.server.last_heartbeat
+            age = self.server.silence()
             late = age > self.server.heartbeat_timeout
             status = HTTPStatus.SERVICE_UNAVAILABLE if late else HTTPStatus.OK
             self._respond(status, f"{age:.0f} seconds ago\n")
@@ -190,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._respond(HTTPStatus.BAD_REQUEST, f"not a webhook of Alertmanager: {error!r}\n")
             return
         if self.path == "/heartbeat":
-            self.server.last_heartbeat = time.time()
+            self.server.hear()
             self._respond(HTTPStatus.OK, "heard\n")
         elif self.path == "/alerts":
             self._respond(HTTPStatus.OK, f"{self.server.trigger.notify(alerts)}\n")

@@ -102,6 +102,19 @@ def test_cool_down_outlives_a_restart(tmp_path):
     assert (tmp_path / "log").read_text() == "ran\nran\n"
 
 
+def test_start_in_the_future_blocks_once(tmp_path):
+    """The clock was set back: the cool-down goes on from now, not from a day ahead."""
+    ahead = {"firing": ["a 2026-01-01T00:00:00Z"], "started": time.time() + 1e6, "outcome": "none"}
+    (tmp_path / "state.json").write_text(json.dumps(ahead))
+    with receiver(tmp_path, "true", "--cool-down", "1") as running_receiver:
+        assert running_receiver.notify("a") == "known"
+        assert running_receiver.metric("retraining_started_timestamp_seconds") <= time.time()
+        assert running_receiver.notify("a") == "known"
+        time.sleep(1)
+        assert running_receiver.notify("a") == "started"
+    assert (tmp_path / "server.log").read_text().count("is in the future") == 1
+
+
 @needs_ipv6
 def test_all_addresses_are_answered(tmp_path):
     with receiver(tmp_path, "true", "--host", "::") as by_ipv4:
