@@ -2,12 +2,16 @@
 
 import ctypes
 import logging
+import multiprocessing
 import os
 import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from joblib import cpu_count
 from pydantic import AfterValidator, Field
@@ -24,6 +28,10 @@ from sentiment.shards import write_counts
 
 log = logging.getLogger("count")
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
+_KILLED = (
+    "a worker process was killed, most likely for lack of memory; set a smaller shard_rows of"
+    " prepare in params.yaml, or LOKY_MAX_CPU_COUNT=1 to count one shard at a time"
+)
 
 
 def count(
@@ -36,15 +44,49 @@ def count(
     splits = {"train": reviews.shards(train), "valid": reviews.shards(valid)}
     shards = [(f"{split}-{path.stem}", path) for split, paths in splits.items() for path in paths]
     shards = shards[part[0] - 1 :: part[1]]
-    with replacing_directory(output) as partial_output:
+    with (
+        replacing_directory(output) as partial_output,
+        _workers(min(cpu_count(), len(shards) or 1)) as parallel_map,
+    ):
         work = partial(_count_shard, max_n, partial_output)
-        workers = min(cpu_count(), len(shards) or 1)
-        with ProcessPoolExecutor(
-            workers, initializer=_end_with_parent, initargs=(os.getpid(),)
-        ) as pool:
-            for done, (name, rows) in enumerate(pool.map(work, shards), 1):
-                log.info("%s: %d reviews, %d of %d shards", name, rows, done, len(shards))
+        for done, (name, rows) in enumerate(parallel_map(work, shards), 1):
+            log.info("%s: %d reviews, %d of %d shards", name, rows, done, len(shards))
     return [name for name, _ in shards]
+
+
+@contextmanager
+def _workers(number: int) -> Iterator[Callable[..., Any]]:
+    """Yield a ``map`` that runs in worker processes or, if there can be none, in this process.
+
+    Raises:
+        UserError: a worker was killed.
+    """
+    try:
+        pool = ProcessPoolExecutor(number, initializer=_end_with_parent, initargs=(os.getpid(),))
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or error
+        log.warning("counting in one process: /dev/shm takes no semaphore (%s)", reason)
+        yield map
+        return
+    with pool:
+        try:
+            _start_all(pool)
+            yield pool.map
+        except BrokenProcessPool as error:
+            raise UserError(_KILLED) from error
+        except BaseException:
+            for worker in multiprocessing.active_children():
+                worker.terminate()  # the pool would wait for the end of their shards
+            raise
+
+
+def _start_all(pool: ProcessPoolExecutor) -> None:
+    """Fork the workers with Ctrl-C blocked: it is for the parent, and would be lost in a fork."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        pool.submit(os.getpid)  # the first task starts all workers, and they inherit the mask
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _end_with_parent(parent: int) -> None:

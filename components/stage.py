@@ -289,6 +289,8 @@ def _reason(error: Any, path: Path | None) -> str:
         return "no such parameter"
     if error["type"] == "missing":
         return "is required" + (f", in {path} or as a flag" if path else "; see --params")
+    if error["type"] in ("less_than", "less_than_equal") and 1 in error["ctx"].values():
+        return cli.fraction_error(str(error["input"]))
     message = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "it should")
     message = message.replace("valid tuple", "list")
     return message if error["type"] == "value_error" else f"{error['input']!r:.80}: {message}"

@@ -171,7 +171,9 @@ class Cluster:
     def _post(self, model: Model, path: str, body: dict[str, Any]) -> requests.Response:
         with self.port_forward(model) as (address, forward):
             try:
-                return requests.post(f"{address}{path}", json=body, timeout=ANSWER_SECONDS)
+                with requests.Session() as session:
+                    session.trust_env = False  # no proxy, as the address is of this machine
+                    return session.post(f"{address}{path}", json=body, timeout=ANSWER_SECONDS)
             except requests.Timeout as error:
                 raise UnfitVersionError(
                     f"{model.predictor} did not answer its first request in {ANSWER_SECONDS} s"

@@ -160,8 +160,12 @@ def _answers(engine: Engine, image: str, model: Path, output: Path) -> list[floa
     command += ["--http_port", str(http_port), "--grpc_port", str(grpc_port)]
     address = f"http://127.0.0.1:{http_port}/v1/models/sentiment"
     try:
-        with processes.running(command, partial(processes.answers, address), output):
-            response = requests.post(f"{address}:predict", json={"instances": TEXTS}, timeout=60)
+        with (
+            processes.running(command, partial(processes.answers, address), output),
+            requests.Session() as session,
+        ):
+            session.trust_env = False  # no proxy, as the address is of this machine
+            response = session.post(f"{address}:predict", json={"instances": TEXTS}, timeout=60)
             response.raise_for_status()
             return [each["probability"] for each in response.json()["predictions"]]
     except requests.RequestException as error:

@@ -17,6 +17,7 @@ from urllib3.util import Retry
 
 from components import cli
 from components.errors import UnavailableError, UserError
+from components.io.files import read_argument
 
 API = "https://api.github.com"
 EVENT = "drift"  # which .github/workflows/retrain.yml takes
@@ -95,7 +96,11 @@ def main(argv: list[str] | None = None) -> int:
         if not api.startswith(("http://", "https://")):
             raise UserError(f"GITHUB_API_URL: {api!r} begins with neither http:// nor https://")
         path = args.token_file
-        token = (path.read_text() if path else os.environ.get("GITHUB_TOKEN", "")).strip()
+        token = (
+            read_argument("--token-file", path)
+            if path
+            else os.environ.get("GITHUB_TOKEN", "").strip()
+        )
         if not token or not token.isascii() or not token.isprintable():
             source = f"--token-file {path}" if path else "GITHUB_TOKEN"
             raise UserError(f"{source}: {'not a token' if token else 'there is no token'}")

@@ -24,7 +24,7 @@ from components import cli
 from components.cli import port
 from components.errors import UnavailableError, UserError
 from components.io import registry
-from monitoring.settings import NAME, Ports
+from monitoring.settings import NAME, Ports, listen_address
 from pipelines.client import client_errors, connect
 
 log = logging.getLogger("exporter")
@@ -200,7 +200,7 @@ def parser() -> argparse.ArgumentParser:
     add("--host", help="address of a Kubeflow Pipelines server; default: export MLflow only")
     add("--namespace", help="namespace of the runs, where the server has several users")
     add("--token-file", type=Path, help="default: the environment, KFP_TOKEN or KFP_COOKIE")
-    add("--address", default="127.0.0.1", help="address to listen on; default: %(default)s")
+    add("--address", default="127.0.0.1", help="to listen on; :: is all; default: %(default)s")
     add("--port", type=port, default=Ports().exporter, help="default: %(default)s")
     return parser
 
@@ -211,7 +211,7 @@ def main(argv: list[str] | None = None) -> int:
     def work() -> None:
         os.environ.update(MLFLOW_LIMITS)
         try:
-            server, thread = start_http_server(args.port, args.address)
+            server, thread = start_http_server(args.port, listen_address(args.address))
         except OSError as error:
             flags = f"--address {args.address} --port {args.port}"
             raise UserError(f"{flags}: {error.strerror}") from error

@@ -10,6 +10,7 @@ import hmac
 import json
 import logging
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -24,8 +25,8 @@ from prometheus_client import Counter, Gauge, generate_latest
 from components import cli
 from components.cli import port, positive
 from components.errors import UserError
-from components.io.files import read_json, write_json
-from monitoring.settings import Ports
+from components.io.files import read_argument, read_json, write_json
+from monitoring.settings import Ports, listen_address
 
 log = logging.getLogger("receiver")
 
@@ -83,7 +84,8 @@ class RetrainingTrigger:
 
     The cool-down counts from the start of a run, however the run ended, and survives a restart of
     this process in ``state_file``. An alert that still fires after the cool-down starts another
-    run: there may be new reviews.
+    run: there may be new reviews. A start in the future, by a clock that was ahead, would block
+    the next run until then, and so becomes one of now.
     """
 
     def __init__(self, command: Sequence[str], state_file: Path, cool_down: float) -> None:
@@ -117,7 +119,12 @@ class RetrainingTrigger:
             return "resolved"
         if self._process is not None:
             return "running"
-        if time.time() >= self._last.started + self._cool_down:
+        now = time.time()
+        if self._last.started > now:
+            log.warning("the last start is in the future; the cool-down starts now instead")
+            self._save(replace(self._last, started=now))
+            STARTED.set(now)
+        if now >= self._last.started + self._cool_down:
             return "started"
         return "known" if firing <= set(self._last.firing) else "cooling down"
 
@@ -154,12 +161,20 @@ class AlertServer(ThreadingHTTPServer):
         trigger: RetrainingTrigger,
         heartbeat_timeout: float,
     ) -> None:
+        self.address_family = socket.getaddrinfo(*address, flags=socket.AI_PASSIVE)[0][0]
         super().__init__(address, _Handler)
         self.token = token
         self.trigger = trigger
         self.heartbeat_timeout = heartbeat_timeout
-        self.last_heartbeat = time.time()  # a start counts as one
-        HEARTBEAT.set_function(lambda: self.last_heartbeat)
+        self.hear()  # a start counts as a heartbeat
+
+    def hear(self) -> None:
+        HEARTBEAT.set_to_current_time()
+        self._heard = time.monotonic()  # the time of day may be set back
+
+    def silence(self) -> float:
+        """Return the seconds since the last heartbeat."""
+        return time.monotonic() - self._heard
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -170,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/metrics":
             self._respond(HTTPStatus.OK, generate_latest().decode())
         elif self.path == "/heartbeat":
-            age = time.time() - self.server.last_heartbeat
+            age = self.server.silence()
             late = age > self.server.heartbeat_timeout
             status = HTTPStatus.SERVICE_UNAVAILABLE if late else HTTPStatus.OK
             self._respond(status, f"{age:.0f} seconds ago\n")
@@ -188,7 +203,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._respond(HTTPStatus.BAD_REQUEST, f"not a webhook of Alertmanager: {error!r}\n")
             return
         if self.path == "/heartbeat":
-            self.server.last_heartbeat = time.time()
+            self.server.hear()
             self._respond(HTTPStatus.OK, "heard\n")
         elif self.path == "/alerts":
             self._respond(HTTPStatus.OK, f"{self.server.trigger.notify(alerts)}\n")
@@ -219,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m monitoring.receiver", description=__doc__)
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on; default: %(default)s")
+    add("--host", default="127.0.0.1", help="to listen on; :: is all; default: %(default)s")
     add("--port", type=port, default=Ports().receiver, help="default: %(default)s")
     add("--token-file", required=True, type=Path, help="file of the token that Alertmanager sends")
     add("--state", required=True, type=Path, help="JSON file that keeps the last start")
@@ -243,17 +258,18 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     def work() -> None:
-        token = args.token_file.read_text().strip()
+        token = read_argument("--token-file", args.token_file)
         if not token:
             raise UserError(f"--token-file {args.token_file}: it is empty")
         trigger = RetrainingTrigger(args.command, args.state, args.cool_down)
         try:
-            server = AlertServer((args.host, args.port), token, trigger, args.silence)
+            address = (listen_address(args.host), args.port)
+            server = AlertServer(address, token, trigger, args.silence)
         except OSError as error:
             flags = f"--host {args.host} --port {args.port}"
             raise UserError(f"{flags}: {error.strerror}") from error
         signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
-        log.info("listening on %s:%d", args.host, args.port)
+        log.info("listening on %s, port %d", *address)
         try:
             server.serve_forever()
         finally:

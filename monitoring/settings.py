@@ -1,6 +1,7 @@
 """Names, ports and limits that monitoring's code, rules and dashboards share."""
 
 import math
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +31,14 @@ class Ports(NamedTuple):
     alertmanager: int = 9093
     receiver: int = 9095
     exporter: int = 9096
+
+
+def listen_address(address: str) -> str:
+    """Return the address to listen on: 0.0.0.0 for ``::`` on a machine without IPv6.
+
+    Elsewhere ``::`` takes connections by IPv4, too.
+    """
+    return "0.0.0.0" if address == "::" and not socket.has_dualstack_ipv6() else address  # noqa: S104
 
 
 @dataclass(frozen=True)

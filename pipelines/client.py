@@ -19,6 +19,7 @@ from kfp_server_api import V2beta1PipelineVersion
 from requests.utils import get_environ_proxies, select_proxy
 
 from components.errors import UnavailableError, UserError
+from components.io.files import read_argument
 from pipelines import ir
 
 log = logging.getLogger("submit")
@@ -55,10 +56,7 @@ def connect(host: str, namespace: str | None, token_file: Path | None) -> kfp.Cl
     headers = {}
     token, cookie = os.environ.get("KFP_TOKEN"), os.environ.get("KFP_COOKIE")
     if token_file is not None:
-        try:
-            token = token_file.read_text().strip()
-        except OSError as error:
-            raise UserError(f"--token-file {token_file}: {error.strerror}") from error
+        token = read_argument("--token-file", token_file)
         # reads the file for each request, as a cluster renews the token
         arguments["credentials"] = ServiceAccountTokenVolumeCredentials(path=str(token_file))
     elif token:

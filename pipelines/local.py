@@ -25,6 +25,7 @@ import docker
 import kfp.components
 import kfp.local
 import requests.exceptions
+from botocore.config import Config
 from kfp.local import docker_task_handler
 
 from components import cli
@@ -229,6 +230,7 @@ def s3_client(environment: dict[str, str]) -> "boto3.client":
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         region_name=environment["AWS_DEFAULT_REGION"],
+        config=Config(proxies={}),  # none of the environment's, as the server is on this machine
     )
 
 

@@ -22,6 +22,9 @@ from serving.model.watch import Watch
 from serving.predictor import SentimentPredictor
 from serving.server import Server
 
+# for NO_PROXY; urllib would need [::1], too, which httpx 0.28 takes for a wrong port
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -76,6 +79,7 @@ def main(argv: list[str] | None = None) -> int:
         if reason := _port_error(getattr(args, flag)):
             print(f"serving: error: --{flag} {getattr(args, flag)}: {reason}", file=sys.stderr)
             return 1
+    _bypass_proxies()
     kserve_patches.configure_logging(protocol.LOGGER_NAME)
     served = ServedModel(args.model_uri, args.model_version)
     try:
@@ -103,14 +107,28 @@ def _start_capture(args: argparse.Namespace) -> Capture | None:
     return Capture(args.model_name, targets.open_target(args.capture), args.capture_sample)
 
 
+def _bypass_proxies() -> None:
+    """Exempt this machine, which may run MLflow or S3, from the proxies of the environment.
+
+    Libraries read ``no_proxy`` or ``NO_PROXY`` first, so both get the hosts. ``*`` exempts all
+    hosts, but only where it stands alone.
+    """
+    lower, upper = os.environ.get("no_proxy"), os.environ.get("NO_PROXY")
+    for name, value in (("no_proxy", lower or upper or ""), ("NO_PROXY", upper or lower or "")):
+        hosts = [host for each in value.split(",") if (host := each.strip())]
+        if hosts != ["*"]:
+            os.environ.update({name: ",".join(dict.fromkeys([*hosts, *LOOPBACK]))})
+
+
 def _port_error(port: int) -> str | None:
     """Return why the port is unusable; KServe would fail with a traceback, or not at all."""
     try:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("0.0.0.0", port))  # noqa: S104 - as the servers do
+        if socket.has_dualstack_ipv6():  # then the servers listen by IPv4 and by IPv6
+            socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True).close()
+        else:
+            socket.create_server(("", port)).close()
     except OSError as error:
-        return error.strerror
+        return str(error.strerror).partition(" (")[0]  # "Address already in use (while …"
     except OverflowError:
         return "not a port from 0 to 65535"
     return None
@@ -124,9 +142,10 @@ def _seconds(text: str) -> float:
 
 
 def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    value = float(text.removesuffix("%"))
+    if text.endswith("%") or not 0 <= value <= 1:
+        hint = f"; {value:g}% is {value / 100:g}" if 0 <= value <= 100 else ""
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1{hint}")
     return value
 
 

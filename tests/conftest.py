@@ -24,6 +24,7 @@ from components.report import plots
 from tests import forked
 
 REPO = Path(__file__).parent.parent
+needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
 CANDIDATES = ("idf_power=1", "default")
 
 

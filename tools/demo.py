@@ -79,12 +79,12 @@ def _ask(address: str) -> tuple[list[dict[str, Any]], str]:
         json.dumps({"instances": REVIEWS}).encode(),
         {"content-type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=30) as response:
+    with processes.open_url(request, timeout=30) as response:
         return json.load(response)["predictions"], response.headers["x-model-version"]
 
 
 def _counts(address: str) -> dict[str, float]:
-    with urllib.request.urlopen(f"{address}/metrics", timeout=30) as response:
+    with processes.open_url(f"{address}/metrics", timeout=30) as response:
         families = text_string_to_metric_families(response.read().decode())
     return {
         f"{family.name}{{{sample.labels['prediction']}}}": sample.value

@@ -7,12 +7,12 @@ are divided by --times, so that a wait of ten minutes takes one.
 """
 
 import argparse
+import json
 import logging
 import os
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -200,7 +199,8 @@ def _wait(event: str, done: Callable[[], bool], seconds: float) -> None:
 
 def _alerts(ports: Ports) -> list[dict[str, Any]]:
     address = f"http://127.0.0.1:{ports.prometheus}/api/v1/alerts"
-    alerts = requests.get(address, timeout=30).json()["data"]["alerts"]
+    with processes.open_url(address, timeout=30) as response:
+        alerts = json.load(response)["data"]["alerts"]
     return [alert for alert in alerts if alert["labels"]["alertname"] == ALERT]
 
 
@@ -218,7 +218,7 @@ def _values(port: int, metric: str, **labels: str) -> list[float]:
 
 
 def _samples(port: int, metric: str, **labels: str) -> list[Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
+    with processes.open_url(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
         families = text_string_to_metric_families(response.read().decode())
     samples = (sample for family in families for sample in family.samples)
     return [s for s in samples if s.name == metric and labels.items() <= s.labels.items()]

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from components.errors import UserError
+from components.errors import UserError, describe
 
 
 @contextmanager
@@ -26,8 +26,9 @@ def replacing(path: Path) -> Iterator[Path]:
         _flush(partial)
         partial.replace(path)
     except OSError as error:
+        message = describe(error, path).replace(str(partial), str(path))
         _remove(partial)
-        raise UserError(f"{path}: {error.strerror or error}") from error
+        raise UserError(message) from error
     except BaseException:
         _remove(partial)
         raise
@@ -52,11 +53,22 @@ def replacing_directory(path: Path) -> Iterator[Path]:
         partial.rename(path)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
+        message = describe(error, path).replace(str(partial), str(path))
         shutil.rmtree(partial, ignore_errors=True)
-        raise UserError(f"{path}: {error.strerror or error}") from error
+        raise UserError(message) from error
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def read_argument(flag: str, path: Path) -> str:
+    """Return the text of a file that a flag names, without the blanks around it."""
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise UserError(f"{flag} {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{flag} {path}: not a text in UTF-8") from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,5 +1,6 @@
 """Run a server for as long as a block of code runs, and find free ports for it."""
 
+import http.client
 import os
 import shutil
 import signal
@@ -16,24 +17,29 @@ from components.errors import UserError
 
 START_SECONDS = 120
 
+# for servers of this machine: it sends nothing to a proxy
+open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+
 
 def free_ports(count: int) -> list[int]:
-    """Return TCP ports of loopback that are free at the moment."""
+    """Return TCP ports that are free at the moment, on each address of this machine."""
     with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+        return [stack.enter_context(_listen(0)).getsockname()[1] for _ in range(count)]
 
 
 def free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+    try:
+        _listen(port).close()
+    except OSError:
+        return False
+    return True
+
+
+def _listen(port: int) -> socket.socket:
+    """Return a socket that listens on each address of this machine, by IPv4 and by IPv6."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
 
 
 @contextmanager
@@ -83,9 +89,9 @@ def _wait(ready: Callable[[], bool], server: subprocess.Popen[bytes]) -> None:
 def answers(url: str) -> bool:
     """Tell whether a server answers at ``url``; an error status counts as an answer."""
     try:
-        urllib.request.urlopen(url, timeout=5).close()
+        open_url(url, timeout=5).close()
     except urllib.error.HTTPError:
         return True
-    except (urllib.error.URLError, OSError):
+    except (OSError, http.client.HTTPException):
         return False
     return True

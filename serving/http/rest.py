@@ -17,9 +17,16 @@ from serving.metrics import RequestMetrics
 
 
 class RestServer(RESTServer):
+    """KServe's server with our parts, listening by IPv6 too.
+
+    KServe listens on 0.0.0.0 alone (kserve 0.21.0), where an IPv6-only cluster does not reach it.
+    Without a host, uvicorn listens on all addresses, and on those of IPv4 where there is no IPv6.
+    """
+
     def __init__(self, *args: Any, in_flight: InFlight, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_flight = in_flight
+        self.config.host = None
         self.config.http = HttpProtocol
         self.config.ws = "none"
         self._server = DrainingServer(self.config)

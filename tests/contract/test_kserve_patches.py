@@ -28,7 +28,7 @@ from timing_asgi import TimingMiddleware
 from serving import kserve_patches
 from serving.http.protocol import MAX_HEAD
 from serving.limits import RequestLimits
-from tests.conftest import REPO, free_port, running
+from tests.conftest import REPO, free_port, needs_ipv6, running
 from tests.serving import JSON, Server, head
 from tests.stock_kserve import Echo
 
@@ -120,6 +120,13 @@ def test_own_decoding_is_needed(stock):
     """KServe does not decode a JSON body whose content type names a character set."""
     header = "Content-Type: application/json; charset=utf-8"
     assert status(stock, post(f"{ECHO}:predict", BODY, header)) == 500
+
+
+@needs_ipv6
+def test_own_host_is_needed(stock):
+    """KServe listens for HTTP by IPv4 alone."""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("::1", stock.host[1]), timeout=30)
 
 
 def test_own_repository_is_needed(stock):

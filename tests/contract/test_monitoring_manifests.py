@@ -333,7 +333,7 @@ def test_exporter_can_reach_its_sources(watched):
     (container,) = pod["spec"]["containers"]
     assert container["command"] == ["python", "-m", "monitoring.exporter"]
     args = arguments_of(container)
-    assert args.address == "0.0.0.0"  # noqa: S104 - of its own pod
+    assert args.address == "::"  # all of its own pod
     policy = manifests.find(watched, "NetworkPolicy", EXPORTER_JOB)["spec"]
     egress = [rule["ports"] for rule in policy["egress"]]
     assert egress == [[{"port": 5000}], [{"port": urlsplit(args.host).port}]]

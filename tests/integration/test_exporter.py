@@ -88,12 +88,13 @@ def test_empty_registry_is_exported(tmp_path, monkeypatch):
 def test_command_serves_the_metrics(recorded, tmp_path):
     port = free_port()
     address = f"http://127.0.0.1:{port}/metrics"
-    command = [sys.executable, "-m", "monitoring.exporter", "--port", str(port)]
-    with (
-        running(command, address, tmp_path / "exporter", PYTHONPATH=str(REPO)),
-        urllib.request.urlopen(address, timeout=60) as response,
-    ):
-        text = response.read().decode()
+    command = [sys.executable, "-m", "monitoring.exporter", "--port", str(port), "--address", "::"]
+    hosts = ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]
+    with running(command, address, tmp_path / "exporter", PYTHONPATH=str(REPO)):
+        for host in hosts:
+            url = f"http://{host}:{port}/metrics"
+            with urllib.request.urlopen(url, timeout=60) as response:
+                text = response.read().decode()
     assert re.search(r"^pipeline_version_count 2\.0$", text, re.MULTILINE)
     assert list(text_string_to_metric_families(text))
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import REPO, assert_one_line, free_port, running
+from monitoring.settings import listen_address
+from tests.conftest import REPO, assert_one_line, free_port, needs_ipv6, running
 
 TOKEN = "a-token-of-this-test"
 
@@ -100,6 +102,33 @@ def test_cool_down_outlives_a_restart(tmp_path):
     assert (tmp_path / "log").read_text() == "ran\nran\n"
 
 
+def test_start_in_the_future_blocks_once(tmp_path):
+    """The clock was set back: the cool-down goes on from now, not from a day ahead."""
+    ahead = {"firing": ["a 2026-01-01T00:00:00Z"], "started": time.time() + 1e6, "outcome": "none"}
+    (tmp_path / "state.json").write_text(json.dumps(ahead))
+    with receiver(tmp_path, "true", "--cool-down", "1") as running_receiver:
+        assert running_receiver.notify("a") == "known"
+        assert running_receiver.metric("retraining_started_timestamp_seconds") <= time.time()
+        assert running_receiver.notify("a") == "known"
+        time.sleep(1)
+        assert running_receiver.notify("a") == "started"
+    assert (tmp_path / "server.log").read_text().count("is in the future") == 1
+
+
+@needs_ipv6
+def test_all_addresses_are_answered(tmp_path):
+    with receiver(tmp_path, "true", "--host", "::") as by_ipv4:
+        assert by_ipv4.notify("a", "resolved") == "resolved"
+        by_ipv6 = Receiver(by_ipv4.address.replace("127.0.0.1", "[::1]"))
+        assert by_ipv6.notify("a", "resolved") == "resolved"
+
+
+def test_all_addresses_without_ipv6(monkeypatch):
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    assert listen_address("::") == "0.0.0.0"  # noqa: S104
+    assert listen_address("127.0.0.1") == "127.0.0.1"
+
+
 def test_interrupted_run_has_its_cool_down(tmp_path):
     with receiver(tmp_path, "exec sleep 60") as running_receiver:
         assert running_receiver.notify("a") == "started"
@@ -159,8 +188,9 @@ def test_unknown_path_is_not_found(shared):
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
-        ("token", None, "token"),
-        ("token", "\n", "--token-file"),
+        ("token", None, "--token-file token: No such file"),
+        ("token", "\n", "--token-file token: it is empty"),
+        ("token", b"\xff\xfe", "--token-file token: not a text in UTF-8"),
         ("state.json", "{", "state.json"),
         ("state.json", "[]", "state.json: not a receiver's state"),
     ],
@@ -170,7 +200,7 @@ def test_file_errors_are_one_line(tmp_path, file, content, words):
     path = tmp_path / file
     path.unlink(missing_ok=True)
     if content is not None:
-        path.write_text(content)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
     program = [sys.executable, "-m", "monitoring.receiver", "--port", str(free_port())]
     program += ["--token-file", "token", "--state", "state.json", "--", "true"]
     result = subprocess.run(

@@ -4,14 +4,17 @@ import json
 import socket
 import subprocess
 import sys
+import urllib.request
+from dataclasses import replace
 
+import grpc
 import pytest
 
 import sentiment.model
 import sentiment.store
 from serving.__main__ import main
-from tests.conftest import REPO
-from tests.serving import JSON, PREDICT, TEXTS
+from tests.conftest import REPO, needs_ipv6
+from tests.serving import JSON, PREDICT, TEXTS, call_infer
 
 
 def test_v1_predictions_equal_the_models(server, offline):
@@ -42,6 +45,19 @@ def test_content_type_is_ignored(server, offline, headers):
     status, body, _ = server.ask(PREDICT, json.dumps({"instances": TEXTS}).encode(), headers)
     assert status == 200
     assert [row["probability"] for row in body["predictions"]] == offline
+
+
+@needs_ipv6
+def test_http_answers_by_ipv6(server):
+    address = f"http://[::1]:{server.host[1]}/v2/health/live"
+    with urllib.request.urlopen(address, timeout=30) as response:
+        assert response.status == 200
+
+
+@needs_ipv6
+def test_grpc_answers_by_ipv6(server):
+    by_ipv6 = replace(server, grpc=server.grpc.replace("127.0.0.1", "[::1]"))
+    assert call_infer(by_ipv6, TEXTS) == grpc.StatusCode.OK
 
 
 def test_loaded_model_is_ready(server):
@@ -126,7 +142,8 @@ def start(directory, *flags: str) -> subprocess.CompletedProcess[str]:
         (["--max_in_flight", "few"], "--max_in_flight: invalid"),
         (["--max_in_flight_bytes", "1000"], "less than --max_body_bytes"),
         (["--watch_seconds", "-1"], "--watch_seconds: -1 is not a number of seconds"),
-        (["--capture_sample", "2"], "--capture_sample: 2 is not from 0 to 1"),
+        (["--capture_sample", "2"], "--capture_sample: 2 is not between 0 and 1; 2% is 0.02"),
+        (["--capture_sample", "5%"], "--capture_sample: 5% is not between 0 and 1; 5% is 0.05"),
         (["--model_control", "x"], "--model_control: invalid choice"),
     ],
 )
@@ -138,12 +155,13 @@ def test_invalid_flag_is_refused(capsys, flags, words):
 
 
 @pytest.mark.parametrize("flag", ["--http_port", "--grpc_port"])
-def test_unusable_port_is_one_line(capsys, flag):
-    with socket.socket() as occupied:
-        occupied.bind(("127.0.0.1", 0))
-        occupied.listen()
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=needs_ipv6)])
+def test_unusable_port_is_one_line(capsys, host, flag):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as occupied:
         for port in (occupied.getsockname()[1], 70_000):
             assert main([flag, str(port)]) == 1
             error = capsys.readouterr().err
             assert error.startswith(f"serving: error: {flag} {port}: ")
+            assert error.endswith((": Address already in use\n", "from 0 to 65535\n"))
             assert error.count("\n") == 1

@@ -46,14 +46,14 @@ def test_a_rung_overrides_the_section(tmp_path):
     with pytest.raises(UserError, match=r"rungs\.2\.trail: no stage of the search"):
         parameters("trial", path, rung="2")
     path = write(tmp_path, rungs={"2": {"trial": {"budget": 5}}})
-    with pytest.raises(UserError, match=r"rungs\.2\.trial\.budget: 5: it should be less"):
+    with pytest.raises(UserError, match=r"budget: 5 is not between 0 and 1; 5% is 0\.05"):
         parameters("trial", path, rung="2")
 
 
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("gate", "gate: {alpha: 5}", "gate.alpha: 5: it should be less than 1"),
+        ("gate", "gate: {alpha: 5}", "gate.alpha: 5 is not between 0 and 1; 5% is 0.05"),
         ("gate", "gate: {alpha: .nan}", "gate.alpha: nan: it should be a finite number"),
         ("gate", "gate: {alpha: true}", "gate.alpha: True is a boolean; quote a text"),
         ("gate", "gate: {alfa: 0.1}", "gate.alfa: no such parameter"),
@@ -68,7 +68,7 @@ def test_a_rung_overrides_the_section(tmp_path):
         ("gate", "gate: 5", "gate: must be a mapping of names to values"),
         ("gate", "gate: [", "not YAML"),
         ("validate", "validate: {min_rows: 1e2}", "validate.min_rows: '1e2': it should be a valid"),
-        ("validate", "validate: {max_empty: 50}", "validate.max_empty: 50: it should be less"),
+        ("validate", "validate: {max_empty: 50}", "validate.max_empty: 50 is not between 0 and"),
         ("ingest", "ingest: {source: 5}", "ingest.source: 5: it should be a valid string"),
         ("ingest", "ingest: {}", "ingest.source: is required"),
         ("ingest", "ingest: {source: x, format: xls}", "it should be 'auto', 'csv'"),
@@ -98,6 +98,7 @@ def test_a_wrong_value_is_one_line(tmp_path, name, text, message):
         ("merge", ["--min-df", "0"], "argument --min-df: '0': it should be greater than"),
         ("trial", ["--candidates", "default", "x=1"], "argument --candidates: 'x=1' sets none of"),
         ("trial", ["--rung", "1"], "--rung needs --params"),
+        ("gate", ["--margin", "5"], "--margin: 5 is not between 0 and 1; 5% is 0.05"),
     ],
 )
 def test_a_wrong_flag_is_a_usage_error(capsys, name, arguments, message):
