@@ -48,7 +48,7 @@ def monitor_command(captured: str, name: str, limits: list[str]) -> list[str]:
 
 
 def run(command: list[str]) -> None:
-    """Run a module, a stage or DVC with stages, and pass its messages on.
+    """Run a command, a stage or DVC with stages, and pass its messages on.
 
     Raises:
         UnavailableError: the stage ended with the exit code of a failed server or network.
@@ -63,7 +63,8 @@ def run(command: list[str]) -> None:
     if process.returncode:
         code = process.returncode if stage_code is None else stage_code
         error = UnavailableError if code == UnavailableError.exit_code else UserError
-        raise error(f"{command[2]} failed with exit code {code}; its message is above")
+        name = command[2] if command[0] == sys.executable else " ".join(command[:2])
+        raise error(f"{name} failed with exit code {code}; its message is above")
 
 
 def parser() -> argparse.ArgumentParser:

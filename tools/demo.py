@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import urllib.request
@@ -15,8 +14,8 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from components import cli
-from components.errors import UserError
 from components.io import processes
+from tools.repro import repro
 
 REVIEWS = (
     "A wonderful film: warm, funny, and never a minute too long. I would gladly see it again.",
@@ -29,8 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     argparse.ArgumentParser(prog="python -m tools.demo", description=__doc__).parse_args(argv)
 
     def work() -> None:
-        if subprocess.run(["dvc", "repro"]).returncode:
-            raise UserError("a stage failed; its own message is above")
+        repro()
         name = _report("registered")["name"]
         uri = f"models:/{name}@champion"
         print(f"\nServing {uri} …", flush=True)

@@ -3,11 +3,12 @@
 The arguments are those of `dvc repro`.
 """
 
+import subprocess
 import sys
 
 from components import cli
+from components.errors import UserError
 from components.io import dvc_lock
-from tools.commands import run
 
 
 def repro(*arguments: str) -> None:
@@ -17,7 +18,8 @@ def repro(*arguments: str) -> None:
         UserError: a stage failed, or another command of DVC is running.
     """
     dvc_lock.repair()
-    run(sys.executable, "-m", "dvc", "repro", *arguments)
+    if subprocess.run([sys.executable, "-m", "dvc", "repro", *arguments]).returncode:
+        raise UserError("a stage failed; its own message is above")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -155,5 +155,5 @@ def test_repro_repairs_the_lock_first(project):
         text=True,
     )
     assert "no-such-stage" in result.stderr
-    assert_one_line(result, "dvc repro no-such-stage: exit code")
+    assert_one_line(result, "a stage failed; its own message is above")
     assert stages()
