@@ -46,7 +46,7 @@ def client(tmp_path, monkeypatch) -> mlflow.MlflowClient:
     """
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
     monkeypatch.chdir(tmp_path)
-    with registry.connected() as client:
+    with registry.connected(create=True) as client:
         yield client
 
 
@@ -281,7 +281,7 @@ def test_promotion_needs_the_judged_champion(stage, tmp_path, client, trained, t
     assert not (tmp_path / "p.json").exists()
 
 
-def test_promote_without_a_registered_model(stage, trained, tmp_path):
+def test_promote_without_a_registered_model(stage, client, trained, tmp_path):
     assert_one_line(promote(stage, trained), "r.json", "No such file")
     (tmp_path / "r.json").write_text('{"name": "sentiment", "version": "7"}')
     assert_one_line(
@@ -329,12 +329,28 @@ def test_wrong_password_is_not_printed(stage, server, trained):
     assert "wrong-horse-1" not in result.stderr
 
 
-@pytest.mark.parametrize(("password", "exit_code"), [("hid@hidden", 4), ("hid/hidden", 1)])
-def test_a_stopped_server_is_one_line(stage, trained, tmp_path, password: str, exit_code: int):
+@pytest.mark.parametrize(
+    ("password", "exit_code", "reason"),
+    [
+        ("hid@hidden", 4, "no response (Connection refused); see MLFLOW_TRACKING_URI"),
+        ("hid/hidden", 1, "MLFLOW_TRACKING_URI is malformed; write %2F for a slash"),
+    ],
+)
+def test_a_stopped_server_is_one_line(
+    stage, trained, tmp_path, password: str, exit_code: int, reason: str
+):
     """A slash in a password makes the address malformed, which the user must fix."""
     address = f"http://someone:{password}@127.0.0.1:{free_port()}"
     environment = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
     result = register(stage, trained, **environment)
-    assert_one_line(result, "MLflow at http://127.0.0.1:", exit_code=exit_code)
+    assert_one_line(result, "MLflow at http://127.0.0.1:", reason, exit_code=exit_code)
     assert "hid" not in result.stderr
     assert not (tmp_path / "r.json").exists()
+
+
+def test_a_stopped_database_is_one_line(stage):
+    """MLflow alone would try again for two minutes."""
+    address = f"postgresql+psycopg2://someone:hidden@127.0.0.1:{free_port()}/mlflow"
+    result = stage("promote", "--history", MLFLOW_TRACKING_URI=address)
+    assert_one_line(result, "MLflow at postgresql+psycopg2://127.0.0.1:", "refused", exit_code=4)
+    assert "hidden" not in result.stderr
