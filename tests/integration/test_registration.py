@@ -62,6 +62,21 @@ def test_failed_registration_leaves_no_open_run(client, trained, monkeypatch):
     assert run_register(trained) == "1"
 
 
+def test_second_registration_gives_way(client, trained, monkeypatch):
+    """It has looked for a version before the first one made its own."""
+    assert run_register(trained) == "1"
+    find, calls = register._find, []
+
+    def find_late(*arguments):
+        calls.append(arguments)
+        return find(*arguments) if len(calls) > 1 else None
+
+    monkeypatch.setattr(register, "_find", find_late)
+    assert run_register(trained) == "1"
+    assert registry.versions(client, "sentiment") == ["1"]
+    assert list(statuses(client).values()) == ["FINISHED"] * 3
+
+
 def test_version_without_files_is_made_again(client, trained, tmp_path, caplog):
     assert run_register(trained) == "1"
     shutil.rmtree(tmp_path / "mlruns")
