@@ -150,6 +150,9 @@ def test_a_promotion_has_release_notes(stage, tmp_path, client, trained, trained
     assert stage("promote", "--verdict", "v.json", "--promotion", "p.json").returncode == 0
     assert json.loads((tmp_path / "p.json").read_text())["outcome"] == "unchanged"
     assert kept_notes(client, "2", tmp_path) == notes
+    # and where the former champion was deleted since, they have no comparison
+    client.delete_model_version("sentiment", "1")
+    assert "\nPromoted over version 1, which is deleted, by " in stage("notes").stdout
 
 
 def test_unpromoted_version_has_no_notes(stage, client, trained):
