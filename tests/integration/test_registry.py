@@ -21,6 +21,7 @@ from tests.conftest import (
     free_port,
     tracking_server,
 )
+from tests.integration.test_two_processes import assert_one_version, register_twice
 
 SAFE = ["--min-accuracy", "0.5"]
 
@@ -323,6 +324,14 @@ def test_server_with_basic_auth(stage, tmp_path, server, trained):
     history = stage("promote", "--history", **server)
     assert " admin: promoted none -> 1" in history.stdout
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_two_on_a_server_make_one_version(stage, tmp_path, server, trained, monkeypatch):
+    assert register_twice(stage, trained, tmp_path, "twice", **server) == ["1", "1"]
+    for key, value in server.items():
+        monkeypatch.setenv(key, value)
+    client = mlflow.MlflowClient(server["MLFLOW_TRACKING_URI"])
+    assert_one_version(client, "twice", 3)
 
 
 def test_wrong_password_is_not_printed(stage, server, trained):
