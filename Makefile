@@ -58,7 +58,7 @@ monitor: .venv/installed ## Serve the champion and monitor it with Prometheus an
 drift-demo: .venv/installed ## Show drift, alert, retraining and gate once; takes ten to twenty minutes
 	python -m tools.drift_demo
 mlflow: .venv/installed ## Open the tracking UI on port 5000
-	mlflow server --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --port 5000 --workers 1
+	python -m tools.mlflow_server
 
 images: ## Build the images NAMES (all three) with podman or docker and print their sizes
 	@python3 -m tools.build_images --engine '$(CONTAINER)' --base "$$BASE" --version '$(VERSION)' \

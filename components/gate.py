@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline
 import sentiment.model
 from components import stage
 from components.errors import UserError
-from components.io import records, registry, reviews
+from components.io import killed, records, registry, reviews
 from components.io.models import load_model
 from components.io.registry import Registered
 from components.stage import Artifact
@@ -37,8 +37,9 @@ def gate(name: str, version: str, test: Iterable[pd.DataFrame], limits: GateLimi
     registry here; a promotion is recorded by promote, which moves the alias.
     """
     with registry.connected() as client:
-        challenger = client.get_model_version(name, version)
-        champion = registry.alias_version(client, name, registry.CHAMPION)
+        killed.close_records(client, name)
+        challenger = registry.find_version(client, name, version)
+        champion = registry.champion(client, name)
         current = str(champion.version) if champion else registry.NONE
         if champion is not None and champion.version == challenger.version:
             why = f"version {version} is the champion already"
@@ -59,13 +60,16 @@ def gate(name: str, version: str, test: Iterable[pd.DataFrame], limits: GateLimi
 
 
 def _load(client: mlflow.MlflowClient, version: ModelVersion) -> Pipeline:
+    number = version.version
     with tempfile.TemporaryDirectory() as scratch:
+        folder = registry.download(client, version, Path(scratch))
         try:
-            return load_model(registry.download(client, version, Path(scratch)))
+            return load_model(folder)
         except UserError as error:
             raise UserError(
-                f"version {version.version} cannot be read ({error}); if another release of this"
-                " code made it, judge with that release, or delete its alias to start without it"
+                f"version {number} cannot be read ({error}); if another release of this code made"
+                " it, judge with that release, or make a version of this release the champion:"
+                " python -m components.promote --rollback --to VERSION --why REASON"
             ) from error
 
 

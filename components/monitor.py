@@ -56,7 +56,7 @@ def monitor(name: str, texts: Sequence[str], max_psi: float, min_rows: int) -> D
         UserError: the model has no champion, or the champion cannot be read.
     """
     with registry.connected() as client, tempfile.TemporaryDirectory() as scratch:
-        champion = registry.alias_version(client, name, registry.CHAMPION)
+        champion = registry.champion(client, name)
         if champion is None:
             raise UserError(f"{name} has no champion to compare with; run the training pipeline")
         folder = registry.download(client, champion, Path(scratch))

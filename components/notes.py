@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
         with registry.connected() as client:
             number = args.version
             if number is None:
-                champion = registry.alias_version(client, args.name, registry.CHAMPION)
+                champion = registry.champion(client, args.name)
                 if champion is None:
                     raise UserError(f"{args.name} has no champion; say --version N")
                 number = str(champion.version)

@@ -2,13 +2,16 @@
 
 import argparse
 import logging
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+import mlflow
+
 from components import cli
 from components.errors import UserError
-from components.io import records, registry
+from components.io import killed, records, registry
 from components.io.registry import Decision
 from components.report import release_notes
 from components.stage import Artifact
@@ -37,7 +40,8 @@ def _carry_out(verdict: GateVerdict) -> Decision:
     if not verdict.passed:
         return Decision(verdict.outcome, judged, judged, verdict.why)
     with registry.connected() as client:
-        champion = registry.alias_version(client, name, registry.CHAMPION)
+        killed.close_records(client, name)
+        champion = registry.champion(client, name)
         current = str(champion.version) if champion else registry.NONE
         if current == version:
             why = f"version {version} is the champion already"
@@ -47,6 +51,7 @@ def _carry_out(verdict: GateVerdict) -> Decision:
                 f"{name}: the champion is version {current} now, and was {judged} when version"
                 f" {version} was judged; run gate again"
             )
+        registry.find_version(client, name, version)
         decision = Decision("promoted", current, version, verdict.why, verdict.figures)
         registry.decide(client, name, decision)
     return replace(decision, figures=None)
@@ -55,28 +60,46 @@ def _carry_out(verdict: GateVerdict) -> Decision:
 def rollback(name: str, to: str | None, why: str) -> Decision:
     """Move the alias champion to version ``to``, or to the champion before the current one.
 
+    ``to`` sets the alias even if it was deleted.
+
     Raises:
         UserError: there is no champion, no champion before it, or no such version.
     """
     with registry.connected() as client:
-        champion = registry.alias_version(client, name, registry.CHAMPION)
-        if champion is None:
-            raise UserError(f"{name} has no champion to roll back")
-        current = str(champion.version)
+        killed.close_records(client, name)
         if to is None:
-            to = former_champion(registry.moves(client, name), current)
-            if to is None:
-                raise UserError(f"{name} version {current} replaced no other; say --to VERSION")
-        client.get_model_version(name, to)  # raises if there is no such version
+            current, to = _way_back(client, name)
+        else:
+            champion = registry.alias_version(client, name, registry.CHAMPION)
+            current = str(champion.version) if champion else registry.NONE
+        target = registry.find_version(client, name, to)
+        to = str(target.version)
         if to == current:
             return Decision("unchanged", current, to, "champion already")
+        registry.require_files(client, target)
         decision = Decision("rolled_back", current, to, why)
         registry.decide(client, name, decision)
     return decision
 
 
-def former_champion(moves: list[Decision], champion: str) -> str | None:
+def _way_back(client: mlflow.MlflowClient, name: str) -> tuple[str, str]:
+    """Return the champion and the one before it that still exists."""
+    champion = registry.champion(client, name)
+    if champion is None:
+        raise UserError(f"{name} has no champion to roll back")
+    current = str(champion.version)
+    to = former_champion(registry.moves(client, name), current, registry.versions(client, name))
+    if to is None:
+        raise UserError(f"{name} version {current} replaced no other; say --to VERSION")
+    return current, to
+
+
+def former_champion(
+    moves: list[Decision], champion: str, existing: Container[str] | None = None
+) -> str | None:
     """Return the champion before the current one; the newest of ``moves`` is the first.
+
+    Versions that are not in ``existing`` are passed over.
 
     A rollback undoes moves, so repeated rollbacks go further back and never swing between two
     versions. A version that became champion otherwise, by --to or by hand, follows the version
@@ -97,7 +120,8 @@ def former_champion(moves: list[Decision], champion: str) -> str | None:
         else:
             append_or_rewind(move.after)
     append_or_rewind(champion)
-    return champions[-2] if len(champions) > 1 else None
+    former = (version for version in champions[-2::-1] if version != champion)
+    return next((each for each in former if existing is None or each in existing), None)
 
 
 def run(
@@ -119,12 +143,29 @@ def print_history(name: str) -> None:
     """Print the decisions so far, the newest first."""
     with registry.connected() as client:
         decisions = registry.decisions(client, name)
-    for each in decisions:
-        refused = each.outcome == "refused"
-        versions = each.after if refused else f"{each.before} -> {each.after}"
-        print(f"{each.at} {each.by}: {each.outcome} {versions}: {each.why}")
-    if not decisions:
-        log.info("nothing was decided yet")
+        for each in decisions:
+            refused = each.outcome == "refused"
+            versions = each.after if refused else f"{each.before} -> {each.after}"
+            print(f"{each.at} {each.by}: {each.outcome} {versions}: {each.why}")
+        try:
+            champion = registry.champion(client, name)
+        except UserError as error:  # the alias is gone, and the decisions are not
+            log.warning("%s", error)
+            return
+        if decisions:
+            return
+        if champion is not None:
+            log.info("version %s is the champion; no decision is recorded", champion.version)
+        elif others := _other_models(client, name):
+            raise UserError(f"--name {name}: no such model in the registry, which has {others}")
+        else:
+            log.info("nothing was decided yet")
+
+
+def _other_models(client: mlflow.MlflowClient, name: str) -> str:
+    """Return the names of the registered models, if ``name`` is none of them."""
+    names = [model.name for model in client.search_registered_models()]
+    return "" if name in names else ", ".join(names)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -147,8 +188,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    if sum([args.rollback, args.history, bool(args.verdict or args.promotion)]) > 1:
+        parser().error("--rollback, --history, and --verdict with --promotion exclude each other")
     if args.rollback and not args.why:
         parser().error("--rollback needs --why")
+    if (args.to or args.why) and not args.rollback:
+        parser().error("--to and --why need --rollback")
     if not (args.rollback or args.history or (args.verdict and args.promotion)):
         parser().error("--verdict and --promotion are needed, or --rollback, or --history")
 

@@ -18,7 +18,8 @@ from pydantic import Field
 import sentiment
 import sentiment.store
 from components import stage
-from components.io import records, registry, reviews, runs
+from components.errors import UserError
+from components.io import killed, records, registry, reviews, runs
 from components.io.files import read_json, replacing, write_json
 from components.io.models import load_facts, load_model, load_trials
 from components.io.registry import Registered
@@ -57,9 +58,16 @@ def register(
     }
     tags = digests | {"git_commit": _git_commit()}
     trials = load_trials(model_directory)
-    # the card names no commit, so that the same model has the same card
-    card = write_card(name, facts, trials, metrics, findings, digests)
-    with registry.connected() as client:
+    try:
+        # the card names no commit, so that the same model has the same card
+        card = write_card(name, facts, trials, metrics, findings, digests)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        # the other arguments were checked when they were read
+        raise UserError(
+            f"--metrics and --findings are not those that evaluate writes ({error!r})"
+        ) from error
+    with registry.connected(create=True) as client:
+        killed.close_runs(client, name)
         version = _find(client, name, digests)
         if version is None:
             with tempfile.TemporaryDirectory() as scratch:
@@ -67,20 +75,27 @@ def register(
                 _pack(model_directory, packed)
                 (packed / "model_card.md").write_text(card)
                 write_json(packed / FINDINGS_FILE, findings)
-                version = runs.record(
-                    client, name, packed, facts, trials, metrics, tags, card, plots
-                )
+                made = runs.record(client, name, packed, facts, trials, metrics, tags, card, plots)
+            version = _find(client, name, digests) or made
+            if version != made:
+                runs.remove(client, name, made)
+                log.info("removed version %s again", made)
             log.info("registered %s version %s", name, version)
         else:
             log.info("%s version %s is this model already", name, version)
-        client.set_registered_model_alias(name, registry.CHALLENGER, version)
+        registry.set_alias(client, name, registry.CHALLENGER, version)
     return Registered(name, version, **digests), card
 
 
 def _find(client: mlflow.MlflowClient, name: str, digests: dict[str, str]) -> str | None:
+    """Return the first version of the model whose files are still there."""
     wanted = " and ".join(f"tag.`{key}` = '{value}'" for key, value in digests.items())
     found = client.search_model_versions(f"name = '{name}' and {wanted}")
-    return str(min(int(version.version) for version in found)) if found else None
+    for version in sorted(found, key=lambda each: int(each.version)):
+        if registry.has_files(version):
+            return str(version.version)
+        log.warning("%s version %s is this model, and its files are gone", name, version.version)
+    return None
 
 
 def _pack(model_directory: Path, output: Path) -> None:
@@ -130,7 +145,9 @@ def run(
     card: Annotated[Path, Artifact("Markdown file to write", "Markdown", output=True)],
     parameters: Parameters,
 ) -> None:
-    values, found = read_json(metrics), read_json(findings)
+    if not plots.is_dir():
+        raise UserError(f"--plots {plots}: no such directory")
+    values, found = records.read(metrics, dict[str, float]), read_json(findings)
     digest = reviews.digest(reviews.labelled(test))
     version, text = register(model, values, found, plots, digest, parameters.name)
     records.write(registered, version)

@@ -68,7 +68,9 @@ def read_registry(model: str) -> Iterator[Metric]:
         versions = client.search_model_versions(f"name = '{model}'", max_results=registry.MOST_RUNS)
         yield GaugeMetricFamily("pipeline_version_count", "Versions registered", len(versions))
         yield from _alias_metrics(client, model)
-        decisions = _ended_runs(client, f"{model}-promotions")
+        records = _ended_runs(client, f"{model}-promotions")
+        # the others are of commands that failed or were killed before the alias moved
+        decisions = [run for run in records if run.info.status == "FINISHED"]
         yield from _move_metrics("decision", decisions, ["outcome"], [(o,) for o in DECISIONS])
         deployments = _ended_runs(client, f"{model}-deployments")
         yield from _move_metrics("deployment", deployments, ["overlay", "outcome"])

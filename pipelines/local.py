@@ -30,7 +30,7 @@ from kfp.local import docker_task_handler
 
 from components import cli
 from components.errors import UserError
-from components.io import processes, registry
+from components.io import creation, processes
 from components.io.files import read_json
 from pipelines import ir
 
@@ -238,7 +238,7 @@ def s3_client(environment: dict[str, str]) -> "boto3.client":
 def mlflow_server(directory: Path, storage: dict[str, str]) -> Iterator[dict[str, str]]:
     """Run an MLflow server on SQLite whose clients keep artifacts on S3; yield its address."""
     database = f"sqlite:///{directory}/mlflow.db"
-    registry.create_database(database)
+    creation.create(directory / "mlflow.db")
     (port,) = processes.free_ports(1)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", database]
     command += ["--default-artifact-root", "s3://mlflow", "--no-serve-artifacts"]

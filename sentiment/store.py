@@ -8,12 +8,16 @@ registry and in ``dvc.lock``.
 import hashlib
 import io
 import json
+import logging
+import warnings
 import zipfile
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import sklearn
 import skops.io
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline
 from skops.io.exceptions import UntrustedTypesFoundException
 
@@ -23,6 +27,10 @@ FACTS_FILE = "training.json"
 FINDINGS_FILE = "findings.json"
 TRUSTED_TYPES = ["sentiment.vectorizer.NgramVectorizer", "sentiment.model.NgramClassifier"]
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip archive can hold
+
+log = logging.getLogger("sentiment")
+# load says it in one line
+warnings.filterwarnings("ignore", category=InconsistentVersionWarning)
 
 
 def save(model: Pipeline, directory: Path) -> str:
@@ -41,20 +49,42 @@ def save(model: Pipeline, directory: Path) -> str:
 def load(directory: Path) -> Pipeline:
     """Load the model that :func:`save` wrote.
 
+    Another scikit-learn than the one that made it is only a warning: of scikit-learn the file has
+    the Pipeline alone, which passes the texts to our own two steps, so the scores are the same.
+
     Raises:
         FileNotFoundError: there is no model file in ``directory``.
-        ValueError: the file is damaged, or has types that this package does not trust.
+        ValueError: the file is damaged, has types that this package does not trust, or cannot be
+            read by this scikit-learn.
     """
     path = directory / MODEL_FILE
+    made, current, unlike = made_with(directory), sklearn.__version__, ""
+    if made is not None and made.split(".")[:2] != current.split(".")[:2]:
+        log.warning("the model was made with scikit-learn %s, and this is %s", made, current)
+        unlike = f"; it was made with scikit-learn {made}, and this is {current}"
     try:
         model = skops.io.load(path, trusted=TRUSTED_TYPES)
     except UntrustedTypesFoundException as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {error}{unlike}") from error
     except (zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(f"{path}: not a whole model file ({error})") from error
+        raise ValueError(f"{path}: not a whole model file ({error}){unlike}") from error
+    except (AttributeError, TypeError, ImportError) as error:
+        if not unlike:
+            raise
+        raise ValueError(f"{path}: {error}{unlike}") from error
     if not isinstance(model, Pipeline):
         raise ValueError(f"{path}: holds a {type(model).__name__}, not a Pipeline")
     return model
+
+
+def made_with(directory: Path) -> str | None:
+    """Return the version of scikit-learn that made the model, None if the file does not tell."""
+    try:
+        with zipfile.ZipFile(directory / MODEL_FILE) as file:
+            state = json.loads(file.read("schema.json"))["content"]["content"]
+        return str(json.loads(state["_sklearn_version"]["content"]))
+    except (zipfile.BadZipFile, LookupError, TypeError, ValueError):
+        return None
 
 
 def digest(directory: Path) -> str:

@@ -1,55 +1,64 @@
-"""The MLflow registry: connection, aliases, and the record of every decision on the champion."""
+"""The MLflow registry: connection, versions, aliases, and the record of every decision."""
 
 import getpass
+import logging
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import mlflow
-import requests
-import sqlalchemy.exc
+import sqlalchemy
+from mlflow.entities import Experiment, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from pydantic import Field
 
-from components.errors import UnavailableError, UserError
-from components.io.files import replacing
+from components.errors import UserError
+from components.io import addresses, creation, failures, owner, relocation
 from components.io.records import record
 
-LOCAL_URI = "sqlite:///mlflow.db"
 CHAMPION, CHALLENGER = "champion", "challenger"
 NONE = "none"  # stands for no version
 MOST_RUNS = 50_000  # of one search, MLflow's own bound; its default is 1,000
-DENIED = ("UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED", "PERMISSION_DENIED")  # MLflow's for 401, 403
-CREDENTIALS = "the server refuses MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-# MLflow's codes for no response and for 5xx
-UNAVAILABLE = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+# of an alias or a number that is not one, and of a model or version
+MISSING = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
 
 
 @contextmanager
-def connected() -> Iterator[mlflow.MlflowClient]:
+def connected(create: bool = False) -> Iterator[mlflow.MlflowClient]:
     """Yield a client of ``MLFLOW_TRACKING_URI``, or of a SQLite file in the working directory.
 
+    ``create`` makes the SQLite file if there is none.
+
     Raises:
-        UserError: the address or the credentials are wrong, or MLflow refuses the request.
+        UserError: the address is wrong, there is no registry at it, or MLflow refuses a request.
         UnavailableError: the server does not respond, or responds with a server error.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or LOCAL_URI
+    uri = addresses.tracking_uri()
     # MLflow's default is 7 retries with exponential pauses: four minutes without a message
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # MLflow would print the address of each run, with the password in it
     os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
-    try:
-        create_database(uri)
+    # it logs a traceback for each error of the database; the error at the end says it once
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    with failures.explained(uri):
+        if database := addresses.database(uri):
+            if create:
+                creation.create(database)
+            elif not database.exists():  # MLflow would make an empty one
+                raise UserError(
+                    f"no registry at {database}; train first, or set {addresses.VARIABLE}"
+                )
+            relocation.relocate(database)
+        elif not addresses.is_web(uri):
+            # MLflow would try to connect for two minutes, with a traceback for each attempt
+            with sqlalchemy.create_engine(uri).connect():
+                pass
         mlflow.set_tracking_uri(uri)
         yield mlflow.MlflowClient()
-    except (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError) as error:
-        kind = UnavailableError if _is_unavailable(error, uri) else UserError
-        raise kind(_without_password(f"MLflow at {uri}: {_cause(error)}")) from error
 
 
 @record
@@ -84,31 +93,135 @@ def alias_version(client: mlflow.MlflowClient, name: str, alias: str) -> ModelVe
     try:
         return client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        # a missing alias is INVALID_PARAMETER_VALUE, a missing model RESOURCE_DOES_NOT_EXIST
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in MISSING:
             return None
         raise
 
 
+def champion(client: mlflow.MlflowClient, name: str) -> ModelVersion | None:
+    """Return the champion, or None if there never was any.
+
+    Raises:
+        UserError: there was a champion, and its alias or the version was deleted.
+    """
+    version = alias_version(client, name, CHAMPION)
+    if version is not None or not (past := moves(client, name)):
+        return version
+    last, existing = past[0].after, versions(client, name)
+    to = last if last in existing else "VERSION"
+    lost = f"{name} has no champion: its alias was deleted, and pointed to version {last}"
+    if last not in existing:
+        lost = f"{name} has no champion: version {last} was deleted; {_listed(existing)}"
+    of_name = "" if name == "sentiment" else f" --name {name}"
+    restore = f"python -m components.promote --rollback --to {to} --why REASON{of_name}"
+    raise UserError(f"{lost}; set it again: {restore}")
+
+
+def find_version(client: mlflow.MlflowClient, name: str, number: str) -> ModelVersion:
+    """Return a version by its number.
+
+    Raises:
+        UserError: there is no such version; the message names those that there are.
+    """
+    try:
+        return client.get_model_version(name, number)
+    except MlflowException as error:
+        if error.error_code not in MISSING:
+            raise
+        listed = _listed(versions(client, name))
+        raise UserError(f"{name} has no version {number}; {listed}") from error
+
+
+def versions(client: mlflow.MlflowClient, name: str) -> list[str]:
+    """Return the numbers of the versions that are not deleted, in the order of registration."""
+    found = client.search_model_versions(f"name = '{name}'", max_results=MOST_RUNS)
+    return [str(number) for number in sorted(int(version.version) for version in found)]
+
+
+def _listed(existing: list[str]) -> str:
+    if not existing:
+        return "the registry has no version of it"
+    return f"the registry has {', '.join(existing)}, and what was deleted cannot be restored"
+
+
+def set_alias(client: mlflow.MlflowClient, name: str, alias: str, version: str) -> None:
+    try:
+        client.set_registered_model_alias(name, alias, version)
+    except MlflowException as error:
+        # so MLflow reports that another process has set this alias at the same moment
+        if error.error_code != "BAD_REQUEST":
+            raise
+        client.set_registered_model_alias(name, alias, version)
+
+
 def download(client: mlflow.MlflowClient, version: ModelVersion, directory: Path) -> Path:
     """Download the files of a version into ``directory`` and return the folder of its model."""
-    uri = f"models:/{version.name}/{version.version}"
-    return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(directory)))
+    require_files(client, version)
+    return Path(mlflow.artifacts.download_artifacts(_uri(version), dst_path=str(directory)))
+
+
+def require_files(client: mlflow.MlflowClient, version: ModelVersion) -> None:
+    """Check that the files of a version are there, if they should be on this machine.
+
+    Raises:
+        UserError: they are not; the message names the folder.
+    """
+    name, number = version.name, str(version.version)
+    folder = relocation.local_path(client.get_model_version_download_uri(name, number))
+    if folder is not None and not folder.is_dir():
+        raise UserError(
+            f"{name} version {number}: the registry has its files in {folder}, and there is no such"
+            " folder; bring it back, or run register again, which makes a new version"
+        )
+
+
+def has_files(version: ModelVersion) -> bool:
+    """Tell whether the files of a version are still where it was registered."""
+    return bool(mlflow.artifacts.list_artifacts(_uri(version)))
+
+
+def _uri(version: ModelVersion) -> str:
+    return f"models:/{version.name}/{version.version}"
+
+
+def experiment(client: mlflow.MlflowClient, name: str) -> Experiment | None:
+    """Return an experiment, or None if there never was one of this name.
+
+    Raises:
+        UserError: it was deleted.
+    """
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        raise UserError(
+            f"the experiment {name} was deleted in MLflow; restore it:"
+            f" mlflow experiments restore --experiment-id {found.experiment_id}"
+        )
+    return found
 
 
 def experiment_id(client: mlflow.MlflowClient, name: str) -> str:
-    experiment = client.get_experiment_by_name(name)
-    return experiment.experiment_id if experiment else client.create_experiment(name)
+    """Return the id of an experiment, which is created if there is none."""
+    if found := experiment(client, name):
+        return str(found.experiment_id)
+    try:
+        database = addresses.database(client.tracking_uri)
+        if database is None:
+            return client.create_experiment(name)
+        return str(creation.store(client.tracking_uri, database).create_experiment(name))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    return experiment_id(client, name)  # another process has created it in the meantime
 
 
 def decide(client: mlflow.MlflowClient, name: str, decision: Decision) -> str:
     """Record a decision, move the alias accordingly, and return the id of the record.
 
     The record is a run of the experiment ``NAME-promotions``, opened before the alias moves and
-    closed afterwards. The run stays open if the process is killed in between; :func:`decisions`
-    counts it if the alias did move to its ``to``.
+    closed afterwards. The run stays open if the process is killed in between;
+    the next start closes it (:mod:`components.io.killed`).
     """
-    tags = {
+    tags = owner.tags() | {
         "mlflow.runName": f"{decision.outcome} {decision.before} -> {decision.after}",
         "mlflow.user": user(),
         "model": name,
@@ -118,25 +231,23 @@ def decide(client: mlflow.MlflowClient, name: str, decision: Decision) -> str:
         "why": decision.why,
     }
     run = client.create_run(experiment_id(client, f"{name}-promotions"), tags=tags)
-    for key, value in (decision.figures or {}).items():
-        client.log_metric(run.info.run_id, key, value)
-    if decision.outcome != "refused":
-        client.set_registered_model_alias(name, CHAMPION, decision.after)
+    try:
+        for key, value in (decision.figures or {}).items():
+            client.log_metric(run.info.run_id, key, value)
+        if decision.outcome != "refused":
+            set_alias(client, name, CHAMPION, decision.after)
+    except BaseException:
+        with suppress(Exception):  # the first error is the one to report
+            moved = has_moved(run, [], alias_version(client, name, CHAMPION))
+            client.set_terminated(run.info.run_id, "FINISHED" if moved else "FAILED")
+        raise
     client.set_terminated(run.info.run_id)
     return run.info.run_id
 
 
 def decisions(client: mlflow.MlflowClient, name: str) -> list[Decision]:
     """Return the decisions, the newest first."""
-    champion = alias_version(client, name, CHAMPION)
-    experiment = client.get_experiment_by_name(f"{name}-promotions")
-    if experiment is None:
-        return []
-    runs = client.search_runs(
-        [experiment.experiment_id],
-        max_results=MOST_RUNS,
-        order_by=["attributes.start_time DESC"],
-    )
+    champion, runs = alias_version(client, name, CHAMPION), records(client, name)
     return [
         Decision(
             outcome=run.data.tags["outcome"],
@@ -146,9 +257,9 @@ def decisions(client: mlflow.MlflowClient, name: str) -> list[Decision]:
             by=run.data.tags["mlflow.user"],
             at=datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat(),
         )
-        for run in runs
+        for index, run in enumerate(runs)
         if run.info.status == "FINISHED"
-        or (champion is not None and run.data.tags["to"] == str(champion.version))
+        or (run.info.status == "RUNNING" and has_moved(run, runs[:index], champion))
     ]
 
 
@@ -157,16 +268,25 @@ def moves(client: mlflow.MlflowClient, name: str) -> list[Decision]:
     return [decision for decision in decisions(client, name) if decision.outcome != "refused"]
 
 
-def create_database(uri: str) -> None:
-    """Create the database of a SQLite address, if there is none, in one step.
+def records(client: mlflow.MlflowClient, name: str) -> list[Run]:
+    """Return the records of decisions, open and failed ones too, the newest first."""
+    found = experiment(client, f"{name}-promotions")
+    if found is None:
+        return []
+    order = ["attributes.start_time DESC"]
+    runs = client.search_runs([found.experiment_id], max_results=MOST_RUNS, order_by=order)
+    return [run for run in runs if "outcome" in run.data.tags]
 
-    MLflow cannot open a database again after it was killed while creating the tables.
-    """
-    path = Path(uri.removeprefix("sqlite:///"))
-    if uri.startswith("sqlite:///") and not path.exists():
-        with replacing(path) as partial:
-            partial.unlink(missing_ok=True)
-            mlflow.MlflowClient(f"sqlite:///{partial}").search_experiments()
+
+def has_moved(run: Run, newer: Sequence[Run], champion: ModelVersion | None) -> bool:
+    """Tell whether the alias did move as an open record says; ``newer`` are the records since."""
+    tags = run.data.tags
+    if tags["outcome"] == "refused":
+        return False
+    for later in reversed(newer):
+        if later.info.status == "FINISHED" and later.data.tags["outcome"] != "refused":
+            return tags["to"] == later.data.tags["from"]
+    return champion is not None and tags["to"] == str(champion.version)
 
 
 def user() -> str:
@@ -175,26 +295,3 @@ def user() -> str:
         return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
     except (KeyError, OSError):  # a numeric user of a container has no name
         return f"uid {os.getuid()}"
-
-
-def _without_password(message: str) -> str:
-    """Return ``message`` without user and password in its addresses.
-
-    A password may contain a slash or another @, so everything before the last @ is dropped.
-    """
-    return re.sub(r"//\S*@", "//", message)
-
-
-def _is_unavailable(error: Exception, uri: str) -> bool:
-    if isinstance(error, sqlalchemy.exc.OperationalError):  # of a file: a path, unless it is locked
-        return not uri.startswith("sqlite:") or "locked" in str(error)
-    if isinstance(error, MlflowException):
-        # MLflow reports a malformed address with the code of a server error
-        return error.error_code in UNAVAILABLE and "Invalid url" not in str(error)
-    return isinstance(error, requests.ConnectionError | requests.Timeout)
-
-
-def _cause(error: Exception) -> str:
-    """Return the first line of the error; SQLAlchemy keeps the driver's message in ``orig``."""
-    line = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-    return f"{CREDENTIALS}: {line}" if getattr(error, "error_code", None) in DENIED else line

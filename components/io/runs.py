@@ -1,12 +1,15 @@
 """The MLflow run of a model, with its trials, files and plots, and its registered version."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import mlflow
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric, Param, RunInfo
+from mlflow.exceptions import MlflowException
 
-from components.io import records, registry
+from components.io import owner, records, registry
 from components.io.candidates import Trial
 from components.io.models import TrainingFacts
 
@@ -28,33 +31,63 @@ def record(
 ) -> str:
     """Log a model and its trials as runs, register a version and return its number."""
     experiment = registry.experiment_id(client, name)
-    run = client.create_run(
-        experiment, tags=tags | {"mlflow.runName": tags["model_digest"][:12]}
-    ).info
-    log.info("logging run %s", run.run_id)
-    params = facts.parameters | {"train_rows": facts.rows, "features": facts.features}
-    measured = metrics | {
-        "valid_accuracy": facts.valid.accuracy,
-        "valid_log_loss": facts.valid.log_loss,
-    }
-    client.log_batch(
-        run.run_id,
-        metrics=[Metric(key, value, run.start_time, 0) for key, value in measured.items()],
-        params=[Param(key, str(value)) for key, value in params.items()],
-    )
-    for trial in trials:
-        _log_trial(client, experiment, run.run_id, trial)
-    client.log_artifacts(run.run_id, str(packed), "model")
-    client.log_artifacts(run.run_id, str(plots), "plots")
-    client.set_terminated(run.run_id)
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    source = f"{run.artifact_uri}/model"
-    return str(
-        client.create_model_version(
-            name, source, run.run_id, tags, description=_shortened(card)
+    named = tags | {"mlflow.runName": tags["model_digest"][:12]}
+    with _opened(client, experiment, named) as run:
+        log.info("logging run %s", run.run_id)
+        params = facts.parameters | {"train_rows": facts.rows, "features": facts.features}
+        measured = metrics | {
+            "valid_accuracy": facts.valid.accuracy,
+            "valid_log_loss": facts.valid.log_loss,
+        }
+        client.log_batch(
+            run.run_id,
+            metrics=[Metric(key, value, run.start_time, 0) for key, value in measured.items()],
+            params=[Param(key, str(value)) for key, value in params.items()],
+        )
+        for trial in trials:
+            _log_trial(client, experiment, run.run_id, trial)
+        client.log_artifacts(run.run_id, str(packed), "model")
+        client.log_artifacts(run.run_id, str(plots), "plots")
+        _create_model(client, name)
+        source, description = f"{run.artifact_uri}/model", _shortened(card)
+        version = client.create_model_version(
+            name, source, run.run_id, tags, description=description
         ).version
-    )
+    return str(version)
+
+
+def remove(client: mlflow.MlflowClient, name: str, version: str) -> None:
+    """Delete a version with its run and those of its trials."""
+    run = client.get_run(str(client.get_model_version(name, version).run_id)).info
+    client.delete_model_version(name, version)
+    nested = client.search_runs([run.experiment_id], f"tags.`mlflow.parentRunId` = '{run.run_id}'")
+    for run_id in (*(each.info.run_id for each in nested), run.run_id):
+        client.delete_run(run_id)
+
+
+def _create_model(client: mlflow.MlflowClient, name: str) -> None:
+    if client.search_registered_models(f"name = '{name}'"):
+        return
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+@contextmanager
+def _opened(
+    client: mlflow.MlflowClient, experiment: str, tags: dict[str, str]
+) -> Iterator[RunInfo]:
+    """Yield a run that is closed at the end: as FAILED after an error."""
+    run = client.create_run(experiment, tags=tags | owner.tags()).info
+    try:
+        yield run
+    except BaseException:
+        with suppress(Exception):  # the first error is the one to report
+            client.set_terminated(run.run_id, "FAILED")
+        raise
+    client.set_terminated(run.run_id)
 
 
 def _shortened(card: str) -> str:
@@ -68,16 +101,17 @@ def _shortened(card: str) -> str:
 def _log_trial(client: mlflow.MlflowClient, experiment: str, parent: str, trial: Trial) -> None:
     """Log a trial as a run nested in the run of the model."""
     name = f"{trial.candidate.name} of {trial.budget:.0%}"
-    tags = {"mlflow.parentRunId": parent, "mlflow.runName": name}
-    run = client.create_run(experiment, tags=tags).info
     params = records.plain(trial.candidate) | {
         "budget": trial.budget,
         "iterations": trial.iterations,
         "min_df": trial.min_df,
     }
     values = {"valid_accuracy": trial.valid.accuracy, "valid_log_loss": trial.valid.log_loss}
-    metrics = [Metric(key, value, run.start_time, 0) for key, value in values.items()]
-    for step, loss in enumerate(trial.valid.losses, 1):
-        metrics.append(Metric("valid_log_loss_by_iteration", loss, run.start_time, step))
-    client.log_batch(run.run_id, metrics, [Param(key, str(value)) for key, value in params.items()])
-    client.set_terminated(run.run_id)
+    tags = {"mlflow.parentRunId": parent, "mlflow.runName": name}
+    with _opened(client, experiment, tags) as run:
+        metrics = [Metric(key, value, run.start_time, 0) for key, value in values.items()]
+        for step, loss in enumerate(trial.valid.losses, 1):
+            metrics.append(Metric("valid_log_loss_by_iteration", loss, run.start_time, step))
+        client.log_batch(
+            run.run_id, metrics, [Param(key, str(value)) for key, value in params.items()]
+        )

@@ -45,8 +45,14 @@ def compose(client: mlflow.MlflowClient, name: str, number: str) -> str:
     if move is None:
         raise UserError(f"{name} version {number} was never promoted and has no notes")
     new = _read(client, name, number)
-    old = _read(client, name, move.before) if move.before != registry.NONE else None
-    replaced = f"over version {old.number}" if old else "as the first champion"
+    old = None
+    if move.before == registry.NONE:
+        replaced = "as the first champion"
+    elif move.before in registry.versions(client, name):
+        replaced = f"over version {move.before}"
+        old = _read(client, name, move.before)
+    else:
+        replaced = f"over version {move.before}, which is deleted,"
     return f"""# {name} version {number}
 
 Promoted {replaced} by {move.by}, {str(move.at)[:16]} UTC: {move.why}
@@ -84,7 +90,8 @@ def _promotion(client: mlflow.MlflowClient, name: str, number: str) -> Decision 
 
 
 def _read(client: mlflow.MlflowClient, name: str, number: str) -> NotedVersion:
-    version = client.get_model_version(name, number)
+    version = registry.find_version(client, name, number)
+    registry.require_files(client, version)
     run = client.get_run(str(version.run_id))
     with tempfile.TemporaryDirectory() as scratch:
         path = client.download_artifacts(run.info.run_id, f"model/{FINDINGS_FILE}", scratch)

@@ -20,7 +20,7 @@ def recorded(tmp_path, monkeypatch):
     """Set MLFLOW_TRACKING_URI to a registry with versions, decisions and deployments."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
     monkeypatch.chdir(tmp_path)
-    with registry.connected() as client:
+    with registry.connected(create=True) as client:
         record(client)
 
 
@@ -79,6 +79,8 @@ def test_failed_source_hides_no_other(recorded, monkeypatch, caplog):
 
 def test_empty_registry_is_exported(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
+    with registry.connected(create=True):
+        pass
     values = collect()
     assert values["pipeline_version_count",] == 0
     assert values["pipeline_source_up", "mlflow"] == 1

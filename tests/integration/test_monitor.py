@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from components import gate, ingest, promote, register
-from components.io import reviews
+from components.io import registry, reviews
 from components.io.files import read_json
 from components.verdict import GateLimits
 from tests.conftest import assert_one_line
@@ -107,7 +107,10 @@ def test_errors_are_one_line(stage, champion, tmp_path):
     assert not (tmp_path / "drift.json").exists()
 
 
-def test_monitor_needs_a_champion(stage, tmp_path):
+def test_monitor_needs_a_champion(stage, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
+    with registry.connected(create=True):
+        pass
     (tmp_path / "in.jsonl").write_text('{"data": {"text": "a"}}\n')
     result = stage("monitor", "--captured", "in.jsonl", *OUT)
     assert_one_line(result, "no champion", "training pipeline")

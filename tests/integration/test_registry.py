@@ -21,6 +21,7 @@ from tests.conftest import (
     free_port,
     tracking_server,
 )
+from tests.integration.test_two_processes import assert_one_version, register_twice
 
 SAFE = ["--min-accuracy", "0.5"]
 
@@ -46,7 +47,7 @@ def client(tmp_path, monkeypatch) -> mlflow.MlflowClient:
     """
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
     monkeypatch.chdir(tmp_path)
-    with registry.connected() as client:
+    with registry.connected(create=True) as client:
         yield client
 
 
@@ -150,6 +151,9 @@ def test_a_promotion_has_release_notes(stage, tmp_path, client, trained, trained
     assert stage("promote", "--verdict", "v.json", "--promotion", "p.json").returncode == 0
     assert json.loads((tmp_path / "p.json").read_text())["outcome"] == "unchanged"
     assert kept_notes(client, "2", tmp_path) == notes
+    # and where the former champion was deleted since, they have no comparison
+    client.delete_model_version("sentiment", "1")
+    assert "\nPromoted over version 1, which is deleted, by " in stage("notes").stdout
 
 
 def test_unpromoted_version_has_no_notes(stage, client, trained):
@@ -281,7 +285,7 @@ def test_promotion_needs_the_judged_champion(stage, tmp_path, client, trained, t
     assert not (tmp_path / "p.json").exists()
 
 
-def test_promote_without_a_registered_model(stage, trained, tmp_path):
+def test_promote_without_a_registered_model(stage, client, trained, tmp_path):
     assert_one_line(promote(stage, trained), "r.json", "No such file")
     (tmp_path / "r.json").write_text('{"name": "sentiment", "version": "7"}')
     assert_one_line(
@@ -322,6 +326,14 @@ def test_server_with_basic_auth(stage, tmp_path, server, trained):
     assert not (tmp_path / "mlflow.db").exists()
 
 
+def test_two_on_a_server_make_one_version(stage, tmp_path, server, trained, monkeypatch):
+    assert register_twice(stage, trained, tmp_path, "twice", **server) == ["1", "1"]
+    for key, value in server.items():
+        monkeypatch.setenv(key, value)
+    client = mlflow.MlflowClient(server["MLFLOW_TRACKING_URI"])
+    assert_one_version(client, "twice", 3)
+
+
 def test_wrong_password_is_not_printed(stage, server, trained):
     wrong = server | {"MLFLOW_TRACKING_PASSWORD": "wrong-horse-1"}
     result = register(stage, trained, **wrong)
@@ -329,12 +341,28 @@ def test_wrong_password_is_not_printed(stage, server, trained):
     assert "wrong-horse-1" not in result.stderr
 
 
-@pytest.mark.parametrize(("password", "exit_code"), [("hid@hidden", 4), ("hid/hidden", 1)])
-def test_a_stopped_server_is_one_line(stage, trained, tmp_path, password: str, exit_code: int):
+@pytest.mark.parametrize(
+    ("password", "exit_code", "reason"),
+    [
+        ("hid@hidden", 4, "no response (Connection refused); see MLFLOW_TRACKING_URI"),
+        ("hid/hidden", 1, "MLFLOW_TRACKING_URI is malformed; write %2F for a slash"),
+    ],
+)
+def test_a_stopped_server_is_one_line(
+    stage, trained, tmp_path, password: str, exit_code: int, reason: str
+):
     """A slash in a password makes the address malformed, which the user must fix."""
     address = f"http://someone:{password}@127.0.0.1:{free_port()}"
     environment = {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
     result = register(stage, trained, **environment)
-    assert_one_line(result, "MLflow at http://127.0.0.1:", exit_code=exit_code)
+    assert_one_line(result, "MLflow at http://127.0.0.1:", reason, exit_code=exit_code)
     assert "hid" not in result.stderr
     assert not (tmp_path / "r.json").exists()
+
+
+def test_a_stopped_database_is_one_line(stage):
+    """MLflow alone would try again for two minutes."""
+    address = f"postgresql+psycopg2://someone:hidden@127.0.0.1:{free_port()}/mlflow"
+    result = stage("promote", "--history", MLFLOW_TRACKING_URI=address)
+    assert_one_line(result, "MLflow at postgresql+psycopg2://127.0.0.1:", "refused", exit_code=4)
+    assert "hidden" not in result.stderr

@@ -66,7 +66,7 @@ def scraped(trained, trained_worse, tmp_path_factory):
         receiver(directory, "true") as alerts,
     ):
         patch.setenv("MLFLOW_TRACKING_URI", uri)
-        with registry.connected() as client:
+        with registry.connected(create=True) as client:
             record(client)
         jobs = {
             "sentiment": [
