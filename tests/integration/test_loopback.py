@@ -17,9 +17,10 @@ import requests
 
 from components import cli
 from deploy.cluster import Cluster
-from deploy.overlay import Model, base_service
+from deploy.overlay import Model
 from pipelines.local import s3_client
 from serving.__main__ import _bypass_proxies
+from tests.cluster import base_service
 from tests.conftest import REPO, needs_ipv6
 
 HOSTS = ["127.0.0.1", "localhost", pytest.param("[::1]", marks=needs_ipv6)]

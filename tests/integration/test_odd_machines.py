@@ -103,7 +103,7 @@ def unknown() -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("module", "flags", "exit_code"),
     [
-        ("components.promote", ["--history"], 0),
+        ("components.promote", ["--history"], 1),  # there is no registry
         ("deploy", ["--help"], 0),
         ("monitoring.exporter", ["--help"], 0),
         ("serving", ["--model_uri", "models:/sentiment@champion"], 1),

@@ -96,7 +96,7 @@ def test_directory_is_replaced_whole(tmp_path):
 
 def test_unwritable_path_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="value"):
+    with pytest.raises(UserError, match="/file: File exists"):
         write_json(tmp_path / "file" / "value.json", 1)
 
 

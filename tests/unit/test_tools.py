@@ -211,10 +211,12 @@ def test_a_refused_model_is_not_released(stand_in, tmp_path, monkeypatch):
     monkeypatch.delenv("DVC_REMOTE", raising=False)
     (tmp_path / "reports").mkdir()
     release.PROMOTION.write_text('{"outcome": "refused", "why": "worse: accuracy 0.8"}')
-    calls = stand_in("dvc")
+    calls, stages = stand_in("dvc"), []
+    monkeypatch.setattr(release, "repro", lambda *arguments: stages.extend(arguments))
     with pytest.raises(UserError, match="refused: worse"):
         release.release()
-    assert calls() == ["pull", "repro --force --single-item register gate promote"]
+    assert calls() == ["pull"]
+    assert stages == ["--force", "--single-item", "register", "gate", "promote"]
     assert not release.NOTES.exists()
 
 
