@@ -54,11 +54,10 @@ def test_failed_registration_leaves_no_open_run(client, trained, monkeypatch):
     def fail(*_):
         raise OSError("no space")
 
-    monkeypatch.setattr(runs, "_create_model", fail)
-    with pytest.raises(OSError, match="no space"):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr(runs, "_create_model", fail)
         run_register(trained)
     assert sorted(statuses(client).values()) == ["FAILED", "FINISHED", "FINISHED"]
-    monkeypatch.undo()
     assert run_register(trained) == "1"
 
 
