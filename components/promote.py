@@ -49,7 +49,8 @@ def _carry_out(verdict: GateVerdict) -> Decision:
         if current != judged:
             raise UserError(
                 f"{name}: the champion is version {current} now, and was {judged} when version"
-                f" {version} was judged; run gate again"
+                f" {version} was judged; run gate again:"
+                " dvc repro --force --single-item gate promote"
             )
         registry.find_version(client, name, version)
         decision = Decision("promoted", current, version, verdict.why, verdict.figures)

@@ -18,6 +18,8 @@ FORMATS = ("csv", "tsv", "jsonl", "parquet")
 ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 ENDINGS |= {".parquet": "parquet", ".pq": "parquet"}
 
+GZIP = b"\x1f\x8b"  # the first bytes of such a file
+
 
 def format_of(source: str) -> str:
     """Return the format that the ending of the name stands for."""
@@ -48,13 +50,16 @@ def read(path: Path, format: str | None, encoding: str, address: str) -> Iterato
     try:
         if path.stat().st_size == 0:
             raise UserError(f"{address}: the file is empty")
+        with path.open("rb") as file:
+            if file.read(2) == GZIP:
+                raise UserError(f"{address}: compressed with gzip; unpack it first (gunzip)")
         if format == "parquet":
             with pq.ParquetFile(path) as file:
                 for group in range(file.num_row_groups):  # see reviews.batches
                     for batch in file.iter_batches(BATCH_ROWS, [group]):
                         yield batch.to_pandas()
         elif format == "jsonl":
-            with path.open(encoding="utf-8") as file:
+            with path.open(encoding="utf-8-sig") as file:
                 rows = (
                     _json_object(line, i, address) for i, line in enumerate(file, 1) if line.strip()
                 )

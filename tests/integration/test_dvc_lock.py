@@ -15,7 +15,7 @@ from dvc.repo import Repo
 from components.errors import UserError
 from components.io import dvc_lock
 from tests.conftest import REPO, assert_one_line
-from tools import lock
+from tools import lock, repro
 
 CASE = "stages:\n  ingest:\n    cmd: dvc ingest\n    deps:\n    - "  # as Ctrl-C left one
 
@@ -144,6 +144,13 @@ def test_check_lock_names_a_cut_lock(project):
     dvc_lock.LOCK.write_text(CASE)
     with pytest.raises(UserError, match=r"dvc.lock is cut off .*: make train restores it"):
         lock.check(None)
+
+
+def test_one_repro_runs_at_a_time(project):
+    with repro._alone(), pytest.raises(UserError, match="runs in this checkout; wait for its end"):
+        repro.repro("ingest")
+    with repro._alone():  # free again
+        pass
 
 
 def test_repro_repairs_the_lock_first(project):

@@ -1,6 +1,7 @@
 """Every kind of source and every kind of bad input, through the command line."""
 
 import functools
+import gzip
 import http.server
 import json
 import os
@@ -14,7 +15,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from components.io import reviews
+from components.errors import UserError
+from components.io import formats, reviews
 from tests.conftest import REPO, assert_one_line
 
 TEXTS = ['He said: "fine",\nthen left.', "NA", "Ünïcödé 😀", "plain"]
@@ -264,3 +266,18 @@ def test_dvc_reads_a_renamed_source_again(tmp_path):
     assert [dvc("init", "--no-scm"), repro("one.csv"), repro("two.csv")] == [0, 0, 0]
     (tmp_path / "one.csv").unlink()
     assert repro("one.csv") == 255
+
+
+def test_json_lines_with_a_mark_are_read(tmp_path):
+    path = tmp_path / "reviews.jsonl"
+    path.write_text('{"text": "good", "label": 1}\n', encoding="utf-8-sig")
+    (table,) = formats.read(path, None, "utf-8", "reviews.jsonl")
+    assert table.to_dict("records") == [{"text": "good", "label": 1}]
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_gzip_is_named(tmp_path, ending):
+    path = tmp_path / f"reviews.{ending}"
+    path.write_bytes(gzip.compress(b"text,label\ngood,1\n"))
+    with pytest.raises(UserError, match=r"compressed with gzip; unpack it first \(gunzip\)"):
+        next(formats.read(path, None, "utf-8", path.name))

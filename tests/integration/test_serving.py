@@ -13,7 +13,7 @@ import pytest
 import sentiment.model
 import sentiment.store
 from serving.__main__ import main
-from tests.conftest import REPO, needs_ipv6
+from tests.conftest import REPO, free_port, needs_ipv6
 from tests.serving import JSON, PREDICT, TEXTS, call_infer
 
 
@@ -124,8 +124,9 @@ def test_damaged_model_is_one_line(tmp_path, trained):
 
 
 def start(directory, *flags: str) -> subprocess.CompletedProcess[str]:
+    ports = ("--http_port", str(free_port()), "--grpc_port", str(free_port()))
     return subprocess.run(
-        [sys.executable, "-m", "serving", *flags],
+        [sys.executable, "-m", "serving", *ports, *flags],
         cwd=directory,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPO), "HOME": str(directory)},
         capture_output=True,
