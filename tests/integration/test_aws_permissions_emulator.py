@@ -96,8 +96,8 @@ TABLE = [
     ("predictor", "s3:PutObject", f"{MODEL}/model.skops", {}, False),
     ("predictor", "s3:PutObject", f"{DATA}/captured/2026.jsonl", {}, False),
     ("predictor", "s3:DeleteObject", f"{MODEL}/model.skops", {}, False),
-    ("predictor", "s3:ListBucket", MODELS, {}, False),
-    ("predictor", "s3:ListBucket", MODELS, under("mlflow/"), False),
+    ("predictor", "s3:ListBucket", MODELS, {}, True),  # HeadBucket, the first request of KServe's
+    ("predictor", "s3:ListBucket", "arn:aws:s3:::another-account", {}, False),
     ("predictor", "s3:GetBucketPolicy", MODELS, under("mlflow/1/0a0a/artifacts/model"), False),
     ("predictor", "s3:ListBucket", DATA, under("mlflow/1/0a0a/artifacts/model"), False),
     ("predictor", "kms:Decrypt", KEY, via(S3, DATA), False),
