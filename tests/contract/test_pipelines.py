@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 from argparse import ArgumentParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,13 +147,17 @@ def test_dvc_and_kubeflow_search_alike():
     assert parameters_of("trial", dvc_command("trial")[3:])["candidates"] == tuple(given)
     loops = [t for d in dags(TRAINING) for t in d["tasks"].values() if "parameterIterator" in t]
     items = [loop["parameterIterator"]["items"]["inputParameter"] for loop in loops]
-    assert sorted(items) == ["pipelinechannel--candidates"] * 3 + ["pipelinechannel--parts"]
+    assert sorted(items) == [
+        *["pipelinechannel--candidates"] * len(RUNGS),
+        "pipelinechannel--parts",
+    ]
     tasks = {name: t for d in dags(TRAINING) for name, t in d["tasks"].items()}
-    for rung, name in zip(RUNGS.values(), ("search", "search-2", "search-3"), strict=True):
+    names = ["search", *(f"search-{number}" for number in range(2, len(RUNGS) + 1))]
+    for rung, name in zip(RUNGS.values(), names, strict=True):
         given = tasks[name]["inputs"]["parameters"]
         assert given["budget"]["runtimeValue"]["constant"] == rung["trial"]["budget"]
         assert given["keep"]["runtimeValue"]["constant"] == rung["select"]["keep"]
-    for before, rung in (("1", "2"), ("2", "3")):
+    for before, rung in pairwise(RUNGS):
         selection = f"models/selection/{before}.json"
         given = parameters_of("trial", dvc_command("trial", rung)[3:])
         assert str(given["selected"]) == selection
