@@ -142,7 +142,7 @@ check-lock: .venv/installed ## Check that dvc.lock fits code and parameters, and
 deploy: .venv/installed ## Deploy the champion to OVERLAY (production) by a canary of CANARY (10) percent; roll back if it fails
 	python -m deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY" || { code=$$?; \
 	  test $$code -ne 3 || python -m components.promote --rollback \
-	    --to "$$(sed -n 's/^ *version: v//p' "manifests/overlays/$$OVERLAY/model.yaml")" \
+	    --to "$$(sed -n 's/^ *version: v\([0-9]*\).*/\1/p' "manifests/overlays/$$OVERLAY/model.yaml")" \
 	    --why "the canary in $$OVERLAY failed: see python -m deploy --history"; exit $$code; }
 
 rollback: .venv/installed ## Deploy version TO to OVERLAY (production) without a canary, make it champion; WHY is recorded
@@ -170,9 +170,9 @@ scan: .venv/installed ### Wait for the registry's scan of the images, and refuse
 sign: ### Sign the images by digest, and verify the signatures
 	@python3 -m tools.signatures --sign $(IMAGES) --signer="$$SIGNER"
 verify: ### Verify that the workflow images signed the images of OVERLAY
-	@images=$$(python3 -m deploy.pin "overlays/$$OVERLAY") && python3 -m tools.signatures --signer="$$SIGNER" $$images
+	@images=$$(python3 -m deploy.pin "overlays/$$OVERLAY/template") && python3 -m tools.signatures --signer="$$SIGNER" $$images
 pin-images: ### Write the digests of the pushed images into staging, production and the receiver
-	python3 -m deploy.pin overlays/{staging,production} monitoring/receiver --images $(IMAGES)
+	python3 -m deploy.pin overlays/{staging,production}/template monitoring/receiver --images $(IMAGES)
 kubeconfig: ### Write the kubeconfig of the EKS cluster
 	aws eks update-kubeconfig --name sentiment
 

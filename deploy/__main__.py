@@ -20,17 +20,18 @@ from deploy import history, lease, overlay, rollout
 from deploy.canary import CanaryLimits, CanaryVerdict
 from deploy.cluster import Cluster, render
 from deploy.errors import retry
-from deploy.overlay import Model, State, service_of, state_of
+from deploy.overlay import Predictor, State, service_of, state_of
 from deploy.prometheus import Prometheus
-from deploy.rollout import RolloutOutcome
+from deploy.rollout import IfUndecided, Rollout, RolloutOutcome
 from deploy.traffic import watch_canary
-from deploy.version import find_version, verified_model
+from deploy.version import find_version, verified_uri
 
 EXIT_CODES = {
     RolloutOutcome.DEPLOYED: 0,
     RolloutOutcome.FAILED: 1,
     RolloutOutcome.ROLLED_BACK: 3,
     RolloutOutcome.UNDECIDED: 5,
+    RolloutOutcome.HELD: 5,
 }
 EPILOG = """\
 exit codes:
@@ -41,7 +42,8 @@ exit codes:
   3  the new version is unfit, and was rolled back: the stable version is served
   4  the cluster, the registry, Prometheus or the network failed; nothing was rolled back:
      run the same command again, and it goes on from there
-  5  undecided: too little traffic or evidence; the stable version is served
+  5  undecided: too little traffic or evidence; the stable version is served, and with
+     --if-undecided hold the canary beside it
 """
 
 log = logging.getLogger("deploy")
@@ -62,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--name", default="sentiment", help="the registered model; default: %(default)s")
+    add("--name", help="the registered model; default: that of the overlay, or sentiment")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--alias", default=registry.CHAMPION, help="default: %(default)s")
     which.add_argument(
@@ -77,6 +79,21 @@ def parser() -> argparse.ArgumentParser:
         help="the first share of the requests that the new version gets and is judged by",
     )
     add("--prometheus", default=os.environ.get("PROMETHEUS_URL"), help="default: PROMETHEUS_URL")
+    add(
+        "--if-undecided",
+        choices=[each.value for each in IfUndecided],
+        default=IfUndecided.BACK.value,
+        help="with too few requests to judge a step: go back, hold the canary at its share, or go"
+        " on; default: %(default)s",
+    )
+    add(
+        "--gateway-errors",
+        default=os.environ.get("GATEWAY_ERRORS", ""),
+        metavar="QUERY",
+        help="count responses 5xx of the gateway, too: 'traefik', or a query of Prometheus for them"
+        " with the label predictor, in which NAMESPACE, NAME and PREDICTORS are filled in;"
+        " default: GATEWAY_ERRORS",
+    )
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add("--history", action="store_true", help="print the deployments so far instead")
     usual = CanaryLimits()
@@ -86,6 +103,11 @@ def parser() -> argparse.ArgumentParser:
     for flag, seconds, text in (
         ("--step-seconds", usual.seconds, "how long each rollout step is watched"),
         ("--max-step-seconds", usual.max_seconds, "the same, while there are too few requests"),
+        (
+            "--settle-seconds",
+            rollout.SETTLE_SECONDS,
+            "how long a gateway may take to use new routes",
+        ),
         ("--ready-seconds", 600.0, "how long a predictor may take to be ready"),
     ):
         add(
@@ -100,72 +122,108 @@ def parser() -> argparse.ArgumentParser:
 
 def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
     folder = overlay.find_folder(args.overlay)
+    template = render(folder / overlay.TEMPLATE)
+    scaling = overlay.scaling_of(template)
     cluster = Cluster(service_of(render(folder)), args.context)
     if not args.dry_run:
         cluster.require_context()  # before the download of a model
-    version = find_version(client, args.name, args.alias, args.version)
-    model = verified_model(client, version, local=folder.name == "local")
-    log.info("%s version %s is at %s", args.name, model.version, model.uri)
+    name = cluster.service.registered
+    if args.name not in (None, name):
+        raise UserError(
+            f"--name {args.name}: {folder} serves {name} (annotation {overlay.REGISTERED}); make an"
+            " overlay for another model"
+        )
+    version = find_version(client, name, args.alias, args.version)
+    uri = verified_uri(client, version, local=folder.name == "local")
+    new = overlay.new_predictor(template, str(version.version), uri)
+    log.info("%s version %s is at %s, and %s with %s", name, new.version, uri, new.name, new.image)
     if args.dry_run:
         now = assumed_state(cluster, folder)
-        rollout.show(folder, plan(now, model, args))
+        new = as_served(new, now)
+        rollout.show(folder, plan(now, new, args), scaling)
         return 0
     prometheus = Prometheus(args.prometheus)
     if args.canary:
         retry(lambda: prometheus.ask("vector(1)"))  # no change that could not be judged
     with lease.hold(cluster) as require_lease:
-        now = served_state(cluster)
-        states = plan(now, model, args)
-        record = history.find_open(client, args.name, folder.name, model.version)
+        now = served_state(cluster, folder)
+        new = as_served(new, now)
+        states = plan(now, new, args)
+        record = history.find_open(client, name, folder.name, new)
         if record is None and now != states[-1]:
-            record = history.open_record(client, args.name, folder.name, now, model.version)
+            record = history.open_record(client, name, folder.name, now, new)
 
         def judge(state: State) -> CanaryVerdict:
             service = cluster.service
-            verdict = watch_canary(prometheus, service, state, limits(args), require_lease)
+            verdict = watch_canary(
+                prometheus, service, state, limits(args), require_lease, args.gateway_errors
+            )
             if record is not None:
                 history.log_verdict(client, record, state.percent, verdict)
             return verdict
 
-        result = rollout.roll_out(cluster, folder, states, judge, require_lease, args.ready_seconds)
-        if record is not None:
+        steps = Rollout(
+            *(cluster, folder, scaling, judge, require_lease),
+            *(args.ready_seconds, args.settle_seconds, IfUndecided(args.if_undecided)),
+        )
+        result = steps.run(now, states)
+        if record is not None and result.outcome is not RolloutOutcome.HELD:
             history.close(client, record, result)
-    return report(result, model.version)
+    return report(result, new)
 
 
-def served_state(cluster: Cluster) -> State | None:
-    """Return what the cluster serves, or None where no version is served."""
+def served_state(cluster: Cluster, folder: Path) -> State | None:
+    """Return what the cluster serves, or None where no version is served.
+
+    The overlay has the specs as they were written; those in the cluster have defaults added.
+    """
     document = cluster.inference_service()
     state = state_of(document) if document else None
     if document and state is None:
-        log.info("what is served has no version (label and STORAGE_URI), and is replaced at once")
-    return state
+        log.info(
+            "what is served has no version (STORAGE_URI, MODEL_VERSION), and is replaced at once"
+        )
+    written = state_of(render(folder))
+    if state is None or written is None:
+        return state
+    known = {each.name: each for each in (written.stable, written.canary) if each}
+    canary = state.canary and known.get(state.canary.name, state.canary)
+    return replace(state, stable=known.get(state.stable.name, state.stable), canary=canary)
+
+
+def as_served(new: Predictor, now: State | None) -> Predictor:
+    """Return the predictor with the spec that it is served with, or will be beside the stable."""
+    served = [] if now is None else [each for each in (now.stable, now.canary) if each]
+    for each in served:
+        if each == new:
+            return each
+    return overlay.beside(new, served[0]) if served else new
 
 
 def assumed_state(cluster: Cluster, folder: Path) -> State | None:
     """Return what the cluster serves or, where none answers, what the overlay says."""
     try:
         cluster.require_context()
-        return served_state(replace(cluster, pauses=()))
+        return served_state(replace(cluster, pauses=()), folder)
     except (UnavailableError, UserError) as error:
         log.info("assuming that the cluster serves what the overlay says (%s)", error)
         return state_of(render(folder))
 
 
-def plan(now: State | None, model: Model, args: argparse.Namespace) -> list[State]:
+def plan(now: State | None, new: Predictor, args: argparse.Namespace) -> list[State]:
     """Return the states of the rollout, and log them."""
-    states = rollout.plan(now, model, args.canary)
+    states = rollout.plan(now, new, args.canary)
     rollout.announce(now, states, args.canary, args.step_seconds)
     return states
 
 
-def report(result: rollout.RolloutResult, version: str) -> int:
+def report(result: rollout.RolloutResult, new: Predictor) -> int:
     """Log how a rollout ended and return the exit code."""
     if result.outcome is RolloutOutcome.DEPLOYED:
-        log.info("version %s is served: %s", version, result.reason)
+        log.info("version %s is served, by %s: %s", new.version, new.name, result.reason)
     else:
         outcome = result.outcome.value.replace("_", " ")
-        log.error("%s, version %s: %s", outcome, version, result.reason)
+        log.error("%s, version %s, %s: %s", outcome, new.version, new.name, result.reason)
     return EXIT_CODES[result.outcome]
 
 
@@ -185,7 +243,7 @@ def main(argv: list[str] | None = None) -> int:
         with registry.connected() as client:
             if not args.history:
                 return deploy(client, args)
-            deployments = history.deployments(client, args.name)
+            deployments = history.deployments(client, args.name or "sentiment")
             for each in deployments:
                 print(each)
             if not deployments:

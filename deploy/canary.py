@@ -13,7 +13,7 @@ from itertools import product
 
 from scipy.stats import binomtest, fisher_exact
 
-LOOKS = 10  # during a step; only the last one can pass the canary
+LOOKS = 10  # during ``seconds`` of a step; none before their end can pass the canary
 QUANTILES = (0.5, 0.99)
 # by the label ``reviews`` of app_request_latency_seconds
 SIZES = {"1": "single reviews", "more": "batches"}
@@ -44,6 +44,11 @@ class CanaryLimits:
     seconds: float = 300
     max_seconds: float = 1800
 
+    @property
+    def looks(self) -> int:
+        """Return how many looks a step can have before the one that decides."""
+        return math.ceil(LOOKS * self.max_seconds / self.seconds)
+
 
 @dataclass(frozen=True)
 class PredictorTraffic:
@@ -73,8 +78,9 @@ def judge(
 ) -> CanaryVerdict:
     """Compare a canary with the stable predictor over the same time.
 
-    Looks before the ``last`` one can only find it worse, and each of them needs stronger evidence,
-    as there are several. A canary never passes with too few requests.
+    Half of ``alpha`` is for the look that decides: the first at the end of the step, or after it
+    (``last``), that has enough requests. The looks before it can only find the canary worse, and
+    share the other half. A canary never passes with too few requests.
     """
     if canary.unresponsive:
         return CanaryVerdict(CanaryOutcome.WORSE, "the canary does not answer Prometheus")
@@ -82,7 +88,9 @@ def judge(
         return CanaryVerdict(CanaryOutcome.WORSE, f"the canary restarted {canary.restarts} times")
     latencies = comparable(stable.latency, canary.latency, limits.min_requests)
     tests = 2 + len(latencies) * len(QUANTILES)
-    level = limits.alpha / tests / (2 if last else 2 * LOOKS)
+    fewest = min(canary.requests, stable.requests)
+    decides = last and fewest >= limits.min_requests
+    level = limits.alpha / tests / (2 if decides else 2 * limits.looks)
     figures = {"requests": float(canary.requests), "stable_requests": float(stable.requests)}
     passed: list[str] = []
     worse: list[str] = []
@@ -102,7 +110,6 @@ def judge(
             passed.append(f"{name} not above {bound:g} s for {size}")
     if worse:
         return CanaryVerdict(CanaryOutcome.WORSE, "; ".join(worse), figures)
-    fewest = min(canary.requests, stable.requests)
     if fewest < limits.min_requests:
         predictor = "canary" if fewest == canary.requests else "stable predictor"
         reason = f"the {predictor} had {fewest} requests, fewer than {limits.min_requests}"

@@ -8,8 +8,8 @@ import json
 import logging
 import re
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +20,21 @@ import yaml
 
 from components.errors import UnavailableError, UserError
 from deploy.errors import NETWORK_FAILURE, PAUSES, UnfitVersionError, retry
-from deploy.overlay import Model, Service
+from deploy.overlay import Predictor, Service
+from deploy.readiness import Fault, Obstacle, obstacle, unrouted
 
 REQUEST_TIMEOUT = "--request-timeout=30s"
 ANSWER_SECONDS = 30
+POLL_SECONDS = 1.0
 KIND = "inferenceservice.serving.kserve.io"
+ROUTE = "httproute.gateway.networking.k8s.io"
 # mounted into a pod, where kubectl reaches its own cluster without a context
 _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) ->")
 _REFUSED_IN_POD = re.compile(r"error forwarding port .*refused", re.DOTALL)
 
+_UNKNOWN_KIND = "the server doesn't have a resource type"
 # messages of kubectl 1.32 for faults that are not the user's
-_NOT_READY = re.compile(r"timed out waiting for the condition|exceeded its progress deadline")
 _UNAVAILABLE = re.compile(
     r"Unable to connect to the server|connection to the server \S+ was refused"
     r"|lost connection to pod|pod is not running|error dialing backend|etcdserver:"
@@ -44,36 +47,27 @@ _USER = re.compile(r"[Ff]orbidden|x509:|certificate|getting credentials|Please e
 log = logging.getLogger("deploy")
 
 
-class NotReadyError(Exception):
-    """``kubectl wait`` or ``rollout`` reached its timeout."""
-
-
 def error_of(command: str, stderr: str) -> Exception:
     """Return the error that kubectl's last line stands for."""
     line = (stderr.strip().splitlines() or ["it printed no reason"])[-1]
     message = f"kubectl {command}: {line}"
-    not_ready = _NOT_READY.search(line)
-    if not_ready and command in ("wait", "rollout"):
-        return NotReadyError(message)
-    unavailable = not_ready or _UNAVAILABLE.search(line) or NETWORK_FAILURE.search(line)
+    unavailable = _UNAVAILABLE.search(line) or NETWORK_FAILURE.search(line)
     fault = UnavailableError if unavailable and not _USER.search(line) else UserError
     return fault(message)
 
 
-def kubectl(*arguments: str, stdin: str | None = None, show: bool = False) -> str:
-    """Return the output of one kubectl command; ``show`` sends it to standard error instead.
+def kubectl(*arguments: str, stdin: str | None = None) -> str:
+    """Return the output of one kubectl command.
 
     Raises:
         UserError: kubectl is not installed, has no context or no permission, or refuses the input.
         UnavailableError: the API server cannot be reached or failed.
-        NotReadyError: a wait timed out.
     """
     try:
         result = subprocess.run(
             ["kubectl", *arguments],
             input=stdin,
-            stdout=sys.stderr if show else subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
         )
     except FileNotFoundError:
@@ -81,11 +75,11 @@ def kubectl(*arguments: str, stdin: str | None = None, show: bool = False) -> st
     if result.returncode:
         command = next(each for each in arguments if not each.startswith("--"))
         raise error_of(command, result.stderr)
-    return result.stdout or ""
+    return result.stdout
 
 
 def render(folder: Path) -> dict[str, Any]:
-    """Return the InferenceService of an overlay, as kustomize renders it."""
+    """Return the InferenceService of a folder, as kustomize renders it."""
     documents = yaml.safe_load_all(kubectl("kustomize", str(folder)))
     services = [each for each in documents if each["kind"] == "InferenceService"]
     if len(services) != 1:
@@ -120,7 +114,13 @@ class Cluster:
         return self.get(KIND, self.service.name)
 
     def get(self, kind: str, name: str) -> dict[str, Any] | None:
-        output = self.kubectl("get", kind, name, "--ignore-not-found", "--output=json")
+        """Return an object; None if there is none, or if the cluster does not know its kind."""
+        try:
+            output = self.kubectl("get", kind, name, "--ignore-not-found", "--output=json")
+        except UserError as error:
+            if _UNKNOWN_KIND in str(error):
+                return None
+            raise
         return dict(json.loads(output)) if output.strip() else None
 
     def apply(self, document: dict[str, Any]) -> None:
@@ -137,28 +137,76 @@ class Cluster:
         command = (*self._flags(), *arguments, REQUEST_TIMEOUT)
         return retry(lambda: kubectl(*command, stdin=stdin), self.pauses)
 
-    def wait(self, model: Model, seconds: float) -> None:
-        """Wait until the predictor of a version is ready.
+    def replicas(self, predictor: Predictor) -> int:
+        """Return how many pods the autoscaler wants of a predictor; 0 if it has no Deployment."""
+        deployment = self.get("deployment", self.service.deployment(predictor))
+        return int(deployment["spec"].get("replicas", 1)) if deployment else 0
+
+    def wait_ready(self, predictor: Predictor, replicas: int, seconds: float) -> None:
+        """Wait until a predictor has ``replicas`` ready pods, and log what is waited for.
 
         Raises:
-            UnfitVersionError: it is not ready in time, though the API server answers.
+            UnfitVersionError: it cannot get ready, or is not in time, by its own fault.
+            UnavailableError: the cluster is at fault: no room, no image registry, no controller.
         """
-        deployment = f"deployment/{self.service.deployment(model)}"
-        timeout = f"--timeout={seconds:.0f}s"
-        try:
-            self._wait("wait", "--for=create", deployment, timeout)
-            self._wait("rollout", "status", deployment, timeout)
-            self._wait("wait", "--for=condition=Ready", f"{KIND}/{self.service.name}", timeout)
-        except NotReadyError as error:
-            # kubectl reports the same when it has lost the API server meanwhile
-            self.inference_service()
-            raise UnfitVersionError(f"{model.predictor} is not ready: {error}") from error
+        name = self.service.deployment(predictor)
 
-    def _wait(self, *arguments: str) -> None:
-        command = (*self._flags(), *arguments)
-        retry(lambda: kubectl(*command, show=arguments[0] == "rollout"), self.pauses)
+        def find() -> Obstacle | None:
+            listed = self.kubectl("get", "pods", f"--selector=app=isvc.{name}", "--output=json")
+            pods = json.loads(listed)["items"]
+            return obstacle(self.get("deployment", name), pods, replicas)
 
-    def post(self, model: Model, path: str, body: dict[str, Any]) -> requests.Response:
+        last = self._wait(find, f"waiting for {predictor.name}", seconds)
+        if last is not None:
+            error = UnfitVersionError if last.fault is Fault.PREDICTOR else UnavailableError
+            raise error(f"{predictor.name} is not ready: {last.reason}")
+
+    def wait_routed(self, shares: dict[str, int], seconds: float) -> bool:
+        """Wait until the routes of the gateway give predictors, by name, their ``shares``.
+
+        Return False if there are no routes: KServe exposes the service by an Ingress, or not at
+        all.
+
+        Raises:
+            UnavailableError: they do not in time.
+        """
+        services = {f"{self.service.name}-{name}-predictor": each for name, each in shares.items()}
+        names = (self.service.name, f"{self.service.name}-predictor")
+
+        def find_routes() -> list[dict[str, Any]]:
+            return [route for name in names if (route := self.get(ROUTE, name))]
+
+        def find() -> Obstacle | None:
+            reasons = (unrouted(route, services) for route in find_routes())
+            return next((Obstacle(each, Fault.ENVIRONMENT) for each in reasons if each), None)
+
+        last = self._wait(find, "waiting for the gateway", seconds)
+        if last is not None:
+            raise UnavailableError(last.reason)
+        return bool(find_routes())
+
+    def _wait(
+        self, find: Callable[[], Obstacle | None], what: str, seconds: float
+    ) -> Obstacle | None:
+        """Poll until ``find`` returns None or a final obstacle, or the time is over."""
+        deadline, said = time.monotonic() + seconds, None
+        while (found := find()) is not None and not found.final and time.monotonic() < deadline:
+            if found.reason != said:
+                log.info("%s: %s", what, found.reason)
+            said = found.reason
+            time.sleep(POLL_SECONDS)
+        return found
+
+    def delete_autoscalers_but(self, predictor: Predictor) -> None:
+        """Delete the autoscalers of predictors that are gone: KServe leaves them behind."""
+        label = f"serving.kserve.io/inferenceservice={self.service.name}"
+        kind = "horizontalpodautoscaler"
+        names = self.kubectl("get", kind, f"--selector={label}", "--output=name").split()
+        for name in names:
+            if name.rpartition("/")[2] != self.service.deployment(predictor):
+                self.kubectl("delete", name, "--ignore-not-found")
+
+    def post(self, predictor: Predictor, path: str, body: dict[str, Any]) -> requests.Response:
         """Return the response of a version's predictor to a POST, whatever its traffic share.
 
         Raises:
@@ -166,25 +214,25 @@ class Cluster:
             UnavailableError: the connection to the predictor broke.
             UnfitVersionError: the predictor refuses, closes or does not answer the connection.
         """
-        return retry(lambda: self._post(model, path, body), self.pauses)
+        return retry(lambda: self._post(predictor, path, body), self.pauses)
 
-    def _post(self, model: Model, path: str, body: dict[str, Any]) -> requests.Response:
-        with self.port_forward(model) as (address, forward):
+    def _post(self, predictor: Predictor, path: str, body: dict[str, Any]) -> requests.Response:
+        with self.port_forward(predictor) as (address, forward):
             try:
                 with requests.Session() as session:
                     session.trust_env = False  # no proxy, as the address is of this machine
                     return session.post(f"{address}{path}", json=body, timeout=ANSWER_SECONDS)
             except requests.Timeout as error:
                 raise UnfitVersionError(
-                    f"{model.predictor} did not answer its first request in {ANSWER_SECONDS} s"
+                    f"{predictor.name} did not answer its first request in {ANSWER_SECONDS} s"
                 ) from error
             except requests.RequestException as error:
-                raise _forward_error(model, forward, error) from error
+                raise _forward_error(predictor, forward, error) from error
 
     @contextmanager
-    def port_forward(self, model: Model) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    def port_forward(self, predictor: Predictor) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
         """Yield a local address of a version's predictor, and the kubectl that forwards it."""
-        target = f"deployment/{self.service.deployment(model)}"
+        target = f"deployment/{self.service.deployment(predictor)}"
         with subprocess.Popen(
             ["kubectl", *self._flags(), "port-forward", target, ":8080"],
             stdout=subprocess.PIPE,
@@ -206,7 +254,9 @@ class Cluster:
         return [*context, f"--namespace={self.service.namespace}"]
 
 
-def _forward_error(model: Model, forward: "subprocess.Popen[str]", error: Exception) -> Exception:
+def _forward_error(
+    predictor: Predictor, forward: "subprocess.Popen[str]", error: Exception
+) -> Exception:
     """Return the error for a missing response: the predictor's fault, or the connection's."""
     try:
         forward.wait(timeout=1)  # kubectl ends when it has lost its connection to the pod
@@ -218,7 +268,7 @@ def _forward_error(model: Model, forward: "subprocess.Popen[str]", error: Except
     assert forward.stderr is not None  # noqa: S101 - mypy
     stderr = forward.stderr.read()
     if _REFUSED_IN_POD.search(stderr):
-        return UnfitVersionError(f"{model.predictor} refuses connections on port 8080")
+        return UnfitVersionError(f"{predictor.name} refuses connections on port 8080")
     if lost:
         return UnavailableError(f"kubectl port-forward: {stderr.strip() or error}")
-    return UnfitVersionError(f"{model.predictor} closed its first request unanswered: {error}")
+    return UnfitVersionError(f"{predictor.name} closed its first request unanswered: {error}")

@@ -12,7 +12,7 @@ from mlflow.entities import Metric, Run
 from components.io import registry
 from components.io.registry import NONE
 from deploy.canary import CanaryVerdict
-from deploy.overlay import State
+from deploy.overlay import Predictor, State
 from deploy.rollout import RolloutOutcome, RolloutResult
 
 
@@ -33,35 +33,37 @@ class Deployment:
         return f"{self.at} {self.by}: {self.overlay} {self.outcome} {change}: {self.reason}"
 
 
-def find_open(client: mlflow.MlflowClient, name: str, overlay: str, version: str) -> str | None:
-    """Return the id of the record that an interrupted deployment of ``version`` left open, if any.
+def find_open(client: mlflow.MlflowClient, name: str, overlay: str, new: Predictor) -> str | None:
+    """Return the id of the record that an interrupted deployment of ``new`` left open, if any.
 
-    Open records of other versions are closed, as this deployment supersedes them.
+    Open records of other predictors are closed, as this deployment supersedes them.
     """
     runs = client.search_runs(
         [_experiment(client, name)], f"attributes.status = 'RUNNING' and tags.overlay = '{overlay}'"
     )
     record = None
     for run in runs:
-        if record is None and run.data.tags["to"] == version:
+        if record is None and run.data.tags["to"] == new.name:
             record = str(run.info.run_id)
         else:
-            _close(client, run.info.run_id, "superseded", f"version {version} was deployed instead")
+            _close(client, run.info.run_id, "superseded", f"{new.name} was deployed instead")
     return record
 
 
 def open_record(
-    client: mlflow.MlflowClient, name: str, overlay: str, now: State | None, version: str
+    client: mlflow.MlflowClient, name: str, overlay: str, now: State | None, new: Predictor
 ) -> str:
     """Return the id of a new record."""
-    before = now.stable.version if now else NONE
+    before = now.stable.name if now else NONE
     tags = {
-        "mlflow.runName": f"{overlay} {before} -> {version}",
+        "mlflow.runName": f"{overlay} {before} -> {new.name}",
         "mlflow.user": registry.user(),
         "model": name,
         "overlay": overlay,
         "from": before,
-        "to": version,
+        "to": new.name,
+        "version": new.version,
+        "image": new.image,
         "outcome": "started",
     }
     return str(client.create_run(_experiment(client, name), tags=tags).info.run_id)

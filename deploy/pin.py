@@ -1,5 +1,7 @@
 """Write image digests into kustomizations, or print those that are there.
 
+Of an overlay it is the template that names images: the predictors that are served keep theirs.
+
 It imports nothing outside Python's own library, as the job that may write to the repository
 installs nothing.
 """
@@ -68,7 +70,10 @@ def _read(path: Path) -> str:
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.pin", description=__doc__)
     parser.add_argument(
-        "folders", nargs="+", metavar="FOLDER", help=f"of {MANIFESTS}, such as overlays/production"
+        "folders",
+        nargs="+",
+        metavar="FOLDER",
+        help=f"of {MANIFESTS}, such as overlays/production/template",
     )
     parser.add_argument("--images", type=Path, help="JSON file from deploy.images push")
     return parser

@@ -24,6 +24,13 @@ from deploy.errors import UndecidedError
 from deploy.overlay import Service, State
 from deploy.prometheus import Labels, Prometheus
 
+# Responses 5xx of a gateway, by predictor: those that the gateway makes itself, as for a pod that
+# refuses connections, are in no predictor's metrics. Traefik 3's were read from a real one.
+GATEWAY_ERRORS = {
+    "traefik": 'label_replace(last_over_time(traefik_service_requests_total{code=~"5..",'
+    'service=~".+-svc-NAMESPACE-NAME-(PREDICTORS)-predictor-.*"}[5m]), "predictor", "$1",'
+    ' "service", ".+-svc-NAMESPACE-NAME-(PREDICTORS)-predictor-.*")',
+}
 _ENDPOINTS = ".+:predict|.+:explain|.+/infer|.+/ModelInfer"
 _RANGE = "5m"  # for which the last values of a pod that has ended still count
 _UNRESPONSIVE_SECONDS = 60.0
@@ -32,11 +39,22 @@ log = logging.getLogger("deploy")
 
 
 class TrafficCounter:
-    """Counts what predictors of a service do, from the first reading on."""
+    """Counts what predictors of a service do, from the first reading on.
 
-    def __init__(self, prometheus: Prometheus, service: Service, *predictors: str) -> None:
+    ``gateway_errors`` is a key of GATEWAY_ERRORS, or a query with its placeholders, or empty.
+    """
+
+    def __init__(
+        self, prometheus: Prometheus, service: Service, gateway_errors: str, *predictors: str
+    ) -> None:
         self._prometheus = prometheus
         self._predictors = predictors
+        self._gateway_errors = (
+            GATEWAY_ERRORS.get(gateway_errors, gateway_errors)
+            .replace("NAMESPACE", service.namespace)
+            .replace("NAME", service.name)
+            .replace("PREDICTORS", "|".join(predictors))
+        )
         self._selector = (
             f'job="{service.name}",namespace="{service.namespace}",'
             f'predictor=~"{"|".join(predictors)}"'
@@ -63,6 +81,8 @@ class TrafficCounter:
         buckets = ask(f"last_over_time(app_request_latency_seconds_bucket{{{timed}}}[{_RANGE}])")
         starts = ask(f"process_start_time_seconds{{{self._selector}}}")
         up = ask(f"up{{{self._selector}}}")
+        if self._gateway_errors:
+            self._count("gateway", ask(self._gateway_errors))
         self._count("requests", counts)
         self._count("latency", buckets)
         self._count_restarts(starts)
@@ -100,6 +120,7 @@ class TrafficCounter:
 
     def _traffic(self, predictor: str, unresponsive: bool) -> PredictorTraffic:
         by_status: dict[str, int] = defaultdict(int)
+        by_gateway = 0
         by_bound: dict[str, dict[float, int]] = defaultdict(lambda: defaultdict(int))
         for (metric, series), grown in self._grown.items():
             labels: dict[str, Any] = dict(series)
@@ -108,6 +129,8 @@ class TrafficCounter:
             if metric == "latency":
                 # versions older than the label ``reviews`` have none
                 by_bound[labels.get("reviews", "")][float(labels["le"])] += round(grown)
+            elif metric == "gateway":
+                by_gateway += round(grown)
             elif "status" not in labels:
                 raise UndecidedError(f"app_request_count_total of {predictor} has no label status")
             else:
@@ -115,6 +138,8 @@ class TrafficCounter:
         latency = {size: tuple(sorted(counts.items())) for size, counts in by_bound.items()}
         if any(not math.isinf(buckets[-1][0]) for buckets in latency.values()):
             raise UndecidedError(f"app_request_latency_seconds of {predictor} has no bucket +Inf")
+        # the gateway's responses include the predictor's
+        by_status["5"] = max(by_status["5"], by_gateway)
         return PredictorTraffic(
             requests=sum(by_status.values()),
             errors=by_status["5"],
@@ -131,6 +156,7 @@ def watch_canary(
     state: State,
     limits: CanaryLimits,
     require_lease: Callable[[], None],
+    gateway_errors: str = "",
 ) -> CanaryVerdict:
     """Return the verdict on a canary as soon as there is one, or that there is too little evidence.
 
@@ -138,8 +164,8 @@ def watch_canary(
         UnavailableError: Prometheus did not answer for as long as a step lasts.
     """
     assert state.canary is not None  # noqa: S101 - mypy
-    stable, canary = state.stable.predictor, state.canary.predictor
-    counter = TrafficCounter(prometheus, service, stable, canary)
+    stable, canary = state.stable.name, state.canary.name
+    counter = TrafficCounter(prometheus, service, gateway_errors, stable, canary)
     start = last_reading = time.monotonic()
     verdict = CanaryVerdict(CanaryOutcome.UNDECIDED, "Prometheus was not asked yet")
     while (passed := time.monotonic() - start) <= limits.max_seconds:

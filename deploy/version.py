@@ -12,7 +12,6 @@ from mlflow.exceptions import MlflowException
 from components.errors import UserError
 from components.io import registry
 from components.io.models import verified_digest
-from deploy.overlay import Model
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _STORES = ("gs", "s3")  # a storage initializer reads them by an identity of the cluster
@@ -35,8 +34,8 @@ def find_version(
         raise
 
 
-def verified_model(client: mlflow.MlflowClient, version: ModelVersion, local: bool) -> Model:
-    """Return the version with the address of its files, which are downloaded and checked.
+def verified_uri(client: mlflow.MlflowClient, version: ModelVersion, local: bool) -> str:
+    """Return the address of a version's files, which are downloaded and checked.
 
     ``local`` permits files on this machine.
 
@@ -64,7 +63,7 @@ def verified_model(client: mlflow.MlflowClient, version: ModelVersion, local: bo
             f"{label}: the model at {uri} is not the registered one: its SHA-256 is {digest},"
             f" the tag model_digest says {expected}"
         )
-    return Model(str(version.version), uri)
+    return uri
 
 
 def _storage_uri(label: str, uri: str) -> str:

@@ -1,8 +1,8 @@
 """A stand-in for a cluster: it runs on this machine what KServe would run for an InferenceService.
 
 The predictors and the Prometheus that scrapes them are real processes. Not real are the API server
-(tests/kubectl.py keeps the objects), the controller (a thread here) and the gateway (the client
-here splits its requests by weight).
+(tests/kubectl.py keeps the objects), the controller and the autoscaler (a thread here) and the
+gateway (the client here splits its requests by weight).
 """
 
 import json
@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,37 +60,58 @@ def overlay_in(directory: Path, name: str) -> Path:
     }
     base, folder = directory / "base", directory / name
     base.mkdir(parents=True)
-    folder.mkdir()
+    (folder / overlay.TEMPLATE).mkdir(parents=True)
     (base / "service.yaml").write_text(yaml.safe_dump(service))
     (base / "schema.json").write_text(json.dumps({"definitions": {"isvc": definition}}))
     kustomization = {"resources": ["service.yaml"], "openapi": {"path": "schema.json"}}
     (base / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    image = {"name": "sentiment-serve", "newName": "registry.example.org/sentiment-serve"}
-    kustomization = {
-        "resources": ["../base"],
-        "patches": [{"path": overlay.FILE}],
-        "images": [image | {"digest": "sha256:" + "1" * 64}],
-    }
+    set_image(folder, "1")
+    kustomization = {"resources": [overlay.TEMPLATE], "patches": [{"path": overlay.FILE}]}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     shutil.copy(REPO / overlay.FOLDER / "local" / overlay.FILE, folder)  # without a version
     return folder
 
 
+def set_image(folder: Path, digit: str) -> None:
+    """Write the template of an overlay with an image whose digest repeats a digit."""
+    image = {"name": "sentiment-serve", "newName": "registry.example.org/sentiment-serve"}
+    kustomization = {
+        "resources": ["../../base"],
+        "images": [image | {"digest": "sha256:" + digit * 64}],
+    }
+    path = folder / overlay.TEMPLATE / "kustomization.yaml"
+    path.write_text(yaml.safe_dump(kustomization))
+
+
 class StandInCluster:
-    """Starts and stops predictors as the InferenceService says, and lists them for Prometheus."""
+    """Does what KServe, the autoscaler and a gateway were recorded to do (tests/recordings/kserve).
+
+    A new predictor starts with one pod, and its autoscaler adds the others. A canary gets its share
+    once a pod of it is ready. A predictor that is no longer named is deleted at once, and the
+    gateway takes the new shares later: requests to the deleted one fail. All pods of a predictor
+    are one process here.
+    """
+
+    autoscaler_seconds = 0.5  # 15 on a real cluster
+    gateway_seconds = 0.5  # up to 2 on a real cluster
 
     def __init__(self, directory: Path, kubectl: str) -> None:
         self.directory = directory
         self.served: Counter[tuple[str, int]] = Counter()  # responses by version and status
+        # by the name of a predictor, its version (v1), or a digit of its image's digest
         self.faults: dict[str, dict[str, list[str] | dict[str, str]]] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.weights: dict[str, int] = {}
         self.ports: dict[str, int] = {}
-        self.containers: dict[str, list] = {}
+        self.predictors: dict[str, dict] = {}
+        self.routed: dict[str, int] = {}  # the shares in the routes
+        self._taken: dict[str, int] = {}  # and those that the gateway uses
+        self._routed_at = 0.0
+        self._ready_at: dict[str, float] = {}
+        self._minimum: dict[str, int] = {}
         # stands in for KServe's storage initializer
         self.fetch: Callable[[str], str] = lambda uri: urlsplit(uri).path
-        (directory / "ready").mkdir()
-        (directory / "bin").mkdir()
+        for name in ("ready", "bin", "objects", "autoscalers"):
+            (directory / name).mkdir()
         script = directory / "bin" / "kubectl"
         script.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {REPO}/tests/kubectl.py "$@"\n')
         script.chmod(0o755)
@@ -100,6 +122,17 @@ class StandInCluster:
             "PYTHONPATH": str(REPO),
         }
 
+    @property
+    def weights(self) -> dict[str, int]:
+        """Return the shares of the requests by version, as v1."""
+        return {version_of(name): share for name, share in self.routed.items()}
+
+    def process(self, version: str) -> subprocess.Popen[bytes]:
+        return next(p for name, p in self.processes.items() if version_of(name) == version)
+
+    def port(self, version: str) -> int:
+        return next(port for name, port in self.ports.items() if version_of(name) == version)
+
     def fail(self, **faults: str) -> None:
         """Make commands of kubectl fail, each with its last line on standard error."""
         partial = self.directory / "faults.partial"
@@ -108,27 +141,29 @@ class StandInCluster:
 
     def reconcile(self) -> None:
         path = self.directory / "inferenceservice.json"
-        spec = json.loads(path.read_text())["spec"] if path.exists() else None
-        wanted = {}
-        if spec:
-            canaries = spec.get("canary", [])
-            shares = [each["trafficPercent"] for each in canaries]
-            predictors = [spec["predictor"], *(each["predictor"] for each in canaries)]
-            weights = dict(
-                zip((p["name"] for p in predictors), [100 - sum(shares), *shares], strict=True)
-            )
-            wanted = {predictor["name"]: predictor for predictor in predictors}
-            self.weights = weights
+        if not path.exists():
+            return
+        spec = json.loads(path.read_text())["spec"]
+        canaries = spec.get("canary", [])
+        predictors = [spec["predictor"], *(each["predictor"] for each in canaries)]
+        wanted = {predictor["name"]: predictor for predictor in predictors}
         for name in list(self.processes):
             # a Deployment replaces its pods when their template changes
-            if name not in wanted or wanted[name]["containers"] != self.containers[name]:
+            if (
+                name not in wanted
+                or wanted[name]["containers"] != self.predictors[name]["containers"]
+            ):
                 self._stop(name)
         for name in set(wanted) - set(self.processes):
             self._start(name, wanted[name])
+        self.predictors = wanted
         for name, port in self.ports.items():
             ready = self.directory / "ready" / f"sentiment-{name}-predictor"
             if not ready.exists() and answers(f"http://127.0.0.1:{port}/v1/models/sentiment"):
                 ready.write_text(str(port))
+                self._ready_at[name] = time.monotonic()
+        self._scale(spec, canaries)
+        self._route(spec, canaries)
         targets = [
             {
                 "targets": [f"127.0.0.1:{port}"],
@@ -136,15 +171,84 @@ class StandInCluster:
             }
             for name, port in self.ports.items()
         ]
-        partial = self.directory / "targets.partial"
-        partial.write_text(json.dumps(targets))
-        partial.replace(self.directory / "targets.json")
+        self._write("targets.json", targets)
+
+    def _scale(self, spec: dict, canaries: list[dict]) -> None:
+        """Write the Deployments and pods, as the autoscaler leaves them."""
+        ready_canaries = sum(
+            each["predictor"].get("minReplicas", 1)
+            for each in canaries
+            if each["predictor"]["name"] in self._ready_at
+        )
+        now = time.monotonic()
+        for name, predictor in self.predictors.items():
+            least = predictor.get("minReplicas", 1)
+            if name == spec["predictor"]["name"]:
+                least = max(least - ready_canaries, 1)
+            since = self._ready_at.get(name)
+            scaled = since is not None and now > since + self.autoscaler_seconds
+            # an autoscaler does not scale down for five minutes
+            self._minimum[name] = max(self._minimum.get(name, 1), least if scaled else 1)
+            wanted = self._minimum[name]
+            available = wanted if scaled else int(since is not None)
+            deployment = {
+                "kind": "Deployment",
+                "metadata": {"name": f"sentiment-{name}-predictor", "generation": 1},
+                "spec": {"replicas": wanted},
+                "status": {
+                    "observedGeneration": 1,
+                    "replicas": wanted,
+                    "updatedReplicas": wanted,
+                    "availableReplicas": available,
+                },
+            }
+            self._write(f"objects/deployment-sentiment-{name}-predictor.json", deployment)
+        for path in (self.directory / "objects").glob("deployment-*.json"):
+            if path.stem.removeprefix("deployment-sentiment-").removesuffix("-predictor") not in (
+                self.predictors
+            ):
+                path.unlink()
+
+    def _route(self, spec: dict, canaries: list[dict]) -> None:
+        """Write the route with the shares of ready canaries; the gateway follows later."""
+        shares = {
+            each["predictor"]["name"]: each["trafficPercent"]
+            for each in canaries
+            if each["predictor"]["name"] in self._ready_at
+        }
+        routed = {spec["predictor"]["name"]: 100 - sum(shares.values())} | shares
+        if routed != self.routed:
+            self.routed, self._routed_at = routed, time.monotonic()
+        if time.monotonic() > self._routed_at + self.gateway_seconds:
+            self._taken = dict(self.routed)
+        backends = [
+            {"name": f"sentiment-{name}-predictor", "weight": share}
+            for name, share in routed.items()
+        ]
+        condition = {"type": "ResolvedRefs", "status": "True", "observedGeneration": 1}
+        route = {
+            "kind": "HTTPRoute",
+            "metadata": {"name": "sentiment", "generation": 1},
+            "spec": {"rules": [{"backendRefs": backends}]},
+            "status": {"parents": [{"conditions": [condition]}]},
+        }
+        self._write("objects/httproute-sentiment.json", route)
+
+    def _write(self, name: str, document: object) -> None:
+        partial = self.directory / f"{name}.partial"
+        partial.write_text(json.dumps(document))
+        partial.replace(self.directory / name)
+
+    def _fault(self, name: str, predictor: dict) -> dict[str, list[str] | dict[str, str]]:
+        digit = predictor["containers"][0]["image"][-1]
+        keys = (name, version_of(name), digit)
+        return next((self.faults[key] for key in keys if key in self.faults), {})
 
     def _start(self, name: str, predictor: dict) -> None:
         env = {each["name"]: each["value"] for each in predictor["containers"][0]["env"]}
-        fault = self.faults.get(name, {})
+        fault = self._fault(name, predictor)
         self.ports[name] = port = free_port()
-        self.containers[name] = predictor["containers"]
+        (self.directory / "autoscalers" / f"sentiment-{name}-predictor").touch()  # it stays
         command = [sys.executable, "-m", "serving", "--http_port", str(port)]
         command += ["--grpc_port", str(free_port()), *fault.get("flags", [])]
         env["MODEL_URI"] = self.fetch(env["STORAGE_URI"])
@@ -156,7 +260,8 @@ class StandInCluster:
 
     def _stop(self, name: str) -> None:
         (self.directory / "ready" / f"sentiment-{name}-predictor").unlink(missing_ok=True)
-        del self.ports[name]
+        for known in (self.ports, self._ready_at, self._minimum):
+            known.pop(name, None)
         process = self.processes.pop(name)
         process.terminate()
         try:
@@ -166,18 +271,22 @@ class StandInCluster:
             process.wait()
 
     def call(self, session: requests.Session) -> None:
-        """Send a request to one of the ready predictors, by weight."""
-        weights = {
-            name: weight
-            for name, weight in dict(self.weights).items()
-            if (self.directory / "ready" / f"sentiment-{name}-predictor").exists()
-        }
-        if not any(weights.values()):
+        """Send a request to a predictor, by the shares that the gateway uses."""
+        shares = dict(self._taken)
+        if not any(shares.values()):
             return
-        (name,) = random.choices(list(weights), list(weights.values()))
+        (name,) = random.choices(list(shares), list(shares.values()))
+        if name not in self._ready_at:
+            self.served[version_of(name), 500] += 1  # as a gateway without its backend
+            return
         url = f"http://127.0.0.1:{self.ports[name]}{PREDICT}"
         answer = session.post(url, json={"instances": ["A fine film."]}, timeout=30)
-        self.served[name, answer.status_code] += 1
+        self.served[version_of(name), answer.status_code] += 1
+
+
+def version_of(predictor: str) -> str:
+    """Return v1 of v1-0a1b2c3d."""
+    return predictor.partition("-")[0]
 
 
 def answers(url: str) -> bool:

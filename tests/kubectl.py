@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 STAND_IN = Path(os.environ["STAND_IN"])
+HPAS = STAND_IN / "autoscalers"
 
 
 def fail(message: str) -> int:
@@ -29,6 +30,8 @@ def put(verb: str, document: dict) -> int:
             versions = [each["metadata"]["resourceVersion"] for each in (document, present)]
             if versions[0] != versions[1]:
                 return fail("Error from server (Conflict): the object has been modified")
+        if verb == "apply" and present and (reason := refused(present, document)):
+            return fail(reason)
         document["metadata"]["resourceVersion"] = str(time.monotonic_ns())
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(document))
@@ -36,19 +39,26 @@ def put(verb: str, document: dict) -> int:
     return 0
 
 
-def wait_ready(deployment: str, seconds: float) -> int:
-    """Wait for the file that holds the port of a ready predictor."""
-    deadline = time.monotonic() + seconds
-    while not (STAND_IN / "ready" / deployment).exists():
-        if time.monotonic() > deadline:
-            return fail("error: timed out waiting for the condition")
-        time.sleep(0.05)
-    return 0
+def refused(old: dict, new: dict) -> str | None:
+    """Return why KServe's webhook refuses a change, as a real one was seen to do."""
+    if new["kind"] != "InferenceService":
+        return None
+    before, after = (each["spec"]["predictor"] for each in (old, new))
+    uris = [
+        {each["name"]: each["value"] for each in predictor["containers"][0]["env"]}["STORAGE_URI"]
+        for predictor in (before, after)
+    ]
+    if before["name"] != after["name"] and uris[0] == uris[1]:
+        return (
+            'Error from server (BadRequest): admission webhook "inferenceservice.kserve-webhook-'
+            'server.validator" denied the request: predictor.name change requires a model change'
+            " (e.g. storageUri)"
+        )
+    return None
 
 
 def main(arguments: list[str]) -> int:
     words = [word for word in arguments if not word.startswith("--")]
-    flags = dict(word.partition("=")[::2] for word in arguments if word.startswith("--"))
     verb, rest = words[0], words[1:]
     if verb == "kustomize":
         os.execv(os.environ["REAL"], [os.environ["REAL"], *arguments])  # noqa: S606
@@ -61,15 +71,18 @@ def main(arguments: list[str]) -> int:
     if verb in ("create", "replace", "apply"):
         return put(verb, json.load(sys.stdin))
     kind = rest[0].partition(".")[0].partition("/")[0]
-    if verb == "get":
-        path = STAND_IN / f"{kind}.json"
-        print(path.read_text() if path.exists() else "", end="")
+    if verb == "get" and kind == "pods":
+        print('{"items": []}')
+    elif verb == "get" and kind == "horizontalpodautoscaler":
+        print("\n".join(f"{kind}.autoscaling/{path.stem}" for path in HPAS.iterdir()))
+    elif verb == "get":
+        own = STAND_IN / f"{kind}.json"
+        made = STAND_IN / "objects" / f"{kind}-{rest[-1]}.json"  # by the controller
+        print(next((path.read_text() for path in (own, made) if path.exists()), ""), end="")
+    elif verb == "delete" and kind == "horizontalpodautoscaler":
+        (HPAS / rest[0].rpartition("/")[2]).unlink(missing_ok=True)
     elif verb == "delete":
         (STAND_IN / f"{kind}.json").unlink(missing_ok=True)
-    elif verb in ("wait", "rollout"):
-        name = rest[-1].rpartition("/")[2]
-        if rest[-1].startswith("deployment/"):
-            return wait_ready(name, float(flags["--timeout"].removesuffix("s")))
     elif verb == "port-forward":
         port = (STAND_IN / "ready" / rest[0].rpartition("/")[2]).read_text()
         print(f"Forwarding from 127.0.0.1:{port} -> 8080", flush=True)

@@ -238,8 +238,9 @@ def _version(where: str, predictor: Object) -> Iterator[str]:
     env = {each["name"]: each.get("value") for each in container.get("env", [])}
     if predictor["name"] == "v0" and env == {"STORAGE_URI": "s3://models/unset"}:
         return  # no version is deployed yet; deploy recognises this
-    expected = f"v{env.get('MODEL_VERSION')}"
-    if predictor["name"] != expected or predictor.get("labels") != {"version": expected}:
+    expected = rf"v{env.get('MODEL_VERSION')}-[0-9a-f]{{8}}"
+    label = predictor.get("labels", {}).get("version")
+    if not re.fullmatch(expected, predictor["name"]) or label != predictor["name"]:
         yield f"{where}: predictor {predictor['name']} has model version {env.get('MODEL_VERSION')}"
     if not re.fullmatch(r"s3://[a-z0-9.-]+/.+", str(env.get("STORAGE_URI"))):
         yield f"{where}: STORAGE_URI is {env.get('STORAGE_URI')}"

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 import serving.__main__
+from deploy.overlay import Replicas, State, new_predictor, patch_text, scaling_of
 from pipelines import tasks
 from tests import manifests, policies
 from tests.conftest import REPO
@@ -172,30 +173,18 @@ def test_open_gateway_is_found(what: tuple[str, str], path: str, value: Any, wor
     assert words in "\n".join(broken(objects, policies.OUTSIDE))
 
 
-def model(version: int, **more: Any) -> dict[str, Any]:
-    return {"name": f"v{version}", "labels": {"version": f"v{version}"}, **more}
-
-
-def env(version: int) -> list[dict[str, str]]:
-    values = {"STORAGE_URI": f"s3://models/{version}", "MODEL_VERSION": str(version)}
-    return [{"name": name, "value": value} for name, value in values.items()]
-
-
 def deployed(overlay: str, directory: Path, canary: bool = False) -> list[Object]:
     """Render an overlay with version 1 deployed, and version 2 as its canary."""
     copy = shutil.copytree(REPO / "manifests", directory / "manifests", dirs_exist_ok=True)
-    path = copy / "overlays" / overlay / "model.yaml"
-    document = yaml.safe_load(path.read_text())
-    stable = model(1, containers=[{"name": "kserve-container", "env": env(1)}])
-    document["spec"] = {"predictor": stable}
-    if canary:
-        # KServe replaces whole lists, so the canary's container is complete
-        (container,) = find(render(overlay), *ISVC)["spec"]["predictor"]["containers"]
-        second = model(2, minReplicas=2, containers=[container | {"env": env(2)}])
-        document["spec"]["canary"] = [{"trafficPercent": 10, "predictor": second}]
-        stable["minReplicas"] = 4
-    path.write_text(yaml.safe_dump(document))
-    return kustomize(path.parent)
+    folder = copy / "overlays" / overlay
+    path = folder / "template" / "kustomization.yaml"
+    path.write_text(path.read_text().replace("0" * 64, "1" * 64))  # git has zeros
+    template = find(kustomize(folder / "template"), *ISVC)
+    one, two = (new_predictor(template, str(n), f"s3://models/{n}") for n in (1, 2))
+    state = State(one, two, 10, Replicas(stable=5, canary=1)) if canary else State(one)
+    path = folder / "model.yaml"
+    path.write_text(patch_text(path, state, scaling_of(template)))
+    return kustomize(folder)
 
 
 @EVERY
@@ -207,9 +196,11 @@ def test_deployed_version_changes_nothing_else(overlay: str, tmp_path: Path):
     for predictor in (before, after):
         (container,) = predictor["containers"]
         predictor["env"] = {each["name"]: each["value"] for each in container.pop("env")}
-    assert after.pop("env") == {each["name"]: each["value"] for each in env(1)}
-    before.pop("env")
-    assert after == before | model(1)
+        container["image"] = container["image"].replace("1" * 64, "0" * 64)
+    values = {"STORAGE_URI": "s3://models/1", "MODEL_VERSION": "1"}
+    assert after.pop("env") == before.pop("env") | values
+    name = after["name"]
+    assert after == before | {"name": name, "labels": {"version": name}}
 
 
 @EVERY
@@ -218,7 +209,7 @@ def test_canary_is_valid_with_its_replicas(overlay: str, tmp_path: Path):
     assert schema_errors(objects) == broken(objects) == []
     spec = find(objects, *ISVC)["spec"]
     (canary,) = spec["canary"]
-    assert (spec["predictor"]["minReplicas"], canary["predictor"]["minReplicas"]) == (4, 2)
+    assert (spec["predictor"]["minReplicas"], canary["predictor"]["minReplicas"]) == (5, 1)
     (own,), (stable,) = canary["predictor"]["containers"], spec["predictor"]["containers"]
     assert own | {"env": stable["env"]} == stable
 
@@ -226,13 +217,12 @@ def test_canary_is_valid_with_its_replicas(overlay: str, tmp_path: Path):
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("spec/predictor/name", "v2", "predictor v2 has model version 1"),
-        ("spec/predictor/labels/version", "v2", "has model version 1"),
+        ("spec/predictor/name", "v2-00000000", "predictor v2-00000000 has model version 1"),
+        ("spec/predictor/labels/version", "v1", "has model version 1"),
         ("spec/predictor/labels", ..., "has model version 1"),
         (f"{CONTAINER}/env/1/value", "2", "has model version 2"),
         (f"{CONTAINER}/env/0/value", "models:/sentiment@champion", "STORAGE_URI is models:"),
         (f"{CONTAINER}/env/0", ..., "STORAGE_URI is None"),
-        ("spec/canary/0/predictor/name", "v1", "predictors of the same name"),
         ("spec/canary/0/trafficPercent", 101, "more than all traffic"),
         ("spec/canary/0/predictor/maxReplicas", 3, "the canary has maxReplicas"),
         ("spec/canary/0/predictor/containers/0/image", ..., "not named by digest"),
@@ -245,9 +235,16 @@ def test_bad_deployment_is_found(path: str, value: Any, words: str, tmp_path: Pa
     assert words in "\n".join(broken(objects))
 
 
+def test_predictors_of_one_name_are_found(tmp_path: Path):
+    objects = deployed("production", tmp_path, canary=True)
+    spec = find(objects, *ISVC)["spec"]
+    change(find(objects, *ISVC), "spec/canary/0/predictor/name", spec["predictor"]["name"])
+    assert "predictors of the same name" in "\n".join(broken(objects))
+
+
 @pytest.mark.parametrize("overlay", WITH_GATEWAY)
 def test_account_stands_in_account_yaml_only(overlay: str, tmp_path: Path):
-    folder = REPO / "manifests" / "overlays" / overlay
+    folder = REPO / "manifests" / "overlays" / overlay / "template"
     account = yaml.safe_load((folder / "account.yaml").read_text())["data"]
     text = yaml.safe_dump_all(render(overlay))
     for value in account.values():

@@ -80,7 +80,7 @@ def test_registry_follows_rollbacks_only(tmp_path: Path, code: int, rolled_back:
     """Only exit code 3, an unfit version, moves the champion back in the registry."""
     model = tmp_path / "manifests/overlays/production/model.yaml"
     model.parent.mkdir(parents=True)
-    model.write_text("spec:\n  predictor:\n    labels:\n      version: v6\n")
+    model.write_text("spec:\n  predictor:\n    labels:\n      version: v6-0a1b2c3d\n")
     python = tmp_path / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\necho "$*" >> calls\n[ "$2" != deploy ] || exit {code}\n')

@@ -1,5 +1,6 @@
 """Failures of real kubectl: the user's, the environment's and the version's."""
 
+import logging
 import shutil
 import threading
 import time
@@ -8,15 +9,15 @@ import pytest
 
 from components.errors import UnavailableError, UserError
 from deploy import lease
-from deploy.cluster import Cluster, NotReadyError, error_of
+from deploy.cluster import Cluster, error_of
 from deploy.errors import UnfitVersionError, retry
-from deploy.overlay import Model
-from tests.api_server import DEPLOYMENT, ISVC, OBJECTS, PORT_FORWARD, api_server, kubeconfig
+from deploy.overlay import Predictor
+from tests.api_server import ISVC, OBJECTS, PODS, PORT_FORWARD, api_server, kubeconfig
 from tests.cluster import base_service
 from tests.conftest import free_port
 
 pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl: make packages")
-MODEL = Model("1", "s3://models/1")
+ONE = Predictor("v1", "1", {})
 
 
 @pytest.fixture
@@ -51,8 +52,7 @@ def operations(cluster: Cluster) -> dict:
         "create": lambda: lease.write(cluster, document),
         "replace": lambda: lease.write(cluster, old),
         "delete": lambda: cluster.kubectl("delete", lease.KIND, "x", "--ignore-not-found"),
-        "wait": lambda: cluster.wait(MODEL, 1),
-        "port-forward": lambda: cluster.post(MODEL, "/", {}),
+        "port-forward": lambda: cluster.post(ONE, "/", {}),
     }
 
 
@@ -87,15 +87,15 @@ def test_api_errors_are_sorted_by_fault(connect, server, code, reason, error):
 
 
 def test_forbidden_wait_is_the_users(connect, server):
-    server.errors[DEPLOYMENT] = (403, "Forbidden")
-    with pytest.raises(UserError, match=r"kubectl wait: .*forbidden"):
-        connect(server.address).wait(MODEL, 5)
+    server.errors[PODS] = (403, "Forbidden")
+    with pytest.raises(UserError, match=r"kubectl get: .*forbidden"):
+        connect(server.address).wait_ready(ONE, 1, 5)
 
 
 def test_denied_port_forward_is_the_users(connect, server):
     server.errors[PORT_FORWARD] = (403, "Forbidden")
     with pytest.raises(UserError, match=r"port-forward: .*upgrading connection: .* is forbidden"):
-        connect(server.address).post(MODEL, "/", {})
+        connect(server.address).post(ONE, "/", {})
     assert f"POST {PORT_FORWARD}" in server.asked
 
 
@@ -105,20 +105,35 @@ def test_unknown_context_is_the_users(connect, server):
         connect(server.address, "elsewhere").require_context()
 
 
-def test_unready_predictor_is_unfit(connect, server):
-    """The InferenceService there has the condition Ready, but False."""
-    with pytest.raises(UnfitVersionError, match=r"v1 is not ready: kubectl wait: .*timed out"):
-        connect(server.address).wait(MODEL, 1)
+def test_ready_ignores_the_condition_ready(connect, server):
+    """The InferenceService there has the condition Ready, but False: it is KServe's and late."""
+    connect(server.address).wait_ready(ONE, 1, 5)
+
+
+def test_too_few_pods_are_unfit(connect, server, caplog):
+    caplog.set_level(logging.INFO, "deploy")
+    with pytest.raises(UnfitVersionError, match="v1 is not ready: 1 of 2 pods are ready"):
+        connect(server.address).wait_ready(ONE, 2, 0.5)
+    assert "waiting for v1: 1 of 2 pods are ready" in caplog.text
+
+
+def test_a_missing_deployment_is_unavailable(connect, server):
+    two = Predictor("v2", "2", {})
+    with pytest.raises(UnavailableError, match="v2 is not ready: KServe has not made"):
+        connect(server.address).wait_ready(two, 1, 0.5)
 
 
 def test_api_server_lost_in_a_wait(connect, server):
-    """kubectl reports the same as for an unready predictor."""
     cluster = connect(server.address)
     fail = threading.Timer(1.5, server.errors.update, [{"/apis": (503, "ServiceUnavailable")}])
     fail.start()
     with pytest.raises(UnavailableError, match=r"kubectl get: .*unable to handle|ServiceUnav"):
-        cluster.wait(MODEL, 3)
+        cluster.wait_ready(ONE, 2, 5)
     fail.join()
+
+
+def test_without_routes_nothing_is_waited_for(connect, server):
+    assert connect(server.address).wait_routed({"v1": 100}, 5) is False
 
 
 def test_retry_ends_with_the_environment(connect, server):
@@ -144,7 +159,6 @@ def test_retry_gives_up():
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("error: timed out waiting for the condition", UnavailableError),
         ("error: unable to forward port because pod is not running", UnavailableError),
         ("Unable to connect to the server: dial tcp 10.0.0.1:6443: i/o timeout", UnavailableError),
         ("Unable to connect to the server: net/http: TLS handshake timeout", UnavailableError),
@@ -161,19 +175,6 @@ def test_retry_gives_up():
 )
 def test_messages_are_sorted_by_fault(line: str, error: type[Exception]):
     assert type(error_of("get", f"E1128 memcache.go\n{line}\n")) is error
-
-
-@pytest.mark.parametrize(
-    ("command", "line"),
-    [
-        # from a real cluster
-        ("wait", "error: timed out waiting for the condition on inferenceservices/sentiment"),
-        ("rollout", "error: timed out waiting for the condition"),
-        ("rollout", 'error: deployment "x" exceeded its progress deadline'),
-    ],
-)
-def test_wait_timeouts_are_apart(command: str, line: str):
-    assert type(error_of(command, line)) is NotReadyError
 
 
 @pytest.mark.parametrize(
@@ -203,4 +204,4 @@ def test_broken_forward_is_sorted_by_fault(tmp_path, monkeypatch, stderr, ends, 
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(error, match=words):
-        Cluster(base_service(), pauses=()).post(MODEL, "/", {})
+        Cluster(base_service(), pauses=()).post(ONE, "/", {})

@@ -8,13 +8,14 @@ import sys
 
 import mlflow
 import pytest
+import yaml
 
 from components.errors import UserError
 from components.io import registry
 from deploy import overlay, rollout
 from deploy.cluster import Cluster, render
-from deploy.overlay import Model, State
-from deploy.version import verified_model
+from deploy.overlay import State
+from deploy.version import verified_uri
 from pipelines.local import mlflow_server, s3_client, s3_server
 from tests.api_server import kubeconfig
 from tests.cluster import base_service, overlay_in
@@ -87,34 +88,37 @@ def test_dry_run_prints_the_exact_change(deploy, versions, tmp_path):
     first = deploy("--version", 1, "--overlay", production, "--canary", 10, "--dry-run")
     assert first.returncode == 0, first.stderr
     assert "served now: nothing\n" in first.stderr
-    assert "no canary of 10%: no version but 1 is there to compare with\n" in first.stderr
+    assert re.search(r"no canary of 10%: no predictor but v1-\w+ is there", first.stderr)
     added = {line[1:] for line in first.stdout.splitlines()[3:] if line.startswith("+")}
-    assert {f"        value: {uris[1]}", "    name: v1", "      version: v1"} <= added
+    one, two = (
+        overlay.new_predictor(render(production / "template"), str(n), uris[n]) for n in (1, 2)
+    )
+    assert {f"        value: {uris[1]}", f"    name: {one.name}"} <= added
     assert (production / "model.yaml").read_text() == before
 
-    state = State(Model("1", uris[1]))
-    written = overlay.patch_text(production / "model.yaml", state, {})
+    scaling = overlay.scaling_of(render(production / "template"))
+    written = overlay.patch_text(production / "model.yaml", State(one), scaling)
     (production / "model.yaml").write_text(written)
     again = deploy("--version", 1, "--overlay", production, "--dry-run")
     assert again.returncode == 0, again.stderr
     assert again.stdout == ""
-    assert "served now: version 1 for all\n" in again.stderr
+    assert f"served now: {one.name} for all\n" in again.stderr
     assert "no canary" not in again.stderr
 
     canary = deploy("--overlay", production, "--canary", "10", "--dry-run")
     assert canary.returncode == 0, canary.stderr
     assert "no canary" not in canary.stderr
     assert "assuming that the cluster serves what the overlay says (kubectl get: " in canary.stderr
-    steps = re.findall(r"step \d of 5: (version 1.*)", canary.stderr)
-    assert len(steps) == 4
+    steps = re.findall(rf"step \d of 6: ({one.name}.*)", canary.stderr)
+    assert len(steps) == 5
     changes = canary.stdout.split("--- ")[1:]
-    assert len(changes) == 5
-    for change, percent in zip(changes[1:4], (10, 25, 50), strict=True):
+    assert len(changes) == 6
+    for change, percent in zip(changes[1:5], (10, 25, 50, 100), strict=True):
         changed = [line for line in change.splitlines()[2:] if line[0] in "+-"]
         assert changed[1] == f"+  - trafficPercent: {percent}"
         assert len(changed) == 2
-    for change in (changes[0], changes[4]):
-        assert re.search(rf"^\+ +value: {uris[2]}$", change, re.MULTILINE)
+    for change in (changes[0], changes[5]):
+        assert re.search(rf"^\+ +name: {two.name}$", change, re.MULTILINE)
     assert "registry.example.org/sentiment-serve@sha256:" in changes[0]
     assert (production / "model.yaml").read_text() == written
 
@@ -158,6 +162,9 @@ def test_wrong_input_is_named(deploy, versions, tmp_path):
     )
     assert_one_line(deploy("--overlay", "nowhere"), *words)
 
+    named = deploy("--name", "airline", *dry)
+    assert_one_line(named, "--name airline", "serves sentiment", "sentiment/registered-model")
+
     digest = versions.get_model_version("sentiment", "1").tags["model_digest"]
     try:
         for wrong in ("0" * 64, "none"):
@@ -188,7 +195,7 @@ def test_unreachable_files_are_refused(tmp_path, monkeypatch, source: str, words
         tags = {"model_digest": "0" * 64}
         version = client.create_model_version("sentiment", source, tags=tags)
         with pytest.raises(UserError, match=rf"sentiment version 1 is at .*{words}"):
-            verified_model(client, version, local=False)
+            verified_uri(client, version, local=False)
 
 
 def test_changed_files_are_refused(deploy, versions, tmp_path, servers):
@@ -205,33 +212,60 @@ def test_changed_files_are_refused(deploy, versions, tmp_path, servers):
         client.put_object(Bucket="mlflow", Key=key, Body=body)
 
 
-def test_unmerged_containers_are_not_applied(tmp_path):
+def test_unmerged_containers_are_refused(tmp_path):
     folder = overlay_in(tmp_path, "production")
-    before = (folder / "model.yaml").read_text()
+    template = folder / "template" / "kustomization.yaml"
+    template.write_text(f"{template.read_text()}patches: [path: env.yaml]\n")
+    patch = {"containers": [{"name": "kserve-container", "env": [{"name": "B", "value": "2"}]}]}
+    document = yaml.safe_load((folder / "model.yaml").read_text()) | {"spec": {"predictor": patch}}
+    (folder / "template" / "env.yaml").write_text(yaml.safe_dump(document))
+    assert overlay.new_predictor(render(folder / "template"), "1", "s3://models/1").image
     # without the schema that tells kustomize how lists merge
     (tmp_path / "base" / "kustomization.yaml").write_text("resources: [service.yaml]\n")
-    with pytest.raises(UserError, match="v1 has lost its image; kustomize must know"):
-        rollout.apply(Cluster(base_service(), "none"), folder, State(Model("1", "s3://models/1")))
+    with pytest.raises(UserError, match="has no image; kustomize must know"):
+        overlay.new_predictor(render(folder / "template"), "1", "s3://models/1")
+
+
+def test_an_image_changed_beside_the_template_is_refused(tmp_path):
+    """`images` in the overlay itself would reach the predictors that are served."""
+    folder = overlay_in(tmp_path, "production")
+    with (folder / "kustomization.yaml").open("a") as file:
+        file.write("images: [{name: registry.example.org/sentiment-serve, newTag: latest}]\n")
+    new = overlay.new_predictor(render(folder / "template"), "1", "s3://models/1")
+    before = (folder / "model.yaml").read_text()
+    steps = rollout.Rollout(
+        *(Cluster(base_service(), "none"), folder, {"minReplicas": 1}),
+        *(lambda state: None, lambda: None, 1),
+    )
+    with pytest.raises(UserError, match=r"changes the image of v1-\w+ from .*`images` belongs"):
+        steps.run(None, [State(new)])
     assert (folder / "model.yaml").read_text() == before
 
 
 @pytest.mark.parametrize("name", sorted(each.name for each in OVERLAYS.iterdir()))
 def test_promotion_restarts_no_pod(name: str, tmp_path):
-    """The canary's containers and replicas are those of the stable predictor after promotion."""
+    """The stable predictor after promotion is the canary, but for its scaling."""
     shutil.copytree(REPO / "manifests", tmp_path / "manifests")
     folder = tmp_path / "manifests" / "overlays" / name
-    kustomization = folder / "kustomization.yaml"  # git has zeros in place of a digest
+    kustomization = folder / "template" / "kustomization.yaml"
+    # git has zeros in place of a digest
     kustomization.write_text(kustomization.read_text().replace("0" * 64, "1" * 64))
-    one, two = (Model(str(n), f"s3://models/{n}/artifacts/model") for n in (1, 2))
+    template = render(folder / "template")
+    scaling = overlay.scaling_of(template)
+    one, two = (
+        overlay.new_predictor(template, str(n), f"s3://models/{n}/artifacts/model") for n in (1, 2)
+    )
     path, specs = folder / overlay.FILE, []
     for state in (State(one), State(one, two), State(one, two, 10), State(two)):
-        overlay.write(path, overlay.patch_text(path, state, render(folder)))
+        overlay.write(path, overlay.patch_text(path, state, scaling))
         document = render(folder)
         overlay.check(document, state)
         specs.append(document["spec"])
     stable, canary = specs[3]["predictor"], specs[2]["canary"][0]["predictor"]
-    assert canary["containers"] == stable["containers"]
-    assert canary["minReplicas"] == stable["minReplicas"] == specs[0]["predictor"]["minReplicas"]
+    for key in overlay.SCALING:
+        assert stable.pop(key, None) == specs[0]["predictor"].get(key)
+        canary.pop(key, None)
+    assert canary == stable
 
 
 def test_second_namespace_needs_no_code(tmp_path):
@@ -239,8 +273,9 @@ def test_second_namespace_needs_no_code(tmp_path):
     folder = overlay_in(tmp_path, "production")
     with (folder / "kustomization.yaml").open("a") as file:
         file.write("namespace: other\n")
-    path, state = folder / overlay.FILE, State(Model("1", "s3://models/1"))
-    overlay.write(path, overlay.patch_text(path, state, render(folder)))
+    path = folder / overlay.FILE
+    state = State(overlay.new_predictor(render(folder / "template"), "1", "s3://models/1"))
+    overlay.write(path, overlay.patch_text(path, state, {"minReplicas": 1}))
     document = render(folder)
     overlay.check(document, state)
     assert overlay.service_of(document).namespace == "other"

@@ -17,7 +17,7 @@ import requests
 
 from components import cli
 from deploy.cluster import Cluster
-from deploy.overlay import Model
+from deploy.overlay import Predictor
 from pipelines.local import s3_client
 from serving.__main__ import _bypass_proxies
 from tests.cluster import base_service
@@ -129,7 +129,7 @@ def test_port_forward_takes_no_proxy(port, tmp_path, monkeypatch):
     script.write_text(f"#!/bin/sh\necho '{line}'\nexec sleep 60\n")
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    answer = Cluster(base_service(), pauses=()).post(Model("1", "s3://models/1"), "/", {})
+    answer = Cluster(base_service(), pauses=()).post(Predictor("v1", "1", {}), "/", {})
     assert answer.headers["x-model-version"] == "1"
 
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 
@@ -25,7 +26,14 @@ from deploy import history, lease
 from deploy.__main__ import EXIT_CODES
 from deploy.history import Deployment
 from deploy.rollout import RolloutOutcome
-from tests.cluster import overlay_in, prometheus, repeated, stand_in_cluster
+from tests.cluster import (
+    overlay_in,
+    prometheus,
+    repeated,
+    set_image,
+    stand_in_cluster,
+    version_of,
+)
 from tests.conftest import REPO
 from tests.serving import PREDICT, head
 
@@ -43,7 +51,16 @@ class Site:
     def command(self, version: int, *arguments: str) -> list[str]:
         command = [sys.executable, "-m", "deploy", "--version", str(version)]
         command += ["--overlay", str(self.overlay), "--prometheus", self.address]
-        command += ["--step-seconds", "2", "--min-requests", "60", "--max-step-seconds", "60"]
+        command += [
+            "--step-seconds",
+            "2",
+            "--min-requests",
+            "60",
+            "--max-step-seconds",
+            "60",
+            "--settle-seconds",
+            "1",
+        ]
         # CI machines are noisy, and a slow predictor is far slower here
         return [*command, "--margin", "5", *arguments]
 
@@ -75,8 +92,11 @@ class Site:
             return history.deployments(client, "sentiment")
 
     def wait_for(self, **weights: int) -> None:
+        self.wait_routed(lambda _: self.cluster.weights == weights)
+
+    def wait_routed(self, wanted: Callable[[dict[str, int]], bool]) -> None:
         deadline = time.monotonic() + 60
-        while self.cluster.weights != weights:
+        while not wanted(self.cluster.routed):
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
@@ -110,21 +130,20 @@ def clients(site: Site):
 
 def test_first_version_and_again_the_same(site):
     assert site.cluster.weights == {"v1": 100}
-    assert_recorded(site, "none", "1", "deployed")
+    assert_recorded(site, "none", "v1", "deployed")
     before = (site.overlay / "model.yaml").stat()
-    process = site.cluster.processes["v1"]
+    process = site.cluster.process("v1")
     result = site.deploy(1)
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
     assert (site.overlay / "model.yaml").stat() == before
-    assert site.cluster.processes == {"v1": process}
+    assert list(site.cluster.processes.values()) == [process]
     assert len(site.history()) == 1
 
 
 def assert_recorded(site: Site, before: str, after: str, outcome: str) -> Deployment:
     last = site.history()[0]
-    assert last.before == before
-    assert last.after == after
+    assert [version_of(name) for name in (last.before, last.after)] == [before, after]
     assert last.outcome == outcome
     return last
 
@@ -144,18 +163,20 @@ def assert_back(
     assert result.returncode == EXIT_CODES[outcome], result.stderr
     site.wait_for(v1=100)
     assert "canary" not in (site.overlay / "model.yaml").read_text()
-    last = assert_recorded(site, "1", "2", outcome.value)
+    last = assert_recorded(site, "v1", "v2", outcome.value)
     for word in words:
         assert word in last.reason
     said = outcome.value.replace("_", " ")
-    assert result.stderr.splitlines()[-1] == f"deploy: {said}, version 2: {last.reason}"
+    assert (
+        result.stderr.splitlines()[-1] == f"deploy: {said}, version 2, {last.after}: {last.reason}"
+    )
 
 
 def test_canary_with_errors_is_rolled_back(site):
     site.cluster.faults["v2"] = {"flags": ["--max_in_flight", "1", "--max_body_seconds", "60"]}
     with clients(site), site.started(2, "--canary", "10") as deployment:
         site.wait_for(v1=90, v2=10)
-        with socket.create_connection(("127.0.0.1", site.cluster.ports["v2"])) as held:
+        with socket.create_connection(("127.0.0.1", site.cluster.port("v2"))) as held:
             # a stalled client occupies the only slot
             held.sendall(head(PREDICT, 100_000) + b" " * 50_000)
             result = ended(deployment)
@@ -208,8 +229,8 @@ UNREACHABLE = "The connection to the server 10.0.0.1:6443 was refused - did you 
             "is forbidden",
         ),
         ({"port_forward": "error: lost connection to pod"}, UnavailableError.exit_code, "lost"),
-        ({"rollout": UNREACHABLE}, UnavailableError.exit_code, "was refused"),
-        ({"wait": UNREACHABLE, "apply": UNREACHABLE}, UnavailableError.exit_code, "was refused"),
+        ({"get": UNREACHABLE}, UnavailableError.exit_code, "was refused"),
+        ({"apply": UNREACHABLE}, UnavailableError.exit_code, "was refused"),
     ],
 )
 def test_faults_of_the_way_roll_nothing_back(site, faults, code, words):
@@ -223,8 +244,8 @@ def test_faults_of_the_way_roll_nothing_back(site, faults, code, words):
     assert result.returncode == code, result.stderr
     assert words in result.stderr.splitlines()[-1]
     assert "going back" not in result.stderr
-    assert_recorded(site, "1", "2", "started")
-    if "apply" not in faults:
+    assert_recorded(site, "v1", "v2", "started")
+    if "port_forward" in faults:
         site.wait_for(v1=100, v2=0)
 
 
@@ -241,7 +262,7 @@ def test_dead_prometheus_rolls_nothing_back(site):
     assert result.returncode == UnavailableError.exit_code, result.stderr
     assert f"Prometheus at {address}" in result.stderr.splitlines()[-1]
     assert site.cluster.weights == {"v1": 90, "v2": 10}
-    assert_recorded(site, "1", "2", "started")
+    assert_recorded(site, "v1", "v2", "started")
     # a deployment of another version supersedes the open one
     assert site.deploy(1).returncode == 0
     site.wait_for(v1=100)
@@ -254,7 +275,7 @@ def test_killed_deployment_goes_on(site):
     with clients(site):
         with site.started(2, "--canary", "10", "--step-seconds", "60") as deployment:
             site.wait_for(v1=90, v2=10)
-            process = site.cluster.processes["v2"]
+            process = site.cluster.process("v2")
             second = site.deploy(1)
             deployment.kill()
         assert second.returncode == 1
@@ -267,12 +288,13 @@ def test_killed_deployment_goes_on(site):
         result = site.deploy(2, "--canary", "10")
     assert result.returncode == 0, result.stderr
     assert not (site.directory / "lease.json").exists()
-    steps = re.findall(r"step \d of \d: (.*?)(?:, watched.*)?$", result.stderr, re.MULTILINE)
+    text = re.sub(r"(v\d)-[0-9a-f]{8}", r"\1", result.stderr)
+    steps = re.findall(r"step \d of \d: (.*?)(?:, watched.*)?$", text, re.MULTILINE)
     assert steps == [
-        *(f"version 1, and version 2 for {share}% of the requests" for share in (10, 25, 50)),
-        "version 2 for all",
+        *(f"v1, and v2 for {share}% of the requests" for share in (10, 25, 50, 100)),
+        "v2 for all",
     ]
-    assert site.cluster.processes == {"v2": process}  # promotion restarts nothing
+    assert list(site.cluster.processes.values()) == [process]  # promotion restarts nothing
     assert {status for _, status in site.cluster.served} == {200}
     with registry.connected() as client:
         records = history.deployments(client, "sentiment")
@@ -280,7 +302,7 @@ def test_killed_deployment_goes_on(site):
             [client.get_experiment_by_name("sentiment-deployments").experiment_id]
         )[0]
     assert len(records) == before + 1
-    assert "errors of" in assert_recorded(site, "1", "2", "deployed").reason
+    assert "errors of" in assert_recorded(site, "v1", "v2", "deployed").reason
     assert run.data.metrics["requests"] >= 60
     assert [run.data.tags[f"at_{share}"][:6] for share in (10, 25, 50)] == ["passes"] * 3
     assert run.info.status == "FINISHED"
@@ -291,4 +313,37 @@ def test_killed_deployment_goes_on(site):
         text=True,
     )
     assert len(printed.stdout.splitlines()) == len(records)
-    assert "local deployed 1 -> 2: at 50%: " in printed.stdout.splitlines()[0]
+    assert " -> v2-" in printed.stdout.splitlines()[0]
+
+
+def test_a_new_image_is_canaried(site):
+    """The version stays; the stable predictor keeps its image until the promotion."""
+    (old,) = site.cluster.processes
+    set_image(site.overlay, "2")
+    with clients(site), site.started(2, "--canary", "25") as deployment:
+        site.wait_routed(lambda routed: routed.get(old) == 75)
+        images = {
+            name: each["containers"][0]["image"][-1]
+            for name, each in site.cluster.predictors.items()
+        }
+        new = next(name for name in images if name != old)
+        assert images == {old: "1", new: "2"}
+        result = ended(deployment)
+    assert result.returncode == 0, result.stderr
+    assert list(site.cluster.processes) == [new]
+    assert site.history()[0].before == old
+
+
+def test_a_bad_image_reaches_no_request(site):
+    (old,) = site.cluster.processes
+    process = site.cluster.processes[old]
+    site.cluster.faults["3"] = {"environment": {"MODEL_VERSION": "9"}}
+    set_image(site.overlay, "3")
+    site.cluster.served.clear()
+    with clients(site):
+        result = site.deploy(2, "--canary", "10")
+    assert result.returncode == EXIT_CODES[RolloutOutcome.ROLLED_BACK], result.stderr
+    assert "answered the first request with status 200, as version 9" in result.stderr
+    assert f"{old} answers as version 2" in result.stderr.splitlines()[-2]
+    assert site.cluster.processes == {old: process}
+    assert {status for _, status in site.cluster.served} == {200}

@@ -198,3 +198,14 @@ def test_equal_canary_is_rarely_rejected():
                 rejected += 1
                 break
     assert rejected <= 0.02 * steps
+
+
+def test_looks_for_want_of_requests_share_alpha():
+    """Each repeated look used the level of the only one that decides."""
+    stable, canary = traffic(4500, errors=4), traffic(400, errors=5)
+    p = more_frequent(5, 400, 4, 4500)
+    few, enough = LIMITS, replace(LIMITS, min_requests=400)
+    assert LIMITS.looks == 60
+    assert LIMITS.alpha / 4 / (2 * LIMITS.looks) < p < LIMITS.alpha / 4 / 2
+    assert judge(stable, canary, few, last=True).outcome is UNDECIDED
+    assert judge(stable, canary, enough, last=True).outcome is WORSE

@@ -10,7 +10,7 @@ from deploy import pin
 from tests.conftest import REPO
 
 DIGEST = "sha256:" + "a" * 64
-FOLDERS = ("overlays/staging", "overlays/production", "monitoring/receiver")
+FOLDERS = ("overlays/staging/template", "overlays/production/template", "monitoring/receiver")
 NAMES = ("sentiment-serve", "sentiment-train", "sentiment-receiver")
 
 

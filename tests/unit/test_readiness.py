@@ -1,0 +1,162 @@
+"""Readiness as a real KServe and a real gateway showed it; tests/recordings says how."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.readiness import Fault, Obstacle, obstacle, unrouted
+from tests.conftest import REPO
+
+RECORDINGS = REPO / "tests/recordings/kserve"
+
+
+def replay(name: str) -> Iterator[tuple[float, dict]]:
+    """Yield the seconds of each event, and the objects by kind and name after it."""
+    objects: dict[tuple[str, str], dict] = {}
+    _, *lines = (RECORDINGS / f"{name}.jsonl").read_text().splitlines()
+    for line in lines:
+        event = json.loads(line)
+        found = event["object"]
+        key = found["kind"], found["metadata"]["name"]
+        if event["event"] == "DELETED":
+            objects.pop(key, None)
+        else:
+            objects[key] = found
+        yield event["at"], objects
+
+
+def obstacles(name: str, predictor: str, replicas: int) -> list[tuple[float, Obstacle | None]]:
+    """Return what kept a predictor from being ready, with the seconds of each change."""
+    found: list[tuple[float, Obstacle | None]] = []
+    deployment = f"sentiment-{predictor}-predictor"
+    for at, objects in replay(name):
+        pods = [
+            each
+            for (kind, _), each in objects.items()
+            if kind == "Pod" and each["metadata"]["labels"]["app"] == f"isvc.{deployment}"
+        ]
+        now = obstacle(objects.get(("Deployment", deployment)), pods, replicas)
+        if not found or found[-1][1] != now:
+            found.append((at, now))
+    return found
+
+
+def test_one_pod_is_not_two():
+    """KServe starts one pod, and the autoscaler the second; kubectl rollout status said ready."""
+    two, one = (obstacles("canary-promoted-from-100", "v1", count) for count in (2, 1))
+    assert next(at for at, each in two if each is None) == 19.42
+    assert "1 of 2 pods are ready" in {each.reason for _, each in two if each}
+    assert next(at for at, each in one if each is None) == 12.99
+
+
+def test_a_canary_judged_unready_was_ready():
+    """kubectl wait never ended here, as observedGeneration was the Deployment's."""
+    assert None in {each for _, each in obstacles("canary-judged-unready", "v2", 1)}
+
+
+def test_no_room_is_the_clusters_fault():
+    found = [each for _, each in obstacles("canary-pod-pending", "v2", 2) if each]
+    (pending,) = {each for each in found if "room" in each.reason}
+    assert (
+        pending.reason == "no node has room for a pod: 0/1 nodes are available: 1 Insufficient cpu"
+    )
+    assert pending.fault is Fault.ENVIRONMENT
+    assert not pending.final
+
+
+def test_a_missing_model_is_named():
+    objects = next(found for at, found in replay("first-deployment") if at == 17.13)
+    (pod,) = (each for (kind, _), each in objects.items() if kind == "Pod")
+    del pod["metadata"]["deletionTimestamp"]  # the recording begins at its end
+    missing = obstacle({"metadata": {"generation": 1}}, [pod], 1)
+    assert missing is not None
+    assert "Failed to fetch model. No model found in unset." in missing.reason
+    assert missing.fault is Fault.PREDICTOR
+    assert missing.final
+
+
+def container(restarts: int = 0, **state: dict) -> dict:
+    status = {"name": "kserve-container", "ready": False, "restartCount": restarts} | state
+    return {"metadata": {}, "status": {"containerStatuses": [status]}}
+
+
+@pytest.mark.parametrize(
+    ("pod", "fault", "final"),
+    [
+        (
+            container(state={"waiting": {"reason": "ImagePullBackOff", "message": "x: not found"}}),
+            Fault.PREDICTOR,
+            True,
+        ),
+        (
+            container(state={"waiting": {"reason": "ErrImagePull", "message": "i/o timeout"}}),
+            Fault.ENVIRONMENT,
+            False,
+        ),
+        (
+            container(2, state={"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
+            Fault.PREDICTOR,
+            True,
+        ),
+        (
+            container(1, lastState={"terminated": {"exitCode": 1, "message": "a\nb"}}),
+            Fault.PREDICTOR,
+            False,
+        ),
+        (
+            container(9, lastState={"terminated": {"exitCode": 1, "message": "no such host"}}),
+            Fault.ENVIRONMENT,
+            False,
+        ),
+    ],
+)
+def test_a_failed_container_has_its_fault(pod: dict, fault: Fault, final: bool):
+    found = obstacle({"metadata": {"generation": 1}}, [pod], 1)
+    assert found is not None
+    assert (found.fault, found.final) == (fault, final)
+
+
+def test_a_deleted_pod_does_not_count():
+    pod = container(9, state={"terminated": {"exitCode": 1}})
+    pod["metadata"]["deletionTimestamp"] = "2026-11-28T17:46:07Z"
+    deployment = {
+        "metadata": {"generation": 1},
+        "spec": {"replicas": 1},
+        "status": {
+            "observedGeneration": 1,
+            "replicas": 1,
+            "updatedReplicas": 1,
+            "availableReplicas": 1,
+        },
+    }
+    assert obstacle(deployment, [pod], 1) is None
+
+
+def carried(name: str, shares: dict[str, int]) -> list[tuple[float, str | None]]:
+    services = {f"sentiment-{key}-predictor": share for key, share in shares.items()}
+    found: list[tuple[float, str | None]] = []
+    for at, objects in replay(name):
+        route = objects.get(("HTTPRoute", "sentiment"))
+        if route and (not found or found[-1][1] != unrouted(route, services)):
+            found.append((at, unrouted(route, services)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("shares", "since"),
+    [({"v2": 50, "v1": 50}, 13.8), ({"v2": 0, "v1": 100}, 44.98), ({"v1": 100}, 44.98)],
+)
+def test_a_share_counts_when_the_gateway_has_it(shares: dict[str, int], since: float):
+    found = carried("canary-promoted-from-100", shares)
+    assert next(at for at, reason in found if reason is None) == since
+    reasons = [reason or "" for _, reason in found]
+    assert any("still has sentiment-v2-predictor" in reason for reason in reasons)
+
+
+def test_a_missing_backend_is_not_routed():
+    """The old Service was deleted while the route still named it: 55 requests were lost."""
+    reasons = [
+        reason or "" for _, reason in carried("canary-promoted-with-gap", {"v1": 50, "v2": 50})
+    ]
+    assert any("ResolvedRefs" in reason and "not found" in reason for reason in reasons)
