@@ -62,7 +62,13 @@ def counting(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]
         os.mkfifo(tmp_path / split / "00000.parquet")
     command = count(tmp_path, tmp_path / "counts")
     with subprocess.Popen(
-        command, cwd=REPO, stderr=subprocess.PIPE, text=True, process_group=0
+        command,
+        cwd=REPO,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        # a background process of a shell ignores SIGINT, and its children would, too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         wait_until((tmp_path / ".counts.partial").exists)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
