@@ -96,6 +96,19 @@ def test_interrupted_count_is_one_line(counting, tmp_path):
     assert not [worker for worker in workers if Path(f"/proc/{worker}").exists()]
 
 
+@pytest.mark.parametrize(("what", "output"), [("SIGINT", "interrupted\n"), ("0 / 0", None)])
+def test_ctrl_c_in_an_import_is_one_line(what, output):
+    failing = f"os.kill(os.getpid(), signal.{what}); time.sleep(60)" if output else what
+    program = "import components, os, signal, time\n"
+    program += f"signal.signal(signal.SIGINT, signal.default_int_handler)\n{failing}"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode
+    assert output is None or result.stderr == output
+    assert ("Traceback" in result.stderr) is (output is None)
+
+
 @pytest.fixture(scope="module")
 def unknown() -> Iterator[Path]:
     """A folder that the unknown user may write to."""
