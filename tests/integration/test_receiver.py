@@ -137,7 +137,7 @@ def test_interrupted_run_has_its_cool_down(tmp_path):
 
 
 def test_failed_commands_are_counted(tmp_path):
-    with receiver(tmp_path, "exit 3", "--cool-down", "0.01") as running_receiver:
+    with receiver(tmp_path, "exit 3", "--cool-down", "1e-6") as running_receiver:
         for runs in (1, 2):
             assert running_receiver.notify("a") == "started"
             running_receiver.wait_for("failed", runs)
