@@ -197,7 +197,7 @@ def as_served(new: Predictor, now: State | None) -> Predictor:
     for each in served:
         if each == new:
             return each
-    return overlay.beside(new, served[0]) if served else new
+    return overlay.with_distinct_uri(new, served[0]) if served else new
 
 
 def assumed_state(cluster: Cluster, folder: Path) -> State | None:

@@ -150,11 +150,12 @@ def new_predictor(template: dict[str, Any], version: str, uri: str) -> Predictor
     return Predictor(f"v{version}-{digest}", version, spec)
 
 
-def beside(new: Predictor, stable: Predictor) -> Predictor:
-    """Return a new predictor as it can be promoted over a stable one of the same version.
+def with_distinct_uri(new: Predictor, stable: Predictor) -> Predictor:
+    """Return ``new`` with a STORAGE_URI that differs from the stable predictor's.
 
-    KServe's webhook (0.20, ``validatePredictorNameChange``) refuses a promotion between equal
-    STORAGE_URIs. With or without a slash at the end a URI names the same files.
+    KServe's webhook (``validatePredictorNameChange``, seen in August 2026) refuses a promotion
+    between equal ones, as for a new image of one version. The URI gets, or loses, a slash at its
+    end, and names the same files.
     """
     if new.uri != stable.uri:
         return new

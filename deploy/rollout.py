@@ -191,7 +191,7 @@ class Rollout:
         """Give the stable predictor all requests, remove the canary, and ask the stable one.
 
         Raises:
-            UnavailableError: the stable predictor does not answer.
+            UnavailableError: the stable predictor is not ready, or does not answer.
         """
         assert state.canary is not None  # noqa: S101 - mypy
         log.info("going back to %s: %s", state.stable.name, reason)
@@ -202,11 +202,11 @@ class Rollout:
         self._wait_routed(drained, settle=state.percent > 0)
         alone = State(state.stable)
         self._apply(alone)
-        self.cluster.wait_ready(state.stable, self.scaling["minReplicas"], self.ready_seconds)
-        self._wait_routed(alone)
         try:
+            self.cluster.wait_ready(state.stable, self.scaling["minReplicas"], self.ready_seconds)
+            self._wait_routed(alone)
             self._require_answer(state.stable)
-        except UnfitVersionError as error:
+        except UnfitVersionError as error:  # it was fit before: the cluster has a fault
             raise UnavailableError(f"went back to {state.stable.name}, and {error}") from error
         self.cluster.delete_autoscalers_but(state.stable)
 

@@ -17,7 +17,7 @@ from components.io.files import replacing
 LOCK = Path("dvc.lock")
 DVC = Path(".dvc/tmp")
 BEFORE = DVC / "dvc.lock.before"  # the lock before the latest run
-TORN = DVC / "dvc.lock.torn"
+CUT_OFF = DVC / "dvc.lock.cut-off"
 RWLOCK = DVC / "rwlock"
 
 log = logging.getLogger("dvc.lock")
@@ -73,6 +73,7 @@ def _problem(text: str) -> str | None:
 
 
 def _restore() -> None:
+    from dvc.exceptions import DvcException
     from dvc.lock import LockError
     from dvc.repo import Repo
 
@@ -82,13 +83,15 @@ def _restore() -> None:
                 RWLOCK.unlink()
                 log.info("removed %s, which an interrupted run left", RWLOCK)
             if problem():
-                LOCK.replace(TORN)
+                LOCK.replace(CUT_OFF)
                 log.info(
                     "%s was cut off by an interrupted run; %s; the file as it was is %s",
-                    *(LOCK, _restore_lock(), TORN),
+                    *(LOCK, _restore_lock(), CUT_OFF),
                 )
     except LockError as error:
         raise UserError(f"another command of DVC is running: {error}") from error
+    except DvcException as error:  # such as a folder that is no repository of DVC
+        raise UserError(str(error)) from error
 
 
 def _restore_lock() -> str:

@@ -52,7 +52,7 @@ def test_a_cut_lock_is_restored_from_the_copy(project, caplog):
     dvc_lock.LOCK.write_text(CASE)
     dvc_lock.repair()
     assert dvc_lock.LOCK.read_text() == edited
-    assert dvc_lock.TORN.read_text() == CASE
+    assert dvc_lock.CUT_OFF.read_text() == CASE
     assert "dvc.lock was cut off by an interrupted run" in caplog.text
     assert "restored as before that run" in caplog.text
 
@@ -122,6 +122,14 @@ def test_an_rwlock_of_a_running_dvc_is_kept(project):
         held_by(process.pid)
         assert dvc_lock.RWLOCK.exists()
         process.kill()
+
+
+def test_outside_a_repository_of_dvc(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dvc_lock.LOCK.write_text(CASE)
+    with pytest.raises(UserError, match="not inside of a DVC repository"):
+        dvc_lock.repair()
+    assert dvc_lock.LOCK.read_text() == CASE
 
 
 def test_a_merge_conflict_is_left_alone(project):

@@ -71,15 +71,15 @@ def test_the_name_tells_predictors_apart(changed: Predictor):
 def test_a_canary_of_the_same_version_has_another_uri():
     """A real KServe refused to promote a canary with the STORAGE_URI of the stable predictor."""
     second, third = (predictor(1, image=f"serve@sha256:{digit}") for digit in ("22", "33"))
-    assert overlay.beside(TWO, ONE) is TWO
-    canary = overlay.beside(second, ONE)
+    assert overlay.with_distinct_uri(TWO, ONE) is TWO
+    canary = overlay.with_distinct_uri(second, ONE)
     assert canary == second
     assert (canary.uri, ONE.uri) == (
         "s3://models/1/artifacts/model/",
         "s3://models/1/artifacts/model",
     )
     assert second.uri == ONE.uri
-    assert overlay.beside(third, canary).uri == ONE.uri
+    assert overlay.with_distinct_uri(third, canary).uri == ONE.uri
 
 
 def test_scaling_makes_no_other_predictor():
