@@ -5,6 +5,7 @@ import yaml
 from cfnlint.decode import cfn_yaml
 
 from deploy.aws import stacks
+from tests.manifests import render
 
 TEMPLATES = sorted(path.stem for path in stacks.TEMPLATES.glob("*.yaml"))
 
@@ -55,15 +56,8 @@ def test_github_has_one_group_and_no_eks_policy():
 
 @pytest.fixture(scope="module")
 def bindings() -> list[dict]:
-    """The Roles in manifests that are bound to the group, each with its binding."""
-    paths = stacks.TEMPLATES.parent.rglob("*.yaml")
-    documents = [
-        each
-        for path in paths
-        if path.parent != stacks.TEMPLATES
-        for each in yaml.safe_load_all(path.read_text())
-        if isinstance(each, dict) and "Role" in each.get("kind", "")
-    ]
+    """The Roles of the overlay that are bound to the group, each with its binding."""
+    documents = [each for each in render("production") if "Role" in each["kind"]]
     roles = {each["metadata"]["name"]: each for each in documents if each["kind"] == "Role"}
     return [
         roles[each["roleRef"]["name"]] | {"binding": each}

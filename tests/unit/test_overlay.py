@@ -9,7 +9,6 @@ from kserve import V1beta1CanarySpec, V1beta1InferenceServiceSpec, V1beta1Predic
 from components.errors import UserError
 from deploy import overlay, rollout
 from deploy.overlay import Predictor, Replicas, Service, State, service_of, state_of
-from tests.cluster import base_service
 from tests.conftest import REPO
 
 SCALING = {"minReplicas": 2, "maxReplicas": 3}
@@ -42,12 +41,13 @@ def rendered(state: State) -> dict:
     return document
 
 
-def test_names_come_from_the_manifests():
-    assert base_service() == Service("sentiment", "sentiment", "sentiment", "sentiment")
-    document = yaml.safe_load((REPO / "manifests/base/inferenceservice.yaml").read_text())
-    document["metadata"] = {"name": "second", "namespace": "other"}
+def test_names_come_from_the_inference_service():
+    document = template() | {"metadata": {"name": "second", "namespace": "other"}}
+    assert service_of(document) == Service("second", "other", "second", "second")
+    overlay.container_of(document["spec"]["predictor"])["args"] = ["--model_name=reviews"]
+    document["metadata"]["annotations"] = {overlay.REGISTERED: "german-reviews"}
     service = service_of(document)
-    assert service == Service("second", "other", "sentiment", "second")
+    assert service == Service("second", "other", "reviews", "german-reviews")
     assert service.manager == "second-deploy"
     assert service.deployment(TWO) == f"second-{TWO.name}-predictor"
 
