@@ -47,6 +47,7 @@ class Site:
     def __init__(self, directory, cluster, address: str) -> None:
         self.directory, self.cluster, self.address = directory, cluster, address
         self.overlay = overlay_in(directory, "local")
+        self.lease = cluster.objects / f"lease-{cluster.service.manager}.json"
 
     def command(self, version: int, *arguments: str) -> list[str]:
         command = [sys.executable, "-m", "deploy", "--version", str(version)]
@@ -252,7 +253,8 @@ def test_faults_of_the_way_roll_nothing_back(site, faults, code, words):
 def test_dead_prometheus_rolls_nothing_back(site):
     folder = site.directory / "second-prometheus"
     folder.mkdir()
-    (folder / "targets.json").symlink_to(site.directory / "targets.json")
+    (targets,) = site.directory.glob("*.targets.json")
+    (folder / targets.name).symlink_to(targets)
     with clients(site), ExitStack() as running:
         address = running.enter_context(prometheus(folder))
         with site.started(2, "--canary", "10", "--prometheus", address) as deployment:
@@ -283,11 +285,11 @@ def test_killed_deployment_goes_on(site):
         assert site.history()[0].outcome == "started"
         assert site.cluster.weights == {"v1": 90, "v2": 10}
 
-        held = json.loads((site.directory / "lease.json").read_text())
+        held = json.loads(site.lease.read_text())
         time.sleep(max((lease.expires(held) - datetime.now(UTC)).total_seconds(), 0))
         result = site.deploy(2, "--canary", "10")
     assert result.returncode == 0, result.stderr
-    assert not (site.directory / "lease.json").exists()
+    assert not site.lease.exists()
     text = re.sub(r"(v\d)-[0-9a-f]{8}", r"\1", result.stderr)
     steps = re.findall(r"step \d of \d: (.*?)(?:, watched.*)?$", text, re.MULTILINE)
     assert steps == [
