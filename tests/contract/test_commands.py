@@ -20,7 +20,7 @@ STAGES = [*OF_TRAINING, "monitor"]
 VERBS = {"create": 3, "rollout": 2, "set": 2}
 PROGRAMS = {
     *("amtool", "aws", "cd", "cp", "curl", "docker", "dvc", "echo", "export", "git", "grep"),
-    *("helm", "kind", "mlflow", "pytest", "read", "set", "uv", "uvx"),
+    *("helm", "kind", "mkdir", "mlflow", "pytest", "read", "sed", "set", "uv", "uvx"),
 }
 
 

@@ -31,9 +31,7 @@ MLFLOW = ("Deployment", "mlflow")
 DEPLOYER = ("Role", "sentiment-deployer")
 CONTAINER = "spec/predictor/containers/0"
 POD = "spec/template/spec"
-PLACEHOLDER = re.compile(
-    r"\b(NAME|NAMESPACE|ACCOUNT|REGION|BUCKET|HOST|ISSUER|KEYS|AUDIENCE)\b(?!_)"
-)
+PLACEHOLDER = re.compile(r"\b(NAME|NAMESPACE|ACCOUNT|REGION|BUCKET|HOST|ISSUER|KEYS|AUDIENCE)\b")
 
 
 @EVERY
