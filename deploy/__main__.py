@@ -20,6 +20,7 @@ from deploy import history, lease, overlay, rollout
 from deploy.canary import CanaryLimits, CanaryVerdict
 from deploy.cluster import Cluster, render
 from deploy.errors import retry
+from deploy.inherited import require_own_fields
 from deploy.overlay import Predictor, State, service_of, state_of
 from deploy.prometheus import Prometheus
 from deploy.rollout import IfUndecided, Rollout, RolloutOutcome
@@ -90,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         "--gateway-errors",
         default=os.environ.get("GATEWAY_ERRORS", ""),
         metavar="QUERY",
-        help="count responses 5xx of the gateway, too: 'traefik', or a query of Prometheus for them"
+        help="count responses 5xx of the gateway, too: 'traefik', 'envoy', or a query for them"
         " with the label predictor, in which NAMESPACE, NAME and PREDICTORS are filled in;"
         " default: GATEWAY_ERRORS",
     )
@@ -211,7 +212,13 @@ def assumed_state(cluster: Cluster, folder: Path) -> State | None:
 
 
 def plan(now: State | None, new: Predictor, args: argparse.Namespace) -> list[State]:
-    """Return the states of the rollout, and log them."""
+    """Return the states of the rollout, and log them.
+
+    Raises:
+        UserError: the new predictor's pods would differ before and after its promotion.
+    """
+    if now is not None and now.stable != new:
+        require_own_fields(new, now.stable)
     states = rollout.plan(now, new, args.canary)
     rollout.announce(now, states, args.canary, args.step_seconds)
     return states

@@ -145,14 +145,12 @@ class StandInCluster:
             return
         spec = json.loads(path.read_text())["spec"]
         canaries = spec.get("canary", [])
-        predictors = [spec["predictor"], *(each["predictor"] for each in canaries)]
-        wanted = {predictor["name"]: predictor for predictor in predictors}
+        wanted = {spec["predictor"]["name"]: spec["predictor"]}
+        for each in canaries:
+            wanted[each["predictor"]["name"]] = merged(spec["predictor"], each["predictor"])
         for name in list(self.processes):
             # a Deployment replaces its pods when their template changes
-            if (
-                name not in wanted
-                or wanted[name]["containers"] != self.predictors[name]["containers"]
-            ):
+            if name not in wanted or pods_of(wanted[name]) != pods_of(self.predictors[name]):
                 self._stop(name)
         for name in set(wanted) - set(self.processes):
             self._start(name, wanted[name])
@@ -282,6 +280,28 @@ class StandInCluster:
         url = f"http://127.0.0.1:{self.ports[name]}{PREDICT}"
         answer = session.post(url, json={"instances": ["A fine film."]}, timeout=30)
         self.served[version_of(name), answer.status_code] += 1
+
+
+def merged(stable: dict, canary: dict) -> dict:
+    """Return the spec that KServe makes of a canary's: the stable predictor's, overridden.
+
+    Empty values override nothing but strings of a map; lists are replaced whole.
+    """
+    spec = dict(stable)
+    for key, own in canary.items():
+        below = stable.get(key)
+        if key in ("labels", "annotations", "nodeSelector"):
+            spec[key] = (below or {}) | own
+        elif isinstance(own, dict):
+            spec[key] = merged(below or {}, own)
+        elif own or below is None:
+            spec[key] = own
+    return spec
+
+
+def pods_of(predictor: dict) -> dict:
+    """Return what a predictor's spec says of its pods."""
+    return {key: each for key, each in predictor.items() if key not in overlay.SCALING}
 
 
 def version_of(predictor: str) -> str:
