@@ -42,7 +42,7 @@ _UNAVAILABLE = re.compile(
     r"|server \((InternalError|ServiceUnavailable|ServerTimeout|Timeout|TooManyRequests)\)"
 )
 # if one of these matches too, the user must fix it
-_USER = re.compile(r"[Ff]orbidden|x509:|certificate|getting credentials|Please enter")
+_USER = re.compile(r"x509:|certificate|getting credentials|Please enter")
 
 log = logging.getLogger("deploy")
 
@@ -52,6 +52,8 @@ def error_of(command: str, stderr: str) -> Exception:
     line = (stderr.strip().splitlines() or ["it printed no reason"])[-1]
     message = f"kubectl {command}: {line}"
     unavailable = _UNAVAILABLE.search(line) or NETWORK_FAILURE.search(line)
+    if re.search("[Ff]orbidden", line):
+        return UserError(f"{message}; what deploy needs is in manifests/base/deployers.yaml")
     fault = UnavailableError if unavailable and not _USER.search(line) else UserError
     return fault(message)
 
@@ -71,7 +73,7 @@ def kubectl(*arguments: str, stdin: str | None = None) -> str:
             text=True,
         )
     except FileNotFoundError:
-        raise UserError("kubectl is not installed") from None
+        raise UserError("kubectl is not installed: sudo make packages") from None
     if result.returncode:
         command = next(each for each in arguments if not each.startswith("--"))
         raise error_of(command, result.stderr)
@@ -190,10 +192,12 @@ class Cluster:
     ) -> Obstacle | None:
         """Poll until ``find`` returns None or a final obstacle, or the time is over."""
         deadline, said = time.monotonic() + seconds, None
-        while (found := find()) is not None and not found.final and time.monotonic() < deadline:
+        while (found := find()) is not None and not found.final:
             if found.reason != said:
                 log.info("%s: %s", what, found.reason)
             said = found.reason
+            if time.monotonic() >= deadline:
+                break
             time.sleep(POLL_SECONDS)
         return found
 

@@ -88,7 +88,8 @@ def test_api_errors_are_sorted_by_fault(connect, server, code, reason, error):
 
 def test_forbidden_wait_is_the_users(connect, server):
     server.errors[PODS] = (403, "Forbidden")
-    with pytest.raises(UserError, match=r"kubectl get: .*forbidden"):
+    way_out = r"kubectl get: .*forbidden.*manifests/base/deployers\.yaml$"
+    with pytest.raises(UserError, match=way_out):
         connect(server.address).wait_ready(ONE, 1, 5)
 
 
