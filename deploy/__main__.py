@@ -1,7 +1,8 @@
 """Deploy a version of the registry to a cluster, by a watched canary, or roll back to one.
 
-It writes one file of an overlay, model.yaml, and applies the InferenceService of that overlay.
-Started again after an interruption, it goes on from what the cluster serves.
+It writes one file of an overlay, model.yaml, and applies the InferenceService of that overlay;
+with --git a controller of the cluster applies it. Started again after an interruption, it goes on
+from what the cluster serves.
 """
 
 import argparse
@@ -17,9 +18,11 @@ from components.cli import count, fraction, positive
 from components.errors import UnavailableError, UserError
 from components.io import registry
 from deploy import history, lease, overlay, rollout
+from deploy.branch import Branch
 from deploy.canary import CanaryLimits, CanaryVerdict
 from deploy.cluster import Cluster, render
 from deploy.errors import retry
+from deploy.gitops import GitOps, require_no_controller
 from deploy.inherited import require_own_fields
 from deploy.overlay import Predictor, State, service_of, state_of
 from deploy.prometheus import Prometheus
@@ -95,6 +98,12 @@ def parser() -> argparse.ArgumentParser:
         " with the label predictor, in which NAMESPACE, NAME and PREDICTORS are filled in;"
         " default: GATEWAY_ERRORS",
     )
+    add(
+        "--git",
+        action="store_true",
+        help="apply nothing: commit and push model.yaml, and wait until a controller of the"
+        " cluster, such as Flux, has applied the commit",
+    )
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add("--history", action="store_true", help="print the deployments so far instead")
     usual = CanaryLimits()
@@ -146,7 +155,12 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
     prometheus = Prometheus(args.prometheus)
     if args.canary:
         retry(lambda: prometheus.ask("vector(1)"))  # no change that could not be judged
-    with lease.hold(cluster) as require_lease:
+    gitops = None
+    if args.git:
+        gitops = GitOps(cluster, Branch(folder / overlay.FILE), args.ready_seconds)
+    else:
+        require_no_controller(cluster, cluster.inference_service())
+    with gitops.hold(lambda: render(folder)) if gitops else lease.hold(cluster) as require_lease:
         now = served_state(cluster, folder)
         new = as_served(new, now)
         states = plan(now, new, args)
@@ -165,7 +179,7 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
 
         steps = Rollout(
             *(cluster, folder, scaling, judge, require_lease),
-            *(args.ready_seconds, args.settle_seconds, IfUndecided(args.if_undecided)),
+            *(args.ready_seconds, args.settle_seconds, IfUndecided(args.if_undecided), gitops),
         )
         result = steps.run(now, states)
         if record is not None and result.outcome is not RolloutOutcome.HELD:

@@ -158,7 +158,7 @@ class Cluster:
             pods = json.loads(listed)["items"]
             return obstacle(self.get("deployment", name), pods, replicas)
 
-        last = self._wait(find, f"waiting for {predictor.name}", seconds)
+        last = self.wait(find, f"waiting for {predictor.name}", seconds)
         if last is not None:
             error = UnfitVersionError if last.fault is Fault.PREDICTOR else UnavailableError
             raise error(f"{predictor.name} is not ready: {last.reason}")
@@ -182,15 +182,18 @@ class Cluster:
             reasons = (unrouted(route, services) for route in find_routes())
             return next((Obstacle(each, Fault.ENVIRONMENT) for each in reasons if each), None)
 
-        last = self._wait(find, "waiting for the gateway", seconds)
+        last = self.wait(find, "waiting for the gateway", seconds)
         if last is not None:
             raise UnavailableError(last.reason)
         return bool(find_routes())
 
-    def _wait(
+    def wait(
         self, find: Callable[[], Obstacle | None], what: str, seconds: float
     ) -> Obstacle | None:
-        """Poll until ``find`` returns None or a final obstacle, or the time is over."""
+        """Poll until ``find`` returns None or a final obstacle, or the time is over.
+
+        Return the last obstacle.
+        """
         deadline, said = time.monotonic() + seconds, None
         while (found := find()) is not None and not found.final:
             if found.reason != said:

@@ -28,8 +28,8 @@ def require_own_fields(canary: Predictor, stable: Predictor) -> None:
     fields = list(inherited(spec, canary.spec))
     if fields:
         raise UserError(
-            f"{TEMPLATE}: {', '.join(fields)}: {stable.name} has a value, and {canary.name} has none"
-            " or an empty one; KServe gives a canary the stable predictor's value until it is"
+            f"{TEMPLATE}: {', '.join(fields)}: {stable.name} has a value, and {canary.name} none or"
+            " an empty one; KServe gives a canary the stable predictor's value until it is"
             " promoted, so other pods would be promoted than were judged. Give each a value that is"
             " not empty, such as Kubernetes' default"
         )

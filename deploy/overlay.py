@@ -120,6 +120,22 @@ def state_of(document: dict[str, Any]) -> State | None:
     return State(stable)
 
 
+def serves(served: dict[str, Any], document: dict[str, Any]) -> bool:
+    """Tell whether an InferenceService of the cluster has the predictors and pods of a document."""
+
+    def predictors(each: dict[str, Any]) -> list[dict[str, Any]]:
+        spec = each["spec"]
+        return [spec["predictor"], *(entry["predictor"] for entry in spec.get("canary") or [])]
+
+    if state_of(served) != state_of(document):
+        return False
+    pairs = zip(predictors(served), predictors(document), strict=True)
+    # the API server may have added defaults
+    return all(
+        found.get(key) == wanted[key] for found, wanted in pairs for key in SCALING if key in wanted
+    )
+
+
 def container_of(predictor: Mapping[str, Any]) -> dict[str, Any]:
     containers = predictor.get("containers", [])
     return next((each for each in containers if each["name"] == CONTAINER), {})

@@ -56,7 +56,14 @@ def overlay_in(directory: Path, name: str) -> Path:
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": {"name": "sentiment", "namespace": "sentiment"},
-        "spec": {"predictor": {"minReplicas": 2, "maxReplicas": 3, "containers": [container]}},
+        "spec": {
+            "predictor": {
+                "name": "v0",
+                "minReplicas": 2,
+                "maxReplicas": 3,
+                "containers": [container],
+            }
+        },
     }
     base, folder = directory / "base", directory / name
     base.mkdir(parents=True)

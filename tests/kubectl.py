@@ -66,7 +66,8 @@ def main(arguments: list[str]) -> int:
         print("stand-in")
         return 0
     faults = STAND_IN / "faults.json"
-    if faults.exists() and (message := json.loads(faults.read_text()).get(verb)):
+    user = "CONTROLLER" not in os.environ
+    if user and faults.exists() and (message := json.loads(faults.read_text()).get(verb)):
         return fail(message)
     if verb in ("create", "replace", "apply"):
         return put(verb, json.load(sys.stdin))

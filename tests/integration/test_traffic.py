@@ -75,9 +75,9 @@ TRAEFIK = (
     "sentiment-sentiment-gw-sentiment-sentiment-ep-web-1-6766f9d680bf654118b6-svc-sentiment-"
     'sentiment-{}-predictor-1@kubernetesgateway"}} {}\n'
 )
-# envoyproxy/envoy, test/server/admin/prometheus_stats_test.cc, has the form of a host's counter, and
-# envoy/upstream/host_description.h its name; a cluster is named as in envoyproxy/gateway,
-# internal/xds/translator/testdata/out/xds-ir/http-route.clusters.yaml
+# The form is that in envoyproxy/envoy, test/server/admin/prometheus_stats_test.cc, the counter's
+# name that in envoy/upstream/host_description.h, the cluster's that in envoyproxy/gateway,
+# internal/gatewayapi/testdata/httproute-attaching-to-gateway.out.yaml.
 ENVOY = (
     'envoy_cluster_endpoint_rq_{}{{envoy_cluster_name="httproute/sentiment/sentiment/rule/{}",'
     'envoy_endpoint_address="{}"}} {}\n'

@@ -11,121 +11,32 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import pytest
-import requests
 
-from components import register
 from components.errors import UnavailableError, UserError
-from components.io import registry, reviews
-from components.io.files import read_json
+from components.io import registry
 from deploy import history, lease
 from deploy.__main__ import EXIT_CODES
 from deploy.history import Deployment
 from deploy.rollout import RolloutOutcome
-from tests.cluster import (
-    overlay_in,
-    prometheus,
-    repeated,
-    set_image,
-    stand_in_cluster,
-    version_of,
-)
+from tests.cluster import prometheus, set_image, version_of
 from tests.conftest import REPO
 from tests.serving import PREDICT, head
+from tests.site import Site, clients, ended, site_in
 
 MISSING = [name for name in ("kubectl", "prometheus") if not shutil.which(name)]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}: make packages")
 
 
-class Site:
-    """A registry with versions 1 and 2, a cluster, a Prometheus, and an overlay."""
-
-    def __init__(self, directory, cluster, address: str) -> None:
-        self.directory, self.cluster, self.address = directory, cluster, address
-        self.overlay = overlay_in(directory, "local")
-
-    def command(self, version: int, *arguments: str) -> list[str]:
-        command = [sys.executable, "-m", "deploy", "--version", str(version)]
-        command += ["--overlay", str(self.overlay), "--prometheus", self.address]
-        command += [
-            "--step-seconds",
-            "2",
-            "--min-requests",
-            "60",
-            "--max-step-seconds",
-            "60",
-            "--settle-seconds",
-            "1",
-        ]
-        # CI machines are noisy, and a slow predictor is far slower here
-        return [*command, "--margin", "5", *arguments]
-
-    def deploy(self, version: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(version, *arguments),
-            cwd=self.directory,
-            env=os.environ | self.cluster.environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-
-    @contextmanager
-    def started(self, version: int, *arguments: str):
-        with subprocess.Popen(
-            self.command(version, *arguments),
-            cwd=self.directory,
-            env=os.environ | self.cluster.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            yield process
-
-    def history(self) -> list[Deployment]:
-        """Return the deployments, newest first."""
-        with registry.connected() as client:
-            return history.deployments(client, "sentiment")
-
-    def wait_for(self, **weights: int) -> None:
-        self.wait_routed(lambda _: self.cluster.weights == weights)
-
-    def wait_routed(self, wanted: Callable[[dict[str, int]], bool]) -> None:
-        deadline = time.monotonic() + 60
-        while not wanted(self.cluster.routed):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, trained, trained_worse):
-    directory = tmp_path_factory.mktemp("site")
-    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{directory}/registry.db")
-        patch.chdir(directory)
-        for each in (trained, trained_worse):
-            digest = reviews.digest(reviews.labelled(each.test))
-            metrics, findings = read_json(each.metrics), read_json(each.findings)
-            register.register(each.model, metrics, findings, each.plots, digest, "sentiment")
-        cluster = stack.enter_context(stand_in_cluster(directory))
-        address = stack.enter_context(prometheus(directory))
-        site = Site(directory, cluster, address)
+    with site_in(tmp_path_factory.mktemp("site"), trained, trained_worse) as site:
         result = site.deploy(1)
         assert result.returncode == 0, result.stderr
         yield site
-
-
-@contextmanager
-def clients(site: Site):
-    with ExitStack() as stack:
-        for _ in range(2):
-            session = stack.enter_context(requests.Session())
-            stack.enter_context(repeated(lambda session=session: site.cluster.call(session), 0.006))
-        yield
 
 
 def test_first_version_and_again_the_same(site):
@@ -146,11 +57,6 @@ def assert_recorded(site: Site, before: str, after: str, outcome: str) -> Deploy
     assert [version_of(name) for name in (last.before, last.after)] == [before, after]
     assert last.outcome == outcome
     return last
-
-
-def ended(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-    output, error = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(process.args, process.returncode, output, error)
 
 
 def assert_back(

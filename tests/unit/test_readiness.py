@@ -127,7 +127,7 @@ def test_a_failed_container_has_its_fault(pod: dict, fault: Fault, final: bool):
             Fault.ENVIRONMENT,
         ),
         (
-            'pods "sentiment-v2-predictor-1" is forbidden: violates PodSecurity "restricted:latest"',
+            'pods "sentiment-v2-predictor-1" is forbidden: violates PodSecurity "restricted"',
             Fault.PREDICTOR,
         ),
     ],
