@@ -190,7 +190,9 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
 def served_state(cluster: Cluster, folder: Path) -> State | None:
     """Return what the cluster serves, or None where no version is served.
 
-    The overlay has the specs as they were written; those in the cluster have defaults added.
+    The overlay has the specs as they were written; those in the cluster have defaults added. A name
+    without a digest is of the time when the overlay had one image for all predictors: what the
+    overlay would now make of it is not what is served.
     """
     document = cluster.inference_service()
     state = state_of(document) if document else None
@@ -201,7 +203,8 @@ def served_state(cluster: Cluster, folder: Path) -> State | None:
     written = state_of(render(folder))
     if state is None or written is None:
         return state
-    known = {each.name: each for each in (written.stable, written.canary) if each}
+    own = (each for each in (written.stable, written.canary) if each)
+    known = {each.name: each for each in own if overlay.has_digest(each.name)}
     canary = state.canary and known.get(state.canary.name, state.canary)
     return replace(state, stable=known.get(state.stable.name, state.stable), canary=canary)
 

@@ -73,7 +73,8 @@ def main(arguments: list[str]) -> int:
         return put(verb, json.load(sys.stdin))
     kind = rest[0].partition(".")[0].partition("/")[0]
     if verb == "get" and kind == "pods":
-        print('{"items": []}')
+        pods = STAND_IN / "objects" / "pods.json"
+        print(pods.read_text() if pods.exists() else '{"items": []}')
     elif verb == "get" and kind == "horizontalpodautoscaler":
         print("\n".join(f"{kind}.autoscaling/{path.stem}" for path in HPAS.iterdir()))
     elif verb == "get":

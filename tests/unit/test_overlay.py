@@ -105,6 +105,21 @@ def test_patch_keeps_its_target(tmp_path):
     assert document == head
 
 
+def test_an_overlay_of_the_old_layout_is_told_the_way_out(tmp_path):
+    """It had its image in the kustomization of the overlay, for stable and canary alike."""
+    for name in ("kustomization.yaml", overlay.FILE):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"has no template/, .* move all but model\.yaml from its"):
+        overlay.find_folder(str(tmp_path))
+    with pytest.raises(UserError, match=r"there is no .*nowhere/kustomization\.yaml"):
+        overlay.find_folder(str(tmp_path / "nowhere"))
+
+
+def test_only_names_with_a_digest_stand_for_a_spec():
+    assert overlay.has_digest(ONE.name)
+    assert not overlay.has_digest("v1")
+
+
 @pytest.mark.parametrize("state", [State(ONE), State(ONE, TWO), State(ONE, TWO, 25)])
 def test_patch_reads_back_as_its_state(state: State):
     found = state_of(rendered(state))
