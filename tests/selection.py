@@ -21,12 +21,14 @@ PROGRAMS = (
 FIXTURES = {
     "alertmanager": "Alertmanager",
     "images": "podman",
+    "kserve_storage": "the environment of kserve_storage",
     "postgres": "PostgreSQL",
     "prometheus": "Prometheus",
     "sphinx": "the environment of Sphinx",
 }
 TESTS = {  # by path beneath tests/
     "system/*": "clones, containers, a browser",
+    "contract/test_gitops.py::*": "kubectl",
     "contract/test_manifests.py::*": "kubectl",
     "contract/test_monitoring*": "kubectl",
     "contract/test_workflows.py::*linters*": "npm",
