@@ -160,7 +160,7 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
         gitops = GitOps(cluster, Branch(folder / overlay.FILE), args.ready_seconds)
     else:
         require_no_controller(cluster, cluster.inference_service())
-    with gitops.hold(lambda: render(folder)) if gitops else lease.hold(cluster) as require_lease:
+    with gitops.hold(folder) if gitops else lease.hold(cluster) as require_lease:
         now = served_state(cluster, folder)
         new = as_served(new, now)
         states = plan(now, new, args)

@@ -7,12 +7,13 @@ until the cluster has it.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from components.errors import UnavailableError, UserError
 from deploy import overlay
 from deploy.branch import Branch
-from deploy.cluster import Cluster
+from deploy.cluster import Cluster, render
 from deploy.overlay import State
 from deploy.readiness import Fault, Obstacle
 
@@ -43,13 +44,14 @@ class GitOps:
     seconds: float
 
     @contextmanager
-    def hold(self, render: Callable[[], dict[str, Any]]) -> Iterator[Callable[[], None]]:
-        """Wait until the cluster serves what the branch says, and yield what a lease would.
+    def hold(self, folder: Path) -> Iterator[Callable[[], None]]:
+        """Wait until the cluster serves what the overlay in ``folder`` says.
 
-        The push of another deployment makes the next one of this fail, so there is no lease.
+        Yield what a lease yields; but the push of another deployment makes the next one of this
+        fail, so there is none to lose.
         """
         self.branch.catch_up()
-        document = render()
+        document = render(folder)
         if overlay.state_of(document) is not None:  # else no version is deployed yet
             self._wait(document, "the present commit")
         yield lambda: None
