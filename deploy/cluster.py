@@ -42,7 +42,9 @@ _UNAVAILABLE = re.compile(
     r"|server \((InternalError|ServiceUnavailable|ServerTimeout|Timeout|TooManyRequests)\)"
 )
 # if one of these matches too, the user must fix it
-_USER = re.compile(r"x509:|certificate|getting credentials|Please enter")
+_USER = re.compile(r"[Ff]orbidden|x509:|certificate|getting credentials|Please enter")
+
+_NO_PERMISSION = re.compile(r"forbidden: User .* cannot \w+ resource")
 
 log = logging.getLogger("deploy")
 
@@ -52,7 +54,7 @@ def error_of(command: str, stderr: str) -> Exception:
     line = (stderr.strip().splitlines() or ["it printed no reason"])[-1]
     message = f"kubectl {command}: {line}"
     unavailable = _UNAVAILABLE.search(line) or NETWORK_FAILURE.search(line)
-    if re.search("[Ff]orbidden", line):
+    if _NO_PERMISSION.search(line):
         return UserError(f"{message}; what deploy needs is in manifests/base/deployers.yaml")
     fault = UnavailableError if unavailable and not _USER.search(line) else UserError
     return fault(message)
