@@ -25,7 +25,7 @@ from components.cli import port
 from components.errors import UnavailableError, UserError
 from components.io import registry
 from monitoring.settings import NAME, Ports, listen_address
-from pipelines.client import client_errors, connect
+from pipelines.client import client_errors, connect, run_state
 
 log = logging.getLogger("exporter")
 
@@ -153,7 +153,7 @@ def read_runs(host: str, namespace: str | None, token_file: Path | None) -> Iter
     ends: dict[tuple[str, str], float] = {}
     durations: dict[str, float] = {}
     for run in runs or []:
-        pipeline, state = _pipeline_name(run, names), str(run.state).lower()
+        pipeline, state = _pipeline_name(run, names), run_state(run)
         states[pipeline, state] += 1
         if run.finished_at is not None and run.finished_at.year > 1970:
             ends.setdefault((pipeline, state), run.finished_at.timestamp())
