@@ -9,7 +9,7 @@ from typing import Any
 
 KUBEFLOW = "kubeflow"  # the namespace of runs on a server with one user
 REQUEST_SECONDS = 20
-ERROR = re.compile(r"\w+: error: .+")  # of components/cli.py
+ERROR = re.compile(r"^\w+: (?:error|breach): .+", re.MULTILINE)  # of a stage, and of validate
 
 
 def commands(run_id: str, namespace: str | None) -> str:

@@ -153,6 +153,10 @@ def fake_kubectl(directory: Path, document: str, log: str) -> None:
             "validate: 3000 reviews\nvalidate: error: at least 5000 reviews wanted\nF main.go\n",
             "validate: error: at least 5000 reviews wanted",
         ),
+        (
+            "validate: breach: 3000 rows, at least 5000 wanted\nvalidate: 1 breaches\n",
+            "validate: breach: 3000 rows, at least 5000 wanted",
+        ),
         ("", "pods is forbidden: violates PodSecurity"),
     ],
 )
