@@ -160,6 +160,8 @@ comment: ### Put the report on the pull request of BRANCH, if there is one
 	else echo "no pull request of $$BRANCH"; fi
 recheck: ### Run the workflow ci on BRANCH
 	gh workflow run ci.yml --ref "$$BRANCH"
+request-deploy: ### Run the workflow deploy on main for OVERLAY
+	gh workflow run deploy.yml --ref main --field overlay="$$OVERLAY"
 login: .venv/installed ### Log in to REGISTRY (ECR)
 	python -m deploy.images login --engine '$(CONTAINER)' --registry "$$REGISTRY"
 push-images: .venv/installed ### Test the images, push them to REGISTRY, write their digests to reports/images.json
