@@ -72,7 +72,7 @@ pipeline-local: .venv/installed ## Run the training pipeline in containers, with
 aws-up: .venv/installed ## Create or update the AWS stacks after a question (none with YES=1); PARAMS='NAME=VALUE …'
 	python -m deploy.aws up $(if $(YES),--yes) $(foreach each,$(PARAMS),--param '$(each)')
 
-aws-down: .venv/installed ## Delete the AWS stacks and their data, and list what is still billed
+aws-down: .venv/installed ## Delete the AWS stacks and their data but for a snapshot of the database, and list what is still billed
 	python -m deploy.aws down $(if $(YES),--yes)
 
 test: lint ## Check style and types, and run the tests that need only .venv, in at most 12 minutes
@@ -119,7 +119,7 @@ lock: .venv/installed ## Lock the packages of setup.cfg in requirements/*.txt; U
 site: .site/installed ## Build the site of docs/ in site/; a broken or missing link is an error
 	.site/bin/sphinx-build --quiet --fail-on-warning --fresh-env --doctree-dir .site/doctrees docs site
 
-packages: ## Install podman, Chromium, kubectl and other programs for `make test-all` (Debian 12, as root)
+packages: ## Install what `make test-all` needs and is missing, such as podman, Chromium, kubectl (Debian 12, as root)
 	$(PYTHON) -m tools.packages
 
 clean: ## Remove the outputs of the stages; registry and virtual environment stay
