@@ -157,7 +157,7 @@ DAMAGES = {
     "a repeated refId": (repeat_query, "same refId"),
     "an overlap": (lambda b: panels(b)[-1]["gridPos"].update(x=0), "overlaps"),
     "too wide": (lambda b: panels(b)[0]["gridPos"].update(x=20), "overlaps"),
-    "a gap": (lambda b: panels(b)[0]["gridPos"].update(h=3), "gap"),
+    "a gap": (lambda b: panels(b)[-1]["gridPos"].update(h=3), "gap"),
     "no variable": (lambda b: b["templating"]["list"].clear(), "variables"),
     "a fixed query": (lambda b: panels(b)[-1]["targets"][0].update(expr="up"), "unused"),
     "a sum over services": (hide_service, "hides which service"),
