@@ -141,6 +141,34 @@ def test_gateway_is_a_target_by_its_annotations(tmp_path, port, path):
     assert "service" not in labels  # Traefik's metrics have a label of this name
 
 
+def test_prometheus_may_list_the_pods_of_each_job():
+    """Roles of the namespaces, not of the cluster."""
+    config = yaml.safe_load((CONFIG / "prometheus.yml").read_text())
+    namespaces = {
+        namespace
+        for job in config["scrape_configs"]
+        for discovery in job.get("kubernetes_sd_configs", [])
+        for namespace in discovery["namespaces"]["names"]
+    }
+    objects = [*rendered("plain"), *rendered("gateway")]
+    account = {"kind": "ServiceAccount", "name": "prometheus", "namespace": "monitoring"}
+    bound = [
+        (each["metadata"]["namespace"], each["roleRef"]["name"])
+        for each in objects
+        if each["kind"] == "RoleBinding" and each["subjects"] == [account]
+    ]
+    roles = {
+        (each["metadata"]["namespace"], each["metadata"]["name"]): each["rules"]
+        for each in objects
+        if each["kind"] == "Role"
+    }
+    assert {namespace for namespace, _ in bound} == namespaces
+    for role in bound:
+        assert roles[role] == [
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
+        ]
+
+
 # what prometheus-operator puts before the relabelings of a PodMonitor (pkg/prometheus/promcfg.go,
 # generatePodMonitorConfig); metrics of ours have the label endpoint, too
 OPERATOR_RELABELINGS = [
