@@ -23,8 +23,8 @@ def jobs() -> list[tuple[str, str, dict]]:
     return found
 
 
-def test_six_workflows():
-    assert set(WORKFLOWS) == {"ci", "deploy", "docs", "images", "retrain", "rollback"}
+def test_seven_workflows():
+    assert set(WORKFLOWS) == {"ci", "deploy", "docs", "images", "nightly", "retrain", "rollback"}
 
 
 @pytest.mark.parametrize(("workflow", "name", "job"), jobs())
