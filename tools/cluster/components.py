@@ -54,7 +54,8 @@ COMPONENTS = (
     Component(
         "gateway",
         "envoy-gateway-system",
-        marks=(f"gatewayclass/{CLASS}",),
+        # with definitions of others the chart would overwrite them
+        marks=("crd/gateways.gateway.networking.k8s.io", f"gatewayclass/{CLASS}"),
         workloads=("deployment/envoy-gateway",),
         charts=("envoy-gateway",),
         files=("gatewayclass.yaml",),
