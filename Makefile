@@ -69,10 +69,19 @@ base: ## Make a base image from Debian packages, for: make images BASE=localhost
 pipeline-local: .venv/installed ## Run the training pipeline in containers, with MLflow and S3 on this machine
 	python -m pipelines.local --image localhost/sentiment-train:$(VERSION)
 
+cluster-up: .venv/installed ## Set up a kind cluster for the overlay local, or CLUSTER=existing REGISTRY=…; see docs/kind.md
+	python -m tools.cluster up
+cluster-test: .venv/installed ## Deploy to the cluster under load: canaries, faults, kills; write reports/cluster-test/
+	python -m tools.cluster run -- python -m tools.cluster_test --overlay .cluster/manifests/overlays/local
+cluster-down: .venv/installed ## Delete the kind cluster or, with CLUSTER=existing, what cluster-up has made
+	python -m tools.cluster down
+cluster-programs: .venv/installed ## Build kind and helm with Go into .cluster/bin
+	python -m tools.cluster programs
+
 aws-up: .venv/installed ## Create or update the AWS stacks after a question (none with YES=1); PARAMS='NAME=VALUE …'
 	python -m deploy.aws up $(if $(YES),--yes) $(foreach each,$(PARAMS),--param '$(each)')
 
-aws-down: .venv/installed ## Delete the AWS stacks and their data, and list what is still billed
+aws-down: .venv/installed ## Delete the AWS stacks and their data but for a snapshot of the database, and list what is still billed
 	python -m deploy.aws down $(if $(YES),--yes)
 
 test: lint ## Check style and types, and run the tests that need only .venv, in at most 12 minutes
@@ -119,7 +128,7 @@ lock: .venv/installed ## Lock the packages of setup.cfg in requirements/*.txt; U
 site: .site/installed ## Build the site of docs/ in site/; a broken or missing link is an error
 	.site/bin/sphinx-build --quiet --fail-on-warning --fresh-env --doctree-dir .site/doctrees docs site
 
-packages: ## Install podman, Chromium, kubectl and other programs for `make test-all` (Debian 12, as root)
+packages: ## Install what `make test-all` needs and is missing, such as podman, Chromium, kubectl (Debian 12, as root)
 	$(PYTHON) -m tools.packages
 
 clean: ## Remove the outputs of the stages; registry and virtual environment stay
@@ -160,6 +169,8 @@ comment: ### Put the report on the pull request of BRANCH, if there is one
 	else echo "no pull request of $$BRANCH"; fi
 recheck: ### Run the workflow ci on BRANCH
 	gh workflow run ci.yml --ref "$$BRANCH"
+request-deploy: ### Run the workflow deploy on main for OVERLAY
+	gh workflow run deploy.yml --ref main --field overlay="$$OVERLAY"
 login: .venv/installed ### Log in to REGISTRY (ECR)
 	python -m deploy.images login --engine '$(CONTAINER)' --registry "$$REGISTRY"
 push-images: .venv/installed ### Test the images, push them to REGISTRY, write their digests to reports/images.json

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from joblib import cpu_count
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from components import stage
 from components.errors import UserError
-from components.io import records, reviews
+from components.io import parts, records, reviews
 from components.io.files import replacing_directory
 from components.io.matrices import SHARD_FILE, ShardFacts
+from components.io.parts import PartText
 from components.stage import Artifact, parameters
 from sentiment import ngrams
 from sentiment.ngrams import MAX_N
@@ -34,16 +35,11 @@ _KILLED = (
 )
 
 
-def count(
-    train: Path, valid: Path, max_n: int, output: Path, part: tuple[int, int] = (1, 1)
-) -> list[str]:
-    """Write a directory of counts for each shard to ``output`` and return their names.
-
-    ``part`` (i, n) takes every n-th shard from the i-th on, so that n tasks share the work.
-    """
+def count(train: Path, valid: Path, max_n: int, output: Path, part: str = "1/1") -> list[str]:
+    """Write a directory of counts for each shard in ``part`` to ``output``; return their names."""
     splits = {"train": reviews.shards(train), "valid": reviews.shards(valid)}
     shards = [(f"{split}-{path.stem}", path) for split, paths in splits.items() for path in paths]
-    shards = shards[part[0] - 1 :: part[1]]
+    shards = parts.take(part, shards)
     with (
         replacing_directory(output) as partial_output,
         _workers(min(cpu_count(), len(shards) or 1)) as parallel_map,
@@ -108,19 +104,10 @@ def _count_shard(max_n: int, output: Path, shard: tuple[str, Path]) -> tuple[str
     return name, len(table)
 
 
-def _is_part(text: str) -> str:
-    number, _, of = text.partition("/")
-    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise ValueError(f"{text!r} is not a part such as 1/2")
-    return text
-
-
 @parameters
 class Parameters:
     max_n: int = Field(default=MAX_N, ge=1, le=MAX_N, description="Longest n-gram.")
-    part: Annotated[str, AfterValidator(_is_part)] = Field(
-        default="1/1", description="Part of the shards to count, such as 1/2."
-    )
+    part: PartText = Field(default="1/1", description="Part of the shards to count, such as 1/2.")
 
 
 def run(
@@ -129,8 +116,7 @@ def run(
     counts: Annotated[Path, Artifact("directory to write", "Dataset", output=True)],
     parameters: Parameters,
 ) -> None:
-    number, _, of = parameters.part.partition("/")
-    count(train, valid, parameters.max_n, counts, (int(number), int(of)))
+    count(train, valid, parameters.max_n, counts, parameters.part)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,21 +1,28 @@
 """Run a stage as a task of Kubeflow Pipelines, and report what the stage wrote.
 
-The command line of the stage comes last. In it, ``*NAME`` stands for the paths of all artifacts of
-the input NAME, because Kubeflow has no placeholder for the paths of a list.
+The command line of the stage comes last. In it, ``*NAME`` stands for the items of the parameter
+NAME, because Kubeflow fills in a list as one JSON text.
+
+A stage whose server did not respond is run again: Kubeflow retries pods that were lost or could
+not run, but no step that ended with an exit code.
 """
 
 import argparse
 import csv
 import importlib
 import json
+import sys
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from components.errors import UnavailableError
 from components.io.files import write_json
 from sentiment.model import LABELS
 
+RETRY_SECONDS = (10, 60)  # before the second and the third attempt
 POINTS = 200  # of a ROC curve: the metadata store keeps the curve as one value
 MOUNTS = {"gs": "gcs"}  # mount folders that differ from their scheme
 
@@ -24,17 +31,24 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     task = json.loads(args.executor_input)
     stage = importlib.import_module(f"components.{args.stage}")
-    code: int = stage.main(_expand(args.arguments, task.get("inputs", {}).get("artifacts", {})))
+    command = _expand(args.arguments, task.get("inputs", {}).get("parameterValues", {}))
+    code: int = stage.main(command)
+    for seconds in RETRY_SECONDS:
+        if code != UnavailableError.exit_code:
+            break
+        print(f"{args.stage}: next attempt in {seconds} s", file=sys.stderr)
+        time.sleep(seconds)
+        code = stage.main(command)
     if code == 0:
         write_json(Path(task["outputs"]["outputFile"]), _executor_output(task["outputs"]))
     return code
 
 
-def _expand(arguments: list[str], inputs: dict[str, Any]) -> list[str]:
+def _expand(arguments: list[str], parameters: dict[str, Any]) -> list[str]:
     expanded: list[str] = []
     for argument in arguments:
-        if argument.startswith("*") and argument[1:] in inputs:
-            expanded += [_path(each) for each in inputs[argument[1:]]["artifacts"]]
+        if argument.startswith("*") and argument[1:] in parameters:
+            expanded += parameters[argument[1:]]
         else:
             expanded.append(argument)
     return expanded

@@ -26,7 +26,6 @@ IMAGE = f"localhost/sentiment-train:{_SETTINGS['metadata']['version']}"  # of `m
 def component(
     stage: str,
     *,
-    one: str = "",
     without: tuple[str, ...] = (),
     split: Mapping[str, tuple[str, ...]] | None = None,
     shown: Mapping[str, type] | None = None,
@@ -34,7 +33,6 @@ def component(
 ) -> ContainerComponent:
     """Return the component of a stage.
 
-    ``one`` names the parameter that is a list on the command line and one value for a task;
     ``without`` names parameters that only a laptop uses; ``split`` gives the inputs that together
     are one list of artifacts. ``shown`` are outputs for the Kubeflow UI, which no task reads.
     ``results`` are output parameters, whose values the stage writes into its JSON files.
@@ -44,18 +42,14 @@ def component(
     flags: dict[str, list[str]] = {}
     for name, field in signature.fields().items():
         if name not in without:
-            hints[name] = str if name == one else kubeflow_type(field)
+            hints[name] = kubeflow_type(field)
             flags[declared.flag(name)] = [name]
     for name, artifact in signature.artifacts.items():
         kind = getattr(dsl, artifact.kind)
         inputs = (split or {}).get(name, (name,))
         flags[signature.flag(name)] = list(inputs)
-        collected = _collected(name, signature, split)
         for each in inputs:
-            if artifact.output:
-                hints[each] = Output[kind]
-            else:
-                hints[each] = Input[list[kind] if collected else kind]  # type: ignore[valid-type]
+            hints[each] = Output[kind] if artifact.output else Input[kind]
     for name, shape in (shown or {}).items():
         hints[name] = Output[shape]
     hints |= {name: dsl.OutputPath(each) for name, each in (results or {}).items()}
@@ -66,7 +60,7 @@ def component(
         for flag, names in flags.items():
             args.append(flag)
             for name in names:
-                if _collected(name, signature, split):
+                if hints[name] is list:
                     args.append(f"*{name}")
                 else:
                     args.append(getattr(given[name], "path", given[name]))
@@ -93,11 +87,16 @@ def kubeflow_type(field: FieldInfo) -> type:
     return found
 
 
-def _collected(
-    name: str, signature: declared.Signature, split: Mapping[str, tuple[str, ...]] | None
-) -> bool:
-    """Return whether an input takes the artifacts of all tasks of a loop."""
-    return name in signature.lists and name not in (split or {})
+def merge(tasks: int) -> ContainerComponent:
+    """Return the component of merge, with an input for the counts of each of ``tasks``."""
+    return component("merge", split={"counts": numbered("counts", tasks)})
+
+
+def select(tasks: int) -> ContainerComponent:
+    """Return the component of select, with an input for the trials of each of ``tasks``."""
+    return component(
+        "select", split={"trials": numbered("trials", tasks)}, results={"selected": list}
+    )
 
 
 def train(rungs: list[str]) -> ContainerComponent:
@@ -105,13 +104,16 @@ def train(rungs: list[str]) -> ContainerComponent:
     return component("train", split={"selections": tuple(f"rung_{rung}" for rung in rungs)})
 
 
+def numbered(name: str, tasks: int) -> tuple[str, ...]:
+    """Return the names of the inputs that take an output of each of ``tasks``."""
+    return tuple(f"{name}_{number}" for number in range(1, tasks + 1))
+
+
 ingest = component("ingest")
 validate = component("validate")
 prepare = component("prepare")
 count = component("count")
-merge = component("merge")
-trial = component("trial", one="candidates", without=("selected",), shown={"scores": Metrics})
-select = component("select", results={"selected": list})
+trial = component("trial", without=("selected",))
 evaluate = component("evaluate", shown={"scores": Metrics, "curves": ClassificationMetrics})
 register = component("register")
 gate = component("gate", shown={"scores": Metrics}, results={"passed": bool})

@@ -32,7 +32,7 @@ STAGES = (
 )
 RUNGS = "rungs"  # section of params.yaml: parameters of trial and select, by rung
 SEARCH = ("trial", "select")  # the stages of a rung
-KUBEFLOW = "kubeflow"  # section of params.yaml: pipeline inputs of no stage
+KUBEFLOW = "kubeflow"  # section of params.yaml: tasks of a pipeline that share a stage's work
 
 Class = TypeVar("Class")
 

@@ -12,9 +12,10 @@ from pydantic import Field
 import sentiment
 from components import stage
 from components.errors import UserError
-from components.io import candidates, matrices, records
+from components.io import candidates, matrices, parts, records
 from components.io.candidates import Candidate, CandidateText, Score, Selection, Trial
 from components.io.matrices import Matrix
+from components.io.parts import PartText
 from components.stage import Artifact, parameters
 from sentiment import ngrams, training
 from sentiment.training import Weighting
@@ -38,6 +39,7 @@ def trial(
     same reviews, candidate and code is kept, so that a stopped search resumes. Files of other
     candidates are deleted: they are of an earlier search, perhaps on other reviews.
     """
+    output.mkdir(parents=True, exist_ok=True)
     wanted = {f"{candidate.name}.json" for candidate in given}
     for path in output.glob("*.json"):
         if path.name not in wanted:
@@ -127,6 +129,7 @@ class Parameters:
         min_length=1,
         description="Candidates to try, such as ratio_power=1,idf_power=0.5 or default.",
     )
+    part: PartText = Field(default="1/1", description="Part of the candidates to try, such as 1/2.")
     selected: Path | None = Field(
         default=None, description="JSON file from select, whose candidates to try instead."
     )
@@ -149,7 +152,7 @@ def run(
     names = parameters.candidates
     if parameters.selected is not None:
         names = records.read(parameters.selected, Selection).selected
-    given = [candidates.parse(name) for name in names]
+    given = [candidates.parse(name) for name in parts.take(parameters.part, names)]
     trial(matrices.load(matrix), given, trials, parameters.budget, parameters.max_iterations)
 
 

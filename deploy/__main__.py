@@ -1,7 +1,8 @@
 """Deploy a version of the registry to a cluster, by a watched canary, or roll back to one.
 
-It writes one file of an overlay, model.yaml, and applies the InferenceService of that overlay.
-Started again after an interruption, it goes on from what the cluster serves.
+It writes one file of an overlay, model.yaml, and applies the InferenceService of that overlay;
+with --git a controller of the cluster applies it. Started again after an interruption, it goes on
+from what the cluster serves.
 """
 
 import argparse
@@ -17,9 +18,12 @@ from components.cli import count, fraction, positive
 from components.errors import UnavailableError, UserError
 from components.io import registry
 from deploy import history, lease, overlay, rollout
+from deploy.branch import Branch
 from deploy.canary import CanaryLimits, CanaryVerdict
 from deploy.cluster import Cluster, render
 from deploy.errors import retry
+from deploy.gitops import GitOps, require_no_controller
+from deploy.inherited import require_own_fields
 from deploy.overlay import Predictor, State, service_of, state_of
 from deploy.prometheus import Prometheus
 from deploy.rollout import IfUndecided, Rollout, RolloutOutcome
@@ -90,9 +94,15 @@ def parser() -> argparse.ArgumentParser:
         "--gateway-errors",
         default=os.environ.get("GATEWAY_ERRORS", ""),
         metavar="QUERY",
-        help="count responses 5xx of the gateway, too: 'traefik', or a query of Prometheus for them"
+        help="count responses 5xx of the gateway, too: 'traefik', 'envoy', or a query for them"
         " with the label predictor, in which NAMESPACE, NAME and PREDICTORS are filled in;"
         " default: GATEWAY_ERRORS",
+    )
+    add(
+        "--git",
+        action="store_true",
+        help="apply nothing: commit and push model.yaml, and wait until a controller of the"
+        " cluster, such as Flux, has applied the commit",
     )
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add("--history", action="store_true", help="print the deployments so far instead")
@@ -145,7 +155,12 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
     prometheus = Prometheus(args.prometheus)
     if args.canary:
         retry(lambda: prometheus.ask("vector(1)"))  # no change that could not be judged
-    with lease.hold(cluster) as require_lease:
+    gitops = None
+    if args.git:
+        gitops = GitOps(cluster, Branch(folder / overlay.FILE), args.ready_seconds)
+    else:
+        require_no_controller(cluster, cluster.inference_service())
+    with gitops.hold(folder) if gitops else lease.hold(cluster) as require_lease:
         now = served_state(cluster, folder)
         new = as_served(new, now)
         states = plan(now, new, args)
@@ -164,7 +179,7 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
 
         steps = Rollout(
             *(cluster, folder, scaling, judge, require_lease),
-            *(args.ready_seconds, args.settle_seconds, IfUndecided(args.if_undecided)),
+            *(args.ready_seconds, args.settle_seconds, IfUndecided(args.if_undecided), gitops),
         )
         result = steps.run(now, states)
         if record is not None and result.outcome is not RolloutOutcome.HELD:
@@ -175,7 +190,9 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
 def served_state(cluster: Cluster, folder: Path) -> State | None:
     """Return what the cluster serves, or None where no version is served.
 
-    The overlay has the specs as they were written; those in the cluster have defaults added.
+    The overlay has the specs as they were written; those in the cluster have defaults added. A name
+    without a digest is of the time when the overlay had one image for all predictors: what the
+    overlay would now make of it is not what is served.
     """
     document = cluster.inference_service()
     state = state_of(document) if document else None
@@ -186,7 +203,8 @@ def served_state(cluster: Cluster, folder: Path) -> State | None:
     written = state_of(render(folder))
     if state is None or written is None:
         return state
-    known = {each.name: each for each in (written.stable, written.canary) if each}
+    own = (each for each in (written.stable, written.canary) if each)
+    known = {each.name: each for each in own if overlay.has_digest(each.name)}
     canary = state.canary and known.get(state.canary.name, state.canary)
     return replace(state, stable=known.get(state.stable.name, state.stable), canary=canary)
 
@@ -211,7 +229,13 @@ def assumed_state(cluster: Cluster, folder: Path) -> State | None:
 
 
 def plan(now: State | None, new: Predictor, args: argparse.Namespace) -> list[State]:
-    """Return the states of the rollout, and log them."""
+    """Return the states of the rollout, and log them.
+
+    Raises:
+        UserError: the new predictor's pods would differ before and after its promotion.
+    """
+    if now is not None and now.stable != new:
+        require_own_fields(new, now.stable)
     states = rollout.plan(now, new, args.canary)
     rollout.announce(now, states, args.canary, args.step_seconds)
     return states

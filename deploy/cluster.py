@@ -44,6 +44,8 @@ _UNAVAILABLE = re.compile(
 # if one of these matches too, the user must fix it
 _USER = re.compile(r"[Ff]orbidden|x509:|certificate|getting credentials|Please enter")
 
+_NO_PERMISSION = re.compile(r"forbidden: User .* cannot \w+ resource")
+
 log = logging.getLogger("deploy")
 
 
@@ -52,6 +54,8 @@ def error_of(command: str, stderr: str) -> Exception:
     line = (stderr.strip().splitlines() or ["it printed no reason"])[-1]
     message = f"kubectl {command}: {line}"
     unavailable = _UNAVAILABLE.search(line) or NETWORK_FAILURE.search(line)
+    if _NO_PERMISSION.search(line):
+        return UserError(f"{message}; what deploy needs is in manifests/service/deployer.yaml")
     fault = UnavailableError if unavailable and not _USER.search(line) else UserError
     return fault(message)
 
@@ -71,7 +75,7 @@ def kubectl(*arguments: str, stdin: str | None = None) -> str:
             text=True,
         )
     except FileNotFoundError:
-        raise UserError("kubectl is not installed") from None
+        raise UserError("kubectl is not installed: sudo make packages") from None
     if result.returncode:
         command = next(each for each in arguments if not each.startswith("--"))
         raise error_of(command, result.stderr)
@@ -156,7 +160,7 @@ class Cluster:
             pods = json.loads(listed)["items"]
             return obstacle(self.get("deployment", name), pods, replicas)
 
-        last = self._wait(find, f"waiting for {predictor.name}", seconds)
+        last = self.wait(find, f"waiting for {predictor.name}", seconds)
         if last is not None:
             error = UnfitVersionError if last.fault is Fault.PREDICTOR else UnavailableError
             raise error(f"{predictor.name} is not ready: {last.reason}")
@@ -180,20 +184,25 @@ class Cluster:
             reasons = (unrouted(route, services) for route in find_routes())
             return next((Obstacle(each, Fault.ENVIRONMENT) for each in reasons if each), None)
 
-        last = self._wait(find, "waiting for the gateway", seconds)
+        last = self.wait(find, "waiting for the gateway", seconds)
         if last is not None:
             raise UnavailableError(last.reason)
         return bool(find_routes())
 
-    def _wait(
+    def wait(
         self, find: Callable[[], Obstacle | None], what: str, seconds: float
     ) -> Obstacle | None:
-        """Poll until ``find`` returns None or a final obstacle, or the time is over."""
+        """Poll until ``find`` returns None or a final obstacle, or the time is over.
+
+        Return the last obstacle.
+        """
         deadline, said = time.monotonic() + seconds, None
-        while (found := find()) is not None and not found.final and time.monotonic() < deadline:
+        while (found := find()) is not None and not found.final:
             if found.reason != said:
                 log.info("%s: %s", what, found.reason)
             said = found.reason
+            if time.monotonic() >= deadline:
+                break
             time.sleep(POLL_SECONDS)
         return found
 

@@ -1,6 +1,11 @@
-"""A Lease in the cluster, renewed by a thread, so that one deployment runs at a time."""
+"""A Lease in the cluster, renewed by a thread, so that one deployment runs at a time.
+
+Whether another holder is alive is told by whether it renews the lease while this process looks:
+the clocks of two machines may differ, so the time in the lease is for people only.
+"""
 
 import json
+import logging
 import os
 import secrets
 import socket
@@ -9,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from components.errors import UnavailableError, UserError
@@ -18,7 +23,10 @@ from deploy.cluster import Cluster
 from deploy.errors import retry
 
 SECONDS = 15  # without a renewal, until another process may take the lease
+POLL_SECONDS = 1.0
 KIND = "lease.coordination.k8s.io"
+
+log = logging.getLogger("deploy")
 
 
 @contextmanager
@@ -70,24 +78,33 @@ def hold(cluster: Cluster) -> Iterator[Callable[[], None]]:
 
 
 def acquire(cluster: Cluster, holder: str) -> None:
-    """Create the lease, or take over an expired one.
+    """Create the lease, or take over one that its holder does not renew any more.
 
     A lease of this holder is renewed: the response to an earlier attempt was lost.
     """
     lease = read(cluster)
-    if lease is None:
-        lease = {
-            "apiVersion": "coordination.k8s.io/v1",
-            "kind": "Lease",
-            "metadata": {"name": cluster.service.manager},
-            "spec": {},
-        }
-    elif _holder(lease) != holder and (end := expires(lease)) > datetime.now(UTC):
-        raise UserError(
-            f"{_holder(lease)} is deploying; if that process was killed, this can go on after"
-            f" {end:%H:%M:%S} UTC"
-        )
-    write(cluster, _renewed(lease, holder))
+    if lease is not None and _holder(lease) != holder:
+        lease = _unrenewed(cluster, lease)
+    write(cluster, _renewed(lease or _new(cluster), holder))
+
+
+def _unrenewed(cluster: Cluster, lease: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the lease of another holder once it has not been renewed in time; None if it is gone.
+
+    Raises:
+        UserError: it was renewed.
+    """
+    other, seconds = _holder(lease), lease["spec"]["leaseDurationSeconds"]
+    log.info("waiting %d s for a sign of %s, which has the lease", seconds, other)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        now = read(cluster)
+        if now is None:
+            return None
+        if now["spec"] != lease["spec"]:
+            raise UserError(f"{_holder(now)} is deploying; run this again when that has ended")
+    return lease
 
 
 def read(cluster: Cluster) -> dict[str, Any] | None:
@@ -100,10 +117,13 @@ def write(cluster: Cluster, lease: dict[str, Any]) -> None:
     cluster.kubectl(verb, "--filename=-", stdin=json.dumps(lease))
 
 
-def expires(lease: dict[str, Any]) -> datetime:
-    spec = lease["spec"]
-    renewed = datetime.fromisoformat(spec["renewTime"])
-    return renewed + timedelta(seconds=spec["leaseDurationSeconds"])
+def _new(cluster: Cluster) -> dict[str, Any]:
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": cluster.service.manager},
+        "spec": {},
+    }
 
 
 def _renewed(lease: dict[str, Any], holder: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +121,27 @@ def state_of(document: dict[str, Any]) -> State | None:
     return State(stable)
 
 
+def serves(served: dict[str, Any], document: dict[str, Any]) -> bool:
+    """Tell whether an InferenceService of the cluster has the predictors and pods of a document."""
+
+    def predictors(each: dict[str, Any]) -> list[dict[str, Any]]:
+        spec = each["spec"]
+        return [spec["predictor"], *(entry["predictor"] for entry in spec.get("canary") or [])]
+
+    if state_of(served) != state_of(document):
+        return False
+    pairs = zip(predictors(served), predictors(document), strict=True)
+    # the API server may have added defaults
+    return all(
+        found.get(key) == wanted[key] for found, wanted in pairs for key in SCALING if key in wanted
+    )
+
+
+def has_digest(name: str) -> bool:
+    """Tell whether the name of a predictor stands for its whole spec."""
+    return re.fullmatch(r"v.+-[0-9a-f]{8}", name) is not None
+
+
 def container_of(predictor: Mapping[str, Any]) -> dict[str, Any]:
     containers = predictor.get("containers", [])
     return next((each for each in containers if each["name"] == CONTAINER), {})
@@ -177,6 +199,12 @@ def scaling_of(template: dict[str, Any]) -> dict[str, Any]:
 def find_folder(overlay: str) -> Path:
     """Return the folder of an overlay, from its name or its path."""
     path = Path(overlay) if os.sep in overlay else FOLDER / overlay
+    if (path / FILE).exists() and not (path / TEMPLATE).exists():
+        raise UserError(
+            f"--overlay {overlay}: {path} has no {TEMPLATE}/, as overlays had one image for all"
+            f" predictors; move all but {FILE} from its kustomization.yaml (resources, components,"
+            f" patches, images) to {path / TEMPLATE}, as in {FOLDER}/production"
+        )
     for file in ("kustomization.yaml", FILE, f"{TEMPLATE}/kustomization.yaml"):
         if not (path / file).exists():
             known = sorted(each.parent.name for each in FOLDER.glob(f"*/{FILE}"))

@@ -44,6 +44,11 @@ def obstacle(deployment: Object | None, pods: Iterable[Object], replicas: int) -
             if each.final is final:
                 return each
     status = deployment.get("status", {})
+    for condition in status.get("conditions", []):
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            text = condition.get("message", condition.get("reason", ""))
+            fault = Fault.ENVIRONMENT if "exceeded quota" in text else Fault.PREDICTOR
+            return Obstacle(f"the cluster refuses its pods: {text}", fault)
     if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
         return Obstacle("its Deployment has just been changed", Fault.ENVIRONMENT)
     wanted = deployment["spec"].get("replicas", 1)

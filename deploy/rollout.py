@@ -20,6 +20,7 @@ from deploy import overlay
 from deploy.canary import CanaryOutcome, CanaryVerdict
 from deploy.cluster import Cluster, render
 from deploy.errors import UndecidedError, UnfitVersionError
+from deploy.gitops import GitOps
 from deploy.overlay import Predictor, Replicas, State, state_of
 
 SHARES = (25, 50)  # percent of the requests, after the first step
@@ -102,6 +103,7 @@ class Rollout:
 
     ``require_lease`` raises when nothing may be changed any more; ``ready_seconds`` is how long a
     predictor may take to get ready, and ``settle_seconds`` how long a gateway to use new routes.
+    With ``gitops`` git is changed, and not the cluster.
     """
 
     cluster: Cluster
@@ -112,6 +114,7 @@ class Rollout:
     ready_seconds: float
     settle_seconds: float = SETTLE_SECONDS
     if_undecided: IfUndecided = IfUndecided.BACK
+    gitops: GitOps | None = None
 
     def run(self, now: State | None, states: list[State]) -> RolloutResult:
         """Go through the states and return how that ended.
@@ -169,7 +172,7 @@ class Rollout:
         self.cluster.wait_ready(state.stable, fewest, self.ready_seconds)
         self._wait_routed(state)
         self._require_answer(state.stable)
-        self.cluster.delete_autoscalers_but(state.stable)
+        self._tidy(state.stable)
 
     def _require_pass(self, state: State) -> str:
         """Judge the canary of a step and return the reason why it goes on.
@@ -208,7 +211,7 @@ class Rollout:
             self._require_answer(state.stable)
         except UnfitVersionError as error:  # it was fit before: the cluster has a fault
             raise UnavailableError(f"went back to {state.stable.name}, and {error}") from error
-        self.cluster.delete_autoscalers_but(state.stable)
+        self._tidy(state.stable)
 
     def _wait_routed(self, state: State, settle: bool = False) -> None:
         """Wait until the gateway has the shares; ``settle`` if a predictor is deleted next."""
@@ -236,7 +239,10 @@ class Rollout:
         except UserError:
             overlay.write(path, before)
             raise
-        self.cluster.apply(document)
+        if self.gitops:
+            self.gitops.apply(document, wanted)
+        else:
+            self.cluster.apply(document)
         state = state_of(self.cluster.inference_service() or {})
         if state != wanted:
             manager = self.cluster.service.manager
@@ -244,6 +250,10 @@ class Rollout:
                 f"the cluster serves {state} after {wanted} was applied; another field manager owns"
                 f" spec.canary: apply with --field-manager={manager} alone"
             )
+
+    def _tidy(self, predictor: Predictor) -> None:
+        if self.gitops is None:
+            self.cluster.delete_autoscalers_but(predictor)
 
     def _require_answer(self, predictor: Predictor) -> None:
         """Check that a predictor answers, as its version."""

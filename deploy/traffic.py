@@ -21,16 +21,10 @@ from deploy.canary import (
     judge,
 )
 from deploy.errors import UndecidedError
+from deploy.gateways import GatewayQueries, queries
 from deploy.overlay import Service, State
 from deploy.prometheus import Labels, Prometheus
 
-# Responses 5xx of a gateway, by predictor: those that the gateway makes itself, as for a pod that
-# refuses connections, are in no predictor's metrics. Traefik 3's were read from a real one.
-GATEWAY_ERRORS = {
-    "traefik": 'label_replace(last_over_time(traefik_service_requests_total{code=~"5..",'
-    'service=~".+-svc-NAMESPACE-NAME-(PREDICTORS)-predictor-.*"}[5m]), "predictor", "$1",'
-    ' "service", ".+-svc-NAMESPACE-NAME-(PREDICTORS)-predictor-.*")',
-}
 _ENDPOINTS = ".+:predict|.+:explain|.+/infer|.+/ModelInfer"
 _RANGE = "5m"  # for which the last values of a pod that has ended still count
 _UNRESPONSIVE_SECONDS = 60.0
@@ -41,20 +35,15 @@ log = logging.getLogger("deploy")
 class TrafficCounter:
     """Counts what predictors of a service do, from the first reading on.
 
-    ``gateway_errors`` is a key of GATEWAY_ERRORS, or a query with its placeholders, or empty.
+    ``gateway`` is one that :mod:`deploy.gateways` knows, or a query in its place, or empty.
     """
 
     def __init__(
-        self, prometheus: Prometheus, service: Service, gateway_errors: str, *predictors: str
+        self, prometheus: Prometheus, service: Service, gateway: str, *predictors: str
     ) -> None:
         self._prometheus = prometheus
         self._predictors = predictors
-        self._gateway_errors = (
-            GATEWAY_ERRORS.get(gateway_errors, gateway_errors)
-            .replace("NAMESPACE", service.namespace)
-            .replace("NAME", service.name)
-            .replace("PREDICTORS", "|".join(predictors))
-        )
+        self._gateway = queries(gateway, service, *predictors)
         self._selector = (
             f'job="{service.name}",namespace="{service.namespace}",'
             f'predictor=~"{"|".join(predictors)}"'
@@ -81,8 +70,8 @@ class TrafficCounter:
         buckets = ask(f"last_over_time(app_request_latency_seconds_bucket{{{timed}}}[{_RANGE}])")
         starts = ask(f"process_start_time_seconds{{{self._selector}}}")
         up = ask(f"up{{{self._selector}}}")
-        if self._gateway_errors:
-            self._count("gateway", ask(self._gateway_errors))
+        if self._gateway:
+            self._count_gateway(self._gateway)
         self._count("requests", counts)
         self._count("latency", buckets)
         self._count_restarts(starts)
@@ -97,6 +86,15 @@ class TrafficCounter:
                 # a restarted container counts from zero again
                 self._grown[metric, labels] += value - before if value >= before else value
         self._last[metric] = (last or {}) | now
+
+    def _count_gateway(self, gateway: GatewayQueries) -> None:
+        errors = self._prometheus.ask(gateway.errors)
+        if gateway.requests and not self._prometheus.ask(f"count({gateway.requests})"):
+            raise UndecidedError(
+                f"Prometheus has no {gateway.requests}, so errors of the gateway would not be seen;"
+                " does it scrape the gateway?"
+            )
+        self._count("gateway", errors)
 
     def _count_restarts(self, starts: dict[Labels, float]) -> None:
         before = self._last.get("starts", {})
@@ -156,7 +154,7 @@ def watch_canary(
     state: State,
     limits: CanaryLimits,
     require_lease: Callable[[], None],
-    gateway_errors: str = "",
+    gateway: str = "",
 ) -> CanaryVerdict:
     """Return the verdict on a canary as soon as there is one, or that there is too little evidence.
 
@@ -165,7 +163,7 @@ def watch_canary(
     """
     assert state.canary is not None  # noqa: S101 - mypy
     stable, canary = state.stable.name, state.canary.name
-    counter = TrafficCounter(prometheus, service, gateway_errors, stable, canary)
+    counter = TrafficCounter(prometheus, service, gateway, stable, canary)
     start = last_reading = time.monotonic()
     verdict = CanaryVerdict(CanaryOutcome.UNDECIDED, "Prometheus was not asked yet")
     while (passed := time.monotonic() - start) <= limits.max_seconds:

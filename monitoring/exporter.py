@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +24,9 @@ from components import cli
 from components.cli import port
 from components.errors import UnavailableError, UserError
 from components.io import registry
+from monitoring.services import WatchedService, read_services
 from monitoring.settings import NAME, Ports, listen_address
-from pipelines.client import client_errors, connect
+from pipelines.client import client_errors, connect, run_state
 
 log = logging.getLogger("exporter")
 
@@ -34,14 +35,18 @@ MLFLOW_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TI
 NEWEST_MOVES = 50  # a time series each
 NEWEST_RUNS = 100  # one page of Kubeflow's API
 DECISIONS = ("promoted", "refused", "rolled_back")
+LABELS = ("namespace", "service")  # of the service that a model or a run is for
 
-Source = Callable[[], Iterator[Metric]]
+Source = Callable[[], Iterable[Metric]]
 
 
 class PipelineMetrics(Collector):
-    """Reads every source at each scrape; a source that fails is reported as down."""
+    """Reads every source at each scrape; a source that fails is reported as down.
 
-    def __init__(self, sources: dict[str, Source]) -> None:
+    The keys of ``sources`` are the values of the labels ``namespace``, ``service`` and ``source``.
+    """
+
+    def __init__(self, sources: dict[tuple[str, str, str], Source]) -> None:
         self._sources = sources
 
     def describe(self) -> list[Metric]:
@@ -49,52 +54,61 @@ class PipelineMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily(
-            "pipeline_source_up", "Whether a source could be read", labels=["source"]
+            "pipeline_source_up", "Whether a source could be read", labels=[*LABELS, "source"]
         )
-        for name, read in self._sources.items():
+        families: dict[str, Metric] = {}
+        for labels, read in self._sources.items():
             try:
                 metrics = list(read())
             except (UserError, UnavailableError) as error:
                 log.warning("%s", error)
                 metrics = []
-            up.add_metric([name], bool(metrics))
-            yield from metrics
+            up.add_metric(labels, bool(metrics))
+            for metric in metrics:  # one family of each name, with the samples of all services
+                families.setdefault(metric.name, metric)
+                if families[metric.name] is not metric:
+                    families[metric.name].samples += metric.samples
+        yield from families.values()
         yield up
 
 
-def read_registry(model: str) -> Iterator[Metric]:
-    """Yield versions, aliases, decisions and deployments of a model in MLflow."""
+def read_registry(service: WatchedService) -> Iterator[Metric]:
+    """Yield versions, aliases, decisions and deployments of a service's model in MLflow."""
+    model = service.model
     with registry.connected() as client:
         versions = client.search_model_versions(f"name = '{model}'", max_results=registry.MOST_RUNS)
-        yield GaugeMetricFamily("pipeline_version_count", "Versions registered", len(versions))
-        yield from _alias_metrics(client, model)
+        counted = GaugeMetricFamily("pipeline_version_count", "Versions registered", labels=LABELS)
+        counted.add_metric(service.labels, len(versions))
+        yield counted
+        yield from _alias_metrics(client, service)
         records = _ended_runs(client, f"{model}-promotions")
         # the others are of commands that failed or were killed before the alias moved
         decisions = [run for run in records if run.info.status == "FINISHED"]
-        yield from _move_metrics("decision", decisions, ["outcome"], [(o,) for o in DECISIONS])
+        always = [(outcome,) for outcome in DECISIONS]
+        yield from _move_metrics(service, "decision", decisions, ["outcome"], always)
         deployments = _ended_runs(client, f"{model}-deployments")
-        yield from _move_metrics("deployment", deployments, ["overlay", "outcome"])
+        yield from _move_metrics(service, "deployment", deployments, ["overlay", "outcome"])
 
 
-def _alias_metrics(client: mlflow.MlflowClient, model: str) -> Iterator[Metric]:
+def _alias_metrics(client: mlflow.MlflowClient, service: WatchedService) -> Iterator[Metric]:
     registered = GaugeMetricFamily(
         "pipeline_registered_timestamp_seconds",
         "When the version that an alias points to was registered",
-        labels=["alias", "version"],
+        labels=[*LABELS, "alias", "version"],
     )
     measured = GaugeMetricFamily(
         "pipeline_model_measure",
         "What was measured of the version that an alias points to",
-        labels=["alias", "version", "measure"],
+        labels=[*LABELS, "alias", "version", "measure"],
     )
     for alias in (registry.CHAMPION, registry.CHALLENGER):
-        version = registry.alias_version(client, model, alias)
+        version = registry.alias_version(client, service.model, alias)
         if version is None:
             continue
         number = str(version.version)
-        registered.add_metric([alias, number], version.creation_timestamp / 1000)
+        registered.add_metric([*service.labels, alias, number], version.creation_timestamp / 1000)
         for measure, value in client.get_run(str(version.run_id)).data.metrics.items():
-            measured.add_metric([alias, number, measure], value)
+            measured.add_metric([*service.labels, alias, number, measure], value)
     yield from (registered, measured)
 
 
@@ -112,7 +126,11 @@ def _ended_runs(client: mlflow.MlflowClient, experiment_name: str) -> list[Run]:
 
 
 def _move_metrics(
-    kind: str, runs: Iterable[Run], labels: list[str], always: Iterable[tuple[str, ...]] = ()
+    service: WatchedService,
+    kind: str,
+    runs: Iterable[Run],
+    labels: list[str],
+    always: Iterable[tuple[str, ...]] = (),
 ) -> Iterator[Metric]:
     """Count the moves from one version to another by ``labels``, and give the newest their time.
 
@@ -128,51 +146,67 @@ def _move_metrics(
         counts[key] += 1
         if len(times) < NEWEST_MOVES:
             times.setdefault((*key, tags["from"], tags["to"]), run.info.start_time / 1000)
-    counted = CounterMetricFamily(f"pipeline_{kind}_count", f"Each {kind} in MLflow", labels=labels)
+    counted = CounterMetricFamily(
+        f"pipeline_{kind}_count", f"Each {kind} in MLflow", labels=[*LABELS, *labels]
+    )
     for key, count in counts.items():
-        counted.add_metric(key, count)
+        counted.add_metric((*service.labels, *key), count)
     dated = GaugeMetricFamily(
         f"pipeline_{kind}_timestamp_seconds",
         f"When a {kind} last moved the model from one version to another",
-        labels=[*labels, "before", "after"],
+        labels=[*LABELS, *labels, "before", "after"],
     )
     for key, time in times.items():
-        dated.add_metric(key, time)
+        dated.add_metric((*service.labels, *key), time)
     yield from (counted, dated)
 
 
-def read_runs(host: str, namespace: str | None, token_file: Path | None) -> Iterator[Metric]:
-    """Yield states, ends and durations of the newest runs on a Kubeflow Pipelines server."""
+def read_runs(
+    host: str, namespace: str | None, token_file: Path | None, services: Sequence[WatchedService]
+) -> Iterator[Metric]:
+    """Yield states, ends and durations of the newest runs on a Kubeflow Pipelines server.
+
+    A run is of the services whose model it has as the parameter ``name``; one of another model has
+    empty labels.
+    """
     with client_errors(host):
         client = connect(host, namespace, token_file)
         names = _pipeline_names(client, namespace)
         runs = client.list_runs(
             page_size=NEWEST_RUNS, sort_by="created_at desc", namespace=namespace
         ).runs
-    states: Counter[tuple[str, str]] = Counter()
-    ends: dict[tuple[str, str], float] = {}
-    durations: dict[str, float] = {}
+    states: Counter[tuple[str, ...]] = Counter()
+    ends: dict[tuple[str, ...], float] = {}
+    durations: dict[tuple[str, ...], float] = {}
     for run in runs or []:
-        pipeline, state = _pipeline_name(run, names), str(run.state).lower()
-        states[pipeline, state] += 1
-        if run.finished_at is not None and run.finished_at.year > 1970:
-            ends.setdefault((pipeline, state), run.finished_at.timestamp())
-            durations.setdefault(pipeline, (run.finished_at - run.created_at).total_seconds())
-    labels = ["pipeline", "state"]
+        model, state = _model(run), run_state(run)
+        for service in [s.labels for s in services if s.model == model] or [("", "")]:
+            pipeline = (*service, _pipeline_name(run, names))
+            states[*pipeline, state] += 1
+            if run.finished_at is not None and run.finished_at.year > 1970:
+                ends.setdefault((*pipeline, state), run.finished_at.timestamp())
+                durations.setdefault(pipeline, (run.finished_at - run.created_at).total_seconds())
+    labels = [*LABELS, "pipeline", "state"]
     counted = GaugeMetricFamily("pipeline_runs", "The newest runs", labels=labels)
     dated = GaugeMetricFamily(
         "pipeline_run_timestamp_seconds", "When the newest of them ended", labels=labels
     )
     timed = GaugeMetricFamily(
-        "pipeline_run_duration_seconds", "Duration of the run that ended last", labels=labels[:1]
+        "pipeline_run_duration_seconds", "Duration of the run that ended last", labels=labels[:-1]
     )
     for key, count in states.items():
         counted.add_metric(key, count)
     for key, end in ends.items():
         dated.add_metric(key, end)
-    for pipeline, seconds in durations.items():
-        timed.add_metric([pipeline], seconds)
+    for key, seconds in durations.items():
+        timed.add_metric(key, seconds)
     yield from (counted, dated, timed)
+
+
+def _model(run: V2beta1Run) -> str:
+    """Return the registered model that a run trains or checks, by default that of the pipelines."""
+    parameters = run.runtime_config.parameters if run.runtime_config else None
+    return str((parameters or {}).get("name", NAME))
 
 
 def _pipeline_names(client: kfp.Client, namespace: str | None) -> dict[str, str]:
@@ -186,19 +220,23 @@ def _pipeline_name(run: V2beta1Run, names: dict[str, str]) -> str:
     return names.get(reference.pipeline_id, "other") if reference else "other"
 
 
-def sources(args: argparse.Namespace) -> dict[str, Source]:
-    """Return what the command line asks to read, by the label ``source``."""
-    readers: dict[str, Source] = {"mlflow": partial(read_registry, args.name)}
+def sources(args: argparse.Namespace) -> dict[tuple[str, str, str], Source]:
+    """Return what the command line asks to read, by ``namespace``, ``service`` and ``source``."""
+    services = read_services(args.services)
+    readers: dict[tuple[str, str, str], Source] = {
+        (*service.labels, "mlflow"): partial(read_registry, service) for service in services
+    }
     if args.host:
         host = args.host.rstrip("/")
-        readers["kubeflow"] = partial(read_runs, host, args.namespace, args.token_file)
+        read = partial(read_runs, host, args.namespace, args.token_file, services)
+        readers["", "", "kubeflow"] = read
     return readers
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m monitoring.exporter", description=__doc__)
     add = parser.add_argument
-    add("--name", default=NAME, help="registered model; default: %(default)s")
+    add("--services", type=Path, help="YAML file; default: sentiment in the namespace sentiment")
     add("--host", help="address of a Kubeflow Pipelines server; default: export MLflow only")
     add("--namespace", help="namespace of the runs, where the server has several users")
     add("--token-file", type=Path, help="default: the environment, KFP_TOKEN or KFP_COOKIE")
@@ -212,12 +250,13 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         os.environ.update(MLFLOW_LIMITS)
+        metrics = PipelineMetrics(sources(args))
         try:
             server, thread = start_http_server(args.port, listen_address(args.address))
         except OSError as error:
             flags = f"--address {args.address} --port {args.port}"
             raise UserError(f"{flags}: {error.strerror}") from error
-        REGISTRY.register(PipelineMetrics(sources(args)))
+        REGISTRY.register(metrics)
         signal.signal(signal.SIGTERM, lambda *_: server.shutdown())
         log.info("metrics on port %d", args.port)
         thread.join()

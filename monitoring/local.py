@@ -27,7 +27,6 @@ from monitoring.settings import (
     MANIFESTS,
     NAME,
     NAMESPACE,
-    PREDICTOR_JOB,
     RECEIVER_JOB,
     Ports,
 )
@@ -80,8 +79,9 @@ def write_config(directory: Path, ports: Ports, predictor: str = "local", times:
     routes = local_routes((CONFIG / "alertmanager.yml").read_text(), ports.receiver, token)
     (directory / "alertmanager.yml").write_text(speed_up(routes, times))
     namespace = {"namespace": NAMESPACE}
+    service = {"service": NAME, "component": "predictor", "predictor": predictor}
     for job, port, labels in (
-        (PREDICTOR_JOB, ports.predictor, namespace | {"predictor": predictor}),
+        (NAME, ports.predictor, namespace | service),
         (RECEIVER_JOB, ports.receiver, namespace),
         (EXPORTER_JOB, ports.exporter, namespace),
         ("alertmanager", ports.alertmanager, {}),
@@ -106,7 +106,7 @@ def watching(
     programs = _find_programs()
     write_config(directory, ports, times=times)
     receiver = [sys.executable, "-m", "monitoring.receiver", "--port", str(ports.receiver)]
-    receiver += ["--token-file", f"{directory}/token", "--state", f"{directory}/starts.json"]
+    receiver += ["--token-file", f"{directory}/token", "--state", f"{directory}/starts"]
     receiver += ["--cool-down", str(cool_down), "--silence", str(heartbeat_timeout)]
     receiver += ["--", *retrain]
     exporter = [sys.executable, "-m", "monitoring.exporter", "--port", str(ports.exporter)]

@@ -14,9 +14,10 @@ ROOT = Path(__file__).parent.parent
 MANIFESTS = ROOT / "manifests/monitoring"
 PARAMS = Path("params.yaml")
 
-NAME = "sentiment"  # of the InferenceService and of the registered model
-NAMESPACE = "sentiment"
-PREDICTOR_JOB, RECEIVER_JOB, EXPORTER_JOB = NAME, f"{NAME}-receiver", f"{NAME}-exporter"
+NAME = "sentiment"  # of the service, and of its registered model, where no other is named
+NAMESPACE = "sentiment"  # of that service, and of receiver and exporter
+RECEIVER_JOB, EXPORTER_JOB = f"{NAME}-receiver", f"{NAME}-exporter"
+PREDICTORS = 'component="predictor"'  # selects the metrics of all services' predictors
 
 # objectives, which alert rules and dashboards share; docs/watch.md explains them
 ERROR_BUDGET = 0.001  # share of requests that may get a server error

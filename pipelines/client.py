@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import kfp_server_api
 import requests
 import urllib3
 from kfp.client import ServiceAccountTokenVolumeCredentials
-from kfp_server_api import V2beta1PipelineVersion
+from kfp_server_api import V2beta1PipelineVersion, V2beta1Run
 from requests.utils import get_environ_proxies, select_proxy
 
 from components.errors import UnavailableError, UserError
@@ -30,6 +31,7 @@ REFUSED = (
 )
 IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 HEALTH_SECONDS = 30
+LEAST = (2, 16)  # older servers refuse a task that says that it does not run as root
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def connect(host: str, namespace: str | None, token_file: Path | None) -> kfp.Cl
     """Return a client of the server, after one request that checks host and credentials.
 
     Raises:
-        UserError: the server is of another kind, refuses the credentials or needs a namespace.
+        UserError: the server is of another kind or too old, refuses the credentials, needs a
+            namespace or would ignore it.
         UnavailableError: the server does not respond, or answers 5xx.
     """
     arguments: dict[str, Any] = {"namespace": namespace} if namespace else {}
@@ -66,8 +69,18 @@ def connect(host: str, namespace: str | None, token_file: Path | None) -> kfp.Cl
     if cookie:
         headers["cookie"] = arguments["cookies"] = cookie
     health = _check_health(host, headers)
+    version = re.match(r"v?(\d+)\.(\d+)", str(health.get("tag_name")))  # or "unknown"
+    if version and (int(version[1]), int(version[2])) < LEAST:
+        tag, least = health["tag_name"], ".".join(map(str, LEAST))
+        raise UserError(f"--host {host}: Kubeflow Pipelines {tag}; {least} or newer is needed")
     if health.get("multi_user") and not namespace and not IN_POD.exists():
         raise UserError(f"--namespace: {host} serves several users; name the namespace of one")
+    if namespace and not health.get("multi_user"):
+        raise UserError(
+            f"--namespace {namespace}: {host} serves one user and would run everything in its own"
+            " namespace, without the secret and service account of this one; install Kubeflow"
+            " Pipelines for several users (docs/kubeflow.md) or leave out --namespace"
+        )
     return kfp.Client(host=host, **arguments)
 
 
@@ -127,6 +140,16 @@ def client_errors(host: str) -> Iterator[None]:
         raise UnavailableError(f"--host {host}: no response ({_root_cause(error)})") from error
 
 
+def run_state(run: V2beta1Run) -> str:
+    """Return the state of a run in lower case.
+
+    The server leaves out the state of a new run, and ends a terminated run as failed.
+    """
+    if run.state == "FAILED" and "CANCELING" in [each.state for each in run.state_history or []]:
+        return "canceled"
+    return str(run.state or "PENDING").lower()
+
+
 def _is_outage(status: int | None) -> bool:
     return status is not None and (status == 429 or status >= 500)
 
@@ -140,10 +163,11 @@ def _root_cause(error: BaseException) -> str:
 
 
 def _server_message(error: kfp_server_api.ApiException) -> str:
-    """Return the first line of the server's message."""
+    """Return the first line of the server's message; an upload has it as ``error_message``."""
     try:
         body = json.loads(error.body)
-        message = str(body.get("message") or body.get("error") or error.reason)
+        keys = ("message", "error_message", "error")  # the last is that of a proxy
+        message = str(next(filter(None, map(body.get, keys)), error.reason))
     except (TypeError, ValueError, AttributeError):
         message = str(error.reason)
     return message.strip().partition("\n")[0]

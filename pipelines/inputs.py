@@ -6,10 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from components import specs, stage
+from components.stage import parameters
 
 PARAMS = stage.read(Path(__file__).parents[1] / "params.yaml")
 RUNGS: dict[str, Any] = PARAMS[stage.RUNGS]
+
+
+@parameters
+class Tasks:
+    """How many tasks of a pipeline share the work of a stage."""
+
+    count_tasks: int = Field(default=1, ge=1)
+    trial_tasks: int = Field(default=1, ge=1)
+
+
+TASKS = Tasks(**PARAMS.get(stage.KUBEFLOW) or {})
 
 
 @dataclass(frozen=True)

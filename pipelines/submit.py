@@ -102,7 +102,7 @@ def submit(args: argparse.Namespace) -> None:
     url = run_url(args.host, run_id)
     log.info("run %s", url)
     if args.wait:
-        follow(client, run_id, url, args.timeout, ir.task_names(documents))
+        follow(client, run_id, url, args.timeout, ir.task_names(documents), namespace)
         log.info("the run succeeded")
 
 

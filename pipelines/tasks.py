@@ -1,4 +1,4 @@
-"""Resources, retries and credentials of the tasks of a pipeline."""
+"""Confinement, resources, retries and credentials of the tasks of a pipeline."""
 
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
@@ -18,13 +18,16 @@ SECRET_KEYS = (
 def set_resources(task: PipelineTask, display_name: str) -> None:
     """Set the name of a task, its CPU and memory, its time limit and its retries.
 
-    Retries cover lost nodes and restarted servers; every stage can be run again.
+    A namespace at the level *restricted* admits the container only if it says that it does not run
+    as root. Retries cover pods that were lost or could not run; components/executor.py repeats a
+    stage whose server did not respond.
     """
     task.set_display_name(display_name)
     task.set_cpu_request("1").set_cpu_limit("2")
     task.set_memory_request("1Gi").set_memory_limit("2Gi")
     task.set_retry(2, backoff_duration="10s", backoff_factor=2, backoff_max_duration="120s")
     kubernetes.set_timeout(task, 6 * 3600)
+    kubernetes.set_security_context(task, run_as_non_root=True)
 
 
 def give_credentials(task: PipelineTask) -> None:

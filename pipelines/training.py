@@ -1,23 +1,15 @@
 """The training pipeline: from raw reviews to a promoted champion. Wiring only."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from kfp import dsl
-from kfp.dsl import Artifact, Dataset, Input
+from kfp.dsl import Artifact, Input
 
 from components import specs
+from components.specs import numbered
 from pipelines import inputs
-from pipelines.inputs import PARAMS, RUNGS, PipelineInput
+from pipelines.inputs import RUNGS, TASKS
 from pipelines.tasks import give_credentials, set_resources
-
-PARTS = PipelineInput(
-    stage="kubeflow",
-    parameter="parts",
-    name="parts",
-    type=list,
-    default=PARAMS["kubeflow"]["parts"],
-    description="Tasks that share the shards to count, such as 1/2 and 2/2.",
-)
 
 
 # a pipeline of its own: kfp.local evaluates a condition on the inputs of a pipeline only
@@ -29,26 +21,9 @@ def promotion(verdict: Input[Artifact], passed: bool) -> None:
         give_credentials(promote)
 
 
-class Rung(NamedTuple):
-    """The outputs of a rung of the search."""
-
-    selection: Artifact
-    selected: list[str]
-
-
-# a pipeline of its own: kfp.local loops over the inputs of a pipeline only
-@dsl.pipeline(name="search", description="Tries candidates and keeps the best: a rung.")
-def search(
-    matrix: Input[Dataset], candidates: list[str], budget: float, keep: int, max_iterations: int
-) -> Rung:
-    with dsl.ParallelFor(candidates) as candidate:
-        trial = specs.trial(
-            matrix=matrix, candidates=candidate, budget=budget, max_iterations=max_iterations
-        )
-        set_resources(trial, "trial")
-    select = specs.select(trials=dsl.Collected(trial.outputs["trials"]), keep=keep)
-    set_resources(select, "keep the best")
-    return Rung(selection=select.outputs["selection"], selected=select.outputs["selected"])
+def _shared(name: str, part: str) -> str:
+    """Return the display name of a task, with its part if it is one of several."""
+    return name if part == "1/1" else f"{name}, part {part}"
 
 
 @dsl.pipeline(
@@ -61,9 +36,8 @@ def search(
     *inputs.of("validate"),
     *inputs.of("prepare"),
     *inputs.of("count", without=("part",)),
-    PARTS,
     *inputs.of("merge"),
-    *inputs.of("trial", without=("budget", "selected")),
+    *inputs.of("trial", without=("budget", "part", "selected")),
     *inputs.of("register"),
     *inputs.of("gate", renamed={"alpha": "gate_alpha"}),
 )
@@ -78,33 +52,43 @@ def training(given: dict[str, dict[str, Any]]) -> None:
     prepare = specs.prepare(reviews=reviews, **given["prepare"])
     set_resources(prepare.after(validate), "split reviews")
     test = prepare.outputs["test"]
-    # no display name for a loop or for a task in a loop: the server finds the artifacts of a loop
-    # by the names in the IR (kubeflow/pipelines#13239)
-    with dsl.ParallelFor(given["kubeflow"]["parts"]) as part:
+    # tasks, not a loop of Kubeflow: a loop costs two more pods, one after the other, and one for
+    # each item
+    counts = {}
+    for number, name in enumerate(numbered("counts", TASKS.count_tasks), 1):
+        part = f"{number}/{TASKS.count_tasks}"
         count = specs.count(
             train=prepare.outputs["train"],
             valid=prepare.outputs["valid"],
             part=part,
             **given["count"],
         )
-        set_resources(count, "count")
-    merge = specs.merge(counts=dsl.Collected(count.outputs["counts"]), **given["merge"])
+        set_resources(count, _shared("count", part))
+        counts[name] = count.outputs["counts"]
+    merge = specs.merge(TASKS.count_tasks)(**counts, **given["merge"])
     set_resources(merge, "merge the counts")
     matrix = merge.outputs["matrix"]
     candidates = given["trial"]["candidates"]
+    select_component = specs.select(TASKS.trial_tasks)
     selections = {}
     for key, rung in RUNGS.items():
         budget, keep = rung["trial"]["budget"], rung["select"]["keep"]
-        searched = search(
-            matrix=matrix,
-            candidates=candidates,
-            budget=budget,
-            keep=keep,
-            max_iterations=given["trial"]["max_iterations"],
-        )
-        searched.set_display_name(f"keep {keep} of those tried on {budget:.0%}")
-        candidates = searched.outputs["selected"]
-        selections[f"rung_{key}"] = searched.outputs["selection"]
+        trials = {}
+        for number, name in enumerate(numbered("trials", TASKS.trial_tasks), 1):
+            part = f"{number}/{TASKS.trial_tasks}"
+            trial = specs.trial(
+                matrix=matrix,
+                candidates=candidates,
+                part=part,
+                budget=budget,
+                max_iterations=given["trial"]["max_iterations"],
+            )
+            set_resources(trial, _shared(f"try on {budget:.0%}", part))
+            trials[name] = trial.outputs["trials"]
+        select = select_component(**trials, keep=keep)
+        set_resources(select, f"keep {keep} of those tried on {budget:.0%}")
+        candidates = select.outputs["selected"]
+        selections[f"rung_{key}"] = select.outputs["selection"]
     train = specs.train(list(RUNGS))(matrix=matrix, **selections)
     set_resources(train, "train the best candidate")
     model = train.outputs["model"]

@@ -44,10 +44,14 @@ class Resource(CloudFormationModel):
 
 
 def support(kind: str, make: Any) -> None:
-    """Add a type to moto; ``make`` takes a name, properties, account and region."""
+    """Add a type to moto; ``make`` takes a name, properties, account and region.
+
+    The properties also have the resource's DeletionPolicy, which moto ignores but for Retain.
+    """
 
     def create(cls, name: str, template: dict, account: str, region: str, **_: Any) -> Resource:
-        return make(name, template["Properties"], account, region)
+        policy = {"DeletionPolicy": template.get("DeletionPolicy", "Delete")}
+        return make(name, template["Properties"] | policy, account, region)
 
     methods = {
         "cloudformation_name_type": staticmethod(lambda: ""),
@@ -117,8 +121,22 @@ def secret(name: str, properties: dict, account: str, region: str) -> Resource:
 
 
 def database(name: str, properties: dict, account: str, region: str) -> Resource:
-    """moto's own type has no deletion protection."""
+    """moto's own type has no deletion protection, and no snapshots before and after its life."""
     rds, name = rds_backends[account][region], properties["DBInstanceIdentifier"]
+    final = f"{name}-snapshot-database-1" if properties["DeletionPolicy"] == "Snapshot" else None
+    made = Resource(name, {}, lambda: rds.delete_db_instance(name, final, not final))
+    if snapshot := properties.get("DBSnapshotIdentifier"):
+        inherited = {"DBName", "KmsKeyId", "MasterUsername", "MasterUserPassword"}
+        assert not inherited & properties.keys()  # RDS refuses them
+        rds.restore_db_instance_from_db_snapshot(
+            snapshot,
+            {
+                "db_instance_identifier": name,
+                "db_subnet_group_name": properties["DBSubnetGroupName"].name,
+                "deletion_protection": properties["DeletionProtection"],
+            },
+        )
+        return made
     rds.create_db_instance(
         {
             "db_instance_identifier": name,
@@ -135,7 +153,7 @@ def database(name: str, properties: dict, account: str, region: str) -> Resource
             "kms_key_id": properties["KmsKeyId"],
         }
     )
-    return Resource(name, {}, lambda: rds.delete_db_instance(name, skip_final_snapshot=True))
+    return made
 
 
 def _put_policy(self: Any, name: str, document: Any) -> None:

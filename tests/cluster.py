@@ -24,51 +24,54 @@ import yaml
 
 from deploy import overlay
 from tests.conftest import REPO, free_port, running
-from tests.serving import PREDICT
 
 SCHEMA = {"type": "array", "x-kubernetes-patch-merge-key": "name"}
 SCHEMA["x-kubernetes-patch-strategy"] = "merge"
 
 
 def base_service() -> overlay.Service:
-    """Return the names in manifests/base, which the overlays may change."""
-    path = REPO / "manifests/base/inferenceservice.yaml"
-    return overlay.service_of(yaml.safe_load(path.read_text()))
+    """Return the names in the overlays of the repository; test_manifests compares them."""
+    return overlay.Service("sentiment", "sentiment", "sentiment", "sentiment")
 
 
-def overlay_in(directory: Path, name: str) -> Path:
+def overlay_in(directory: Path, name: str, service: overlay.Service | None = None) -> Path:
     """Write a minimal base and an overlay without a version; return the overlay's folder."""
+    service = service or base_service()
     containers = SCHEMA | {"items": {"type": "object", "properties": {"env": SCHEMA}}}
-    predictor = {"type": "object", "properties": {"containers": containers}}
+    schema = {"type": "object", "properties": {"containers": containers}}
     kind = {"group": "serving.kserve.io", "version": "v1beta1", "kind": "InferenceService"}
     definition = {
         "type": "object",
         "x-kubernetes-group-version-kind": [kind],
-        "properties": {"spec": {"type": "object", "properties": {"predictor": predictor}}},
+        "properties": {"spec": {"type": "object", "properties": {"predictor": schema}}},
     }
     container = {
         "name": "kserve-container",
         "image": "sentiment-serve",
-        "args": ["--http_port=8080"],
+        "args": ["--http_port=8080", f"--model_name={service.model}"],
         "env": [{"name": "STORAGE_URI", "value": "s3://models/unset"}, {"name": "A", "value": "1"}],
     }
-    service = {
+    annotations = {overlay.REGISTERED: service.registered}
+    metadata = {"name": service.name, "namespace": service.namespace}
+    document = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
-        "metadata": {"name": "sentiment", "namespace": "sentiment"},
-        "spec": {"predictor": {"minReplicas": 2, "maxReplicas": 3, "containers": [container]}},
+        "metadata": metadata | {"annotations": annotations},
     }
+    predictor = {"name": "v0", "minReplicas": 2, "maxReplicas": 3, "containers": [container]}
     base, folder = directory / "base", directory / name
     base.mkdir(parents=True)
     (folder / overlay.TEMPLATE).mkdir(parents=True)
-    (base / "service.yaml").write_text(yaml.safe_dump(service))
+    (base / "service.yaml").write_text(
+        yaml.safe_dump(document | {"spec": {"predictor": predictor}})
+    )
     (base / "schema.json").write_text(json.dumps({"definitions": {"isvc": definition}}))
     kustomization = {"resources": ["service.yaml"], "openapi": {"path": "schema.json"}}
     (base / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     set_image(folder, "1")
     kustomization = {"resources": [overlay.TEMPLATE], "patches": [{"path": overlay.FILE}]}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-    shutil.copy(REPO / overlay.FOLDER / "local" / overlay.FILE, folder)  # without a version
+    (folder / overlay.FILE).write_text(yaml.safe_dump(document))  # without a version
     return folder
 
 
@@ -89,14 +92,15 @@ class StandInCluster:
     A new predictor starts with one pod, and its autoscaler adds the others. A canary gets its share
     once a pod of it is ready. A predictor that is no longer named is deleted at once, and the
     gateway takes the new shares later: requests to the deleted one fail. All pods of a predictor
-    are one process here.
+    are one process here. Several on one directory are several InferenceServices in one cluster.
     """
 
     autoscaler_seconds = 0.5  # 15 on a real cluster
     gateway_seconds = 0.5  # up to 2 on a real cluster
 
-    def __init__(self, directory: Path, kubectl: str) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, kubectl: str, service: overlay.Service) -> None:
+        self.directory, self.service = directory, service
+        self.objects = directory / "objects" / service.namespace
         self.served: Counter[tuple[str, int]] = Counter()  # responses by version and status
         # by the name of a predictor, its version (v1), or a digit of its image's digest
         self.faults: dict[str, dict[str, list[str] | dict[str, str]]] = {}
@@ -110,8 +114,8 @@ class StandInCluster:
         self._minimum: dict[str, int] = {}
         # stands in for KServe's storage initializer
         self.fetch: Callable[[str], str] = lambda uri: urlsplit(uri).path
-        for name in ("ready", "bin", "objects", "autoscalers"):
-            (directory / name).mkdir()
+        for folder in (directory / "bin", self.objects):
+            folder.mkdir(parents=True, exist_ok=True)
         script = directory / "bin" / "kubectl"
         script.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S {REPO}/tests/kubectl.py "$@"\n')
         script.chmod(0o755)
@@ -140,38 +144,42 @@ class StandInCluster:
         partial.replace(self.directory / "faults.json")
 
     def reconcile(self) -> None:
-        path = self.directory / "inferenceservice.json"
+        path = self.objects / f"inferenceservice-{self.service.name}.json"
         if not path.exists():
             return
         spec = json.loads(path.read_text())["spec"]
         canaries = spec.get("canary", [])
-        predictors = [spec["predictor"], *(each["predictor"] for each in canaries)]
-        wanted = {predictor["name"]: predictor for predictor in predictors}
+        wanted = {spec["predictor"]["name"]: spec["predictor"]}
+        for each in canaries:
+            wanted[each["predictor"]["name"]] = merged(spec["predictor"], each["predictor"])
         for name in list(self.processes):
             # a Deployment replaces its pods when their template changes
-            if (
-                name not in wanted
-                or wanted[name]["containers"] != self.predictors[name]["containers"]
-            ):
+            if name not in wanted or pods_of(wanted[name]) != pods_of(self.predictors[name]):
                 self._stop(name)
         for name in set(wanted) - set(self.processes):
             self._start(name, wanted[name])
         self.predictors = wanted
         for name, port in self.ports.items():
-            ready = self.directory / "ready" / f"sentiment-{name}-predictor"
-            if not ready.exists() and answers(f"http://127.0.0.1:{port}/v1/models/sentiment"):
-                ready.write_text(str(port))
+            address = f"http://127.0.0.1:{port}/v1/models/{self.service.model}"
+            if name not in self._ready_at and answers(address):
+                self._port(name).write_text(str(port))
                 self._ready_at[name] = time.monotonic()
         self._scale(spec, canaries)
         self._route(spec, canaries)
         targets = [
             {
                 "targets": [f"127.0.0.1:{port}"],
-                "labels": {"namespace": "sentiment", "pod": f"{name}-0", "predictor": name},
+                "labels": {
+                    "job": self.service.name,
+                    "namespace": self.service.namespace,
+                    "pod": f"{self.service.name}-{name}-0",
+                    "predictor": name,
+                },
             }
             for name, port in self.ports.items()
         ]
-        self._write("targets.json", targets)
+        file = f"{self.service.namespace}-{self.service.name}.targets.json"
+        self._write(self.directory / file, targets)
 
     def _scale(self, spec: dict, canaries: list[dict]) -> None:
         """Write the Deployments and pods, as the autoscaler leaves them."""
@@ -193,7 +201,7 @@ class StandInCluster:
             available = wanted if scaled else int(since is not None)
             deployment = {
                 "kind": "Deployment",
-                "metadata": {"name": f"sentiment-{name}-predictor", "generation": 1},
+                "metadata": {"name": self._deployment(name), "generation": 1},
                 "spec": {"replicas": wanted},
                 "status": {
                     "observedGeneration": 1,
@@ -202,11 +210,10 @@ class StandInCluster:
                     "availableReplicas": available,
                 },
             }
-            self._write(f"objects/deployment-sentiment-{name}-predictor.json", deployment)
-        for path in (self.directory / "objects").glob("deployment-*.json"):
-            if path.stem.removeprefix("deployment-sentiment-").removesuffix("-predictor") not in (
-                self.predictors
-            ):
+            self._write(self.objects / f"deployment-{self._deployment(name)}.json", deployment)
+        wanted_names = {f"deployment-{self._deployment(name)}" for name in self.predictors}
+        for path in self.objects.glob(f"deployment-{self.service.name}-v*.json"):
+            if path.stem not in wanted_names:
                 path.unlink()
 
     def _route(self, spec: dict, canaries: list[dict]) -> None:
@@ -222,22 +229,28 @@ class StandInCluster:
         if time.monotonic() > self._routed_at + self.gateway_seconds:
             self._taken = dict(self.routed)
         backends = [
-            {"name": f"sentiment-{name}-predictor", "weight": share}
-            for name, share in routed.items()
+            {"name": self._deployment(name), "weight": share} for name, share in routed.items()
         ]
         condition = {"type": "ResolvedRefs", "status": "True", "observedGeneration": 1}
         route = {
             "kind": "HTTPRoute",
-            "metadata": {"name": "sentiment", "generation": 1},
+            "metadata": {"name": self.service.name, "generation": 1},
             "spec": {"rules": [{"backendRefs": backends}]},
             "status": {"parents": [{"conditions": [condition]}]},
         }
-        self._write("objects/httproute-sentiment.json", route)
+        self._write(self.objects / f"httproute-{self.service.name}.json", route)
 
-    def _write(self, name: str, document: object) -> None:
-        partial = self.directory / f"{name}.partial"
+    def _deployment(self, name: str) -> str:
+        return f"{self.service.name}-{name}-predictor"
+
+    def _port(self, name: str) -> Path:
+        """Return the file with the port of a ready predictor, for ``kubectl port-forward``."""
+        return self.objects / f"port-{self._deployment(name)}"
+
+    def _write(self, path: Path, document: object) -> None:
+        partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(document))
-        partial.replace(self.directory / name)
+        partial.replace(path)
 
     def _fault(self, name: str, predictor: dict) -> dict[str, list[str] | dict[str, str]]:
         digit = predictor["containers"][0]["image"][-1]
@@ -248,18 +261,22 @@ class StandInCluster:
         env = {each["name"]: each["value"] for each in predictor["containers"][0]["env"]}
         fault = self._fault(name, predictor)
         self.ports[name] = port = free_port()
-        (self.directory / "autoscalers" / f"sentiment-{name}-predictor").touch()  # it stays
+        labels = {"serving.kserve.io/inferenceservice": self.service.name}
+        autoscaler = {"metadata": {"name": self._deployment(name), "labels": labels}}
+        path = self.objects / f"horizontalpodautoscaler-{self._deployment(name)}.json"
+        self._write(path, autoscaler)  # KServe never deletes it
         command = [sys.executable, "-m", "serving", "--http_port", str(port)]
+        command += ["--model_name", self.service.model]
         command += ["--grpc_port", str(free_port()), *fault.get("flags", [])]
         env["MODEL_URI"] = self.fetch(env["STORAGE_URI"])
         environment = os.environ | env | {"PYTHONPATH": str(REPO)} | fault.get("environment", {})
-        with (self.directory / f"{name}.log").open("ab") as log:
+        with (self.directory / f"{self._deployment(name)}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log
             )
 
     def _stop(self, name: str) -> None:
-        (self.directory / "ready" / f"sentiment-{name}-predictor").unlink(missing_ok=True)
+        self._port(name).unlink(missing_ok=True)
         for known in (self.ports, self._ready_at, self._minimum):
             known.pop(name, None)
         process = self.processes.pop(name)
@@ -279,9 +296,31 @@ class StandInCluster:
         if name not in self._ready_at:
             self.served[version_of(name), 500] += 1  # as a gateway without its backend
             return
-        url = f"http://127.0.0.1:{self.ports[name]}{PREDICT}"
+        url = f"http://127.0.0.1:{self.ports[name]}/v1/models/{self.service.model}:predict"
         answer = session.post(url, json={"instances": ["A fine film."]}, timeout=30)
         self.served[version_of(name), answer.status_code] += 1
+
+
+def merged(stable: dict, canary: dict) -> dict:
+    """Return the spec that KServe makes of a canary's: the stable predictor's, overridden.
+
+    Empty values override nothing but strings of a map; lists are replaced whole.
+    """
+    spec = dict(stable)
+    for key, own in canary.items():
+        below = stable.get(key)
+        if key in ("labels", "annotations", "nodeSelector"):
+            spec[key] = (below or {}) | own
+        elif isinstance(own, dict):
+            spec[key] = merged(below or {}, own)
+        elif own or below is None:
+            spec[key] = own
+    return spec
+
+
+def pods_of(predictor: dict) -> dict:
+    """Return what a predictor's spec says of its pods."""
+    return {key: each for key, each in predictor.items() if key not in overlay.SCALING}
 
 
 def version_of(predictor: str) -> str:
@@ -319,10 +358,12 @@ def repeated(work, seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def stand_in_cluster(directory: Path) -> Iterator[StandInCluster]:
+def stand_in_cluster(
+    directory: Path, service: overlay.Service | None = None
+) -> Iterator[StandInCluster]:
     kubectl = shutil.which("kubectl")
     assert kubectl is not None
-    cluster = StandInCluster(directory, kubectl)
+    cluster = StandInCluster(directory, kubectl, service or base_service())
     try:
         with repeated(cluster.reconcile, 0.1):
             yield cluster
@@ -339,7 +380,7 @@ def prometheus(directory: Path) -> Iterator[str]:
         "scrape_configs": [
             {
                 "job_name": "sentiment",
-                "file_sd_configs": [{"files": ["targets.json"], "refresh_interval": "1s"}],
+                "file_sd_configs": [{"files": ["*.targets.json"], "refresh_interval": "1s"}],
             }
         ],
     }

@@ -21,7 +21,9 @@ PACKAGES = {
     "external-secrets.io": "external-secrets",
     "gateway.envoyproxy.io": "envoy-gateway",
     "gateway.networking.k8s.io": "gateway-api",
+    "kustomize.toolkit.fluxcd.io": "flux-cd",
     "monitoring.coreos.com": "prometheus-operator",
+    "source.toolkit.fluxcd.io": "flux-cd",
 }
 INSTALLED = REPO / ".venv" / "definitions"
 _OPTIONS = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022"]

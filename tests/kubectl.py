@@ -1,6 +1,7 @@
 """A stand-in for kubectl without a cluster; see tests/cluster.py.
 
-It keeps objects as files in the folder STAND_IN and leaves rendering to the real kubectl, REAL.
+It keeps the objects of a namespace as files, by kind and name, in a folder of STAND_IN, and leaves
+rendering to the real kubectl, REAL.
 """
 
 import fcntl
@@ -11,7 +12,6 @@ import time
 from pathlib import Path
 
 STAND_IN = Path(os.environ["STAND_IN"])
-HPAS = STAND_IN / "autoscalers"
 
 
 def fail(message: str) -> int:
@@ -19,8 +19,10 @@ def fail(message: str) -> int:
     return 1
 
 
-def put(verb: str, document: dict) -> int:
-    path = STAND_IN / f"{document['kind'].lower()}.json"
+def put(verb: str, document: dict, folder: Path) -> int:
+    if document["metadata"].get("namespace", folder.name) != folder.name:
+        return fail("error: the namespace from the provided object does not match the namespace")
+    path = folder / f"{document['kind'].lower()}-{document['metadata']['name']}.json"
     with (STAND_IN / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         present = json.loads(path.read_text()) if path.exists() else None
@@ -57,6 +59,13 @@ def refused(old: dict, new: dict) -> str | None:
     return None
 
 
+def selected(folder: Path, kind: str, flags: dict[str, str]) -> list[str]:
+    """Return the names of the objects whose labels have the selector's value."""
+    key, _, value = flags["selector"].partition("=")
+    found = [json.loads(path.read_text())["metadata"] for path in folder.glob(f"{kind}-*.json")]
+    return [each["name"] for each in found if each["labels"].get(key) == value]
+
+
 def main(arguments: list[str]) -> int:
     words = [word for word in arguments if not word.startswith("--")]
     verb, rest = words[0], words[1:]
@@ -66,25 +75,27 @@ def main(arguments: list[str]) -> int:
         print("stand-in")
         return 0
     faults = STAND_IN / "faults.json"
-    if faults.exists() and (message := json.loads(faults.read_text()).get(verb)):
+    user = "CONTROLLER" not in os.environ
+    if user and faults.exists() and (message := json.loads(faults.read_text()).get(verb)):
         return fail(message)
+    flags = dict(word[2:].partition("=")[::2] for word in arguments if word.startswith("--"))
+    folder = STAND_IN / "objects" / flags["namespace"]
     if verb in ("create", "replace", "apply"):
-        return put(verb, json.load(sys.stdin))
-    kind = rest[0].partition(".")[0].partition("/")[0]
+        return put(verb, json.load(sys.stdin), folder)
+    # TYPE NAME, or TYPE/NAME; a type may have its group: lease.coordination.k8s.io
+    kind, name, *_ = [*" ".join(rest).replace("/", " ").split(), ""]
+    path = folder / f"{kind.partition('.')[0]}-{name}.json"
     if verb == "get" and kind == "pods":
-        print('{"items": []}')
-    elif verb == "get" and kind == "horizontalpodautoscaler":
-        print("\n".join(f"{kind}.autoscaling/{path.stem}" for path in HPAS.iterdir()))
+        pods = folder / "pods.json"
+        print(pods.read_text() if pods.exists() else '{"items": []}')
+    elif verb == "get" and "selector" in flags:
+        print("\n".join(f"{kind}.autoscaling/{name}" for name in selected(folder, kind, flags)))
     elif verb == "get":
-        own = STAND_IN / f"{kind}.json"
-        made = STAND_IN / "objects" / f"{kind}-{rest[-1]}.json"  # by the controller
-        print(next((path.read_text() for path in (own, made) if path.exists()), ""), end="")
-    elif verb == "delete" and kind == "horizontalpodautoscaler":
-        (HPAS / rest[0].rpartition("/")[2]).unlink(missing_ok=True)
+        print(path.read_text() if path.exists() else "", end="")
     elif verb == "delete":
-        (STAND_IN / f"{kind}.json").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     elif verb == "port-forward":
-        port = (STAND_IN / "ready" / rest[0].rpartition("/")[2]).read_text()
+        port = (folder / f"port-{name}").read_text()
         print(f"Forwarding from 127.0.0.1:{port} -> 8080", flush=True)
         time.sleep(60)
     else:

@@ -1,7 +1,8 @@
 """A stand-in for the API server of Kubeflow Pipelines.
 
-It keeps its state in memory and runs nothing. Its requests and answers have the fields of the
-published v2beta1 models in ``kfp_server_api``, so that a misspelt field fails a test.
+It keeps its state in memory and runs nothing. Its requests have the fields of the published
+v2beta1 models in ``kfp_server_api``, so that a misspelt field fails a test. It answers as a server
+of version 2.17.0 was recorded to answer (tests/recordings/kubeflow).
 """
 
 import datetime
@@ -10,6 +11,7 @@ import json
 import re
 import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +19,9 @@ import kfp_server_api
 import yaml
 
 API = "/apis/v2beta1"
+RECORDINGS = Path(__file__).parent / "recordings" / "kubeflow"
+NEVER = "1970-01-01T00:00:00Z"
+RESOURCES = {"versions": "pipelines", "recurringruns": "jobs"}  # where the names differ
 COLLECTIONS = {
     "pipelines": ("V2beta1Pipeline", "pipeline_id"),
     "versions": ("V2beta1PipelineVersion", "pipeline_version_id"),
@@ -24,6 +29,16 @@ COLLECTIONS = {
     "runs": ("V2beta1Run", "run_id"),
     "recurringruns": ("V2beta1RecurringRun", "recurring_run_id"),
 }
+
+
+def recorded(name: str) -> list[dict[str, Any]]:
+    """Return the lines of a recording."""
+    return [json.loads(line) for line in (RECORDINGS / f"{name}.jsonl").read_text().splitlines()]
+
+
+def recorded_run(name: str) -> list[dict[str, Any]]:
+    """Return what a server answered for one run, from first to last."""
+    return [each["answer"] for each in recorded("runs") if each["run"] == name]
 
 
 class StandIn(ThreadingHTTPServer):
@@ -38,8 +53,11 @@ class StandIn(ThreadingHTTPServer):
         self.numbers = {name: itertools.count(1) for name in COLLECTIONS}
         self.token: str | None = None
         self.cookie: str | None = None
+        self.version = "2.17.0"
         self.multi_user = False
+        self.rights: set[tuple[str, str]] | None = None  # resource and verb; None: all
         self.states: list[tuple[str, list[dict[str, Any]]]] = [("SUCCEEDED", [])]
+        self.answers: list[dict[str, Any]] = []  # of a recorded run, before ``states``
         self.requests = 0
         self.expire_after: int | None = None
         self.hiccup: str | None = None  # fault of the next request for a run
@@ -67,6 +85,25 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
+    def refuse(self, status: int, code: int, message: str, reason: str | None = None) -> None:
+        """Answer with an error; ``code`` is that of gRPC, ``reason`` the innermost message."""
+        kind = "type.googleapis.com/google.rpc.Status"
+        details = [{"@type": kind, "code": code, "message": reason or message}]
+        self.answer(status, {"code": code, "details": details, "message": message})
+
+    def refuse_upload(self, status: int, message: str) -> None:
+        self.answer(status, {"error_details": message, "error_message": message})
+
+    def is_forbidden(self, name: str, verb: str) -> bool:
+        """Answer 403 if the rights do not hold ``verb`` for the objects of this name."""
+        resource = RESOURCES.get(name, name)
+        rights = self.server.rights
+        if rights is None or (resource, verb) in rights:
+            return False
+        reason = f"User 'tester' is not authorized with reason: (Verb:{verb},Resource:{resource})"
+        self.refuse(403, 7, f"Failed to {verb} {resource}: PermissionDenied: {reason}", reason)
+        return True
+
     def answer_page(self, text: str) -> None:
         self.send_response(200)
         self.send_header("content-type", "text/html")
@@ -82,11 +119,11 @@ class Handler(BaseHTTPRequestHandler):
             self.answer_page("<html>Log in</html>")
             return True
         if self.server.forbidden and self.command == "POST":
-            self.answer(403, {"error": self.server.forbidden, "code": 7})
+            self.refuse(403, 7, self.server.forbidden)
             return True
         token = self.server.token
         if expired or (token and self.headers.get("authorization") != f"Bearer {token}"):
-            self.answer(401, {"error": "Unauthenticated", "code": 16})
+            self.refuse(401, 16, "Unauthenticated: there is no user identity header.")
             return True
         if self.server.cookie and self.headers.get("cookie") != self.server.cookie:
             self.send_response(302)
@@ -107,8 +144,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(404, {"error": "not found"})
         parts = url.path.removeprefix(f"{API}/").split("/")
         if parts == ["healthz"]:
-            status = self.server.health_status
-            return self.answer(status, {"multi_user": self.server.multi_user})
+            health = {"commit_sha": "unknown", "tag_name": self.server.version}
+            health |= {"multi_user": self.server.multi_user, "pipeline_store": "database"}
+            return self.answer(self.server.health_status, health)
         if parts[0] == "runs" and len(parts) == 2:
             hiccup, self.server.hiccup = self.server.hiccup, None
             if hiccup == "503":
@@ -120,12 +158,21 @@ class Handler(BaseHTTPRequestHandler):
                 self.server.closing -= 1
                 self.close_connection = True
                 return self.connection.shutdown(socket.SHUT_RDWR)
+            run = next((r for r in self.server.stored["runs"] if r["run_id"] == parts[1]), None)
+            if run is None:
+                reason = f"Run {parts[1]} not found"
+                return self.refuse(404, 5, f"Failed to get a run: {reason}", reason)
+            if self.is_forbidden("runs", "get"):
+                return None
+            if self.server.answers:
+                return self.answer(200, self.server.answers.pop(0) | {"run_id": parts[1]})
             state, tasks = self.server.states[0]
             if len(self.server.states) > 1:
                 self.server.states.pop(0)
-            (run,) = [r for r in self.server.stored["runs"] if r["run_id"] == parts[1]]
             return self.answer(200, run | {"state": state, "run_details": {"task_details": tasks}})
         name = "versions" if parts[-1] == "versions" else parts[0]
+        if self.is_forbidden(name, "list"):
+            return None
         objects = self.server.stored[name]
         if name == "versions":
             objects = [v for v in objects if v["pipeline_id"] == parts[1]]
@@ -145,12 +192,21 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return self.connection.shutdown(socket.SHUT_RDWR)
         if self.server.post_status is not None:
-            return self.answer(self.server.post_status, {"error": "database is locked"})
+            return self.refuse(self.server.post_status, 13, "database is locked")
         url = urlsplit(self.path)
         if url.path == f"{API}/pipelines/upload_version":
             query = {key: value[0] for key, value in parse_qs(url.query).items()}
             (text,) = re.findall(rb"\r\n\r\n(.*?)\r\n--", self.body(), re.DOTALL)
-            documents = list(yaml.safe_load_all(text))
+            documents = [*yaml.safe_load_all(text), None]
+            if query["pipelineid"] not in {
+                p["pipeline_id"] for p in self.server.stored["pipelines"]
+            }:
+                return self.refuse_upload(400, "Failed to create a pipeline version")
+            if "pipelineInfo" not in documents[0]:
+                return self.refuse_upload(400, "unknown template format")
+            if "schemaVersion" not in documents[0]:
+                wrong = "KFP only supports schema version 2.1.0, but the pipeline spec has version "
+                return self.refuse_upload(400, wrong)
             fields = {"pipeline_id": query["pipelineid"], "display_name": query["name"]}
             fields["pipeline_spec"] = {"pipeline_spec": documents[0], "platform_spec": documents[1]}
             return self.store("versions", fields)
@@ -161,9 +217,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.is_refused():
             return
         if self.server.stuck:
-            self.answer(400, {"error": "stuck", "code": 3})
+            self.refuse(400, 3, "stuck")
             return
         name, wanted = self.path.removeprefix(f"{API}/").split("/")
+        if self.is_forbidden(name, "delete"):
+            return
         stored = self.server.stored[name]
         stored[:] = [each for each in stored if each[COLLECTIONS[name][1]] != wanted]
         self.answer(200, {})
@@ -173,16 +231,28 @@ class Handler(BaseHTTPRequestHandler):
         known = getattr(kfp_server_api, model).attribute_map.values()
         unknown = set(fields) - set(known)
         if unknown:
-            return self.answer(400, {"error": f"unknown field {unknown}", "code": 3})
+            return self.refuse(400, 3, f"unknown field {unknown}")
+        if self.is_forbidden(name, "create"):
+            return None
         if name == "versions" and self.server.late_version is not None:
             self.server.stored[name].append(fields | self.server.late_version)
             self.server.late_version = None
-        if name == "versions" and any(
-            v["display_name"] == fields["display_name"] for v in self.server.stored[name]
+        if name in ("pipelines", "versions", "experiments") and any(
+            each["display_name"] == fields["display_name"] for each in self.server.stored[name]
         ):
-            return self.answer(409, {"error": "already exist", "code": 6})
+            if name == "versions":
+                return self.refuse_upload(409, "Failed to create a pipeline version")
+            reason = f"The name {fields['display_name']} already exists"
+            return self.refuse(409, 6, f"Already exist error: {reason}", reason)
+        if name == "runs" and not self.knows_version(fields):
+            message = "Failed to create a new run: ResourceNotFoundError: PipelineVersion not found"
+            return self.refuse(500, 13, message, "Internal Server Error")
+        if not self.server.multi_user:
+            fields.pop("namespace", None)
         if not (fields.get("runtime_config") or {}).get("parameters"):
-            fields.pop("runtime_config", None)  # as the server does
+            fields.pop("runtime_config", None)
+        if name == "runs":
+            fields |= {"state": "PENDING", "finished_at": NEVER}
         created = {
             **fields,
             key: f"{name}-{next(self.server.numbers[name])}",
@@ -190,3 +260,8 @@ class Handler(BaseHTTPRequestHandler):
         }
         self.server.stored[name].append(created)
         return self.answer(200, created)
+
+    def knows_version(self, run: dict[str, Any]) -> bool:
+        wanted = run["pipeline_version_reference"]["pipeline_version_id"]
+        versions = self.server.stored["versions"]
+        return wanted in {version["pipeline_version_id"] for version in versions}

@@ -18,6 +18,7 @@ import mlflow
 import yaml
 
 from components.io import registry
+from monitoring.settings import MANIFESTS
 from tests.conftest import free_port, running
 from tests.kubeflow import StandIn
 
@@ -51,12 +52,14 @@ class Prometheus:
 
 @contextmanager
 def prometheus(jobs: dict[str, list[tuple[str, dict[str, str]]]], directory: Path) -> Iterator:
-    """Scrape each job's targets (address, labels) until the block ends."""
+    """Scrape each job's targets (address, labels), and evaluate our rules, until the block ends."""
     config = {
-        "global": {"scrape_interval": "2s"},
+        "global": {"scrape_interval": "2s", "evaluation_interval": "2s"},
+        "rule_files": [str(MANIFESTS / "config/rules.yml")],
         "scrape_configs": [
             {
                 "job_name": job,
+                "honor_labels": True,
                 "static_configs": [
                     {"targets": [address], "labels": labels} for address, labels in targets
                 ],
@@ -73,25 +76,25 @@ def prometheus(jobs: dict[str, list[tuple[str, dict[str, str]]]], directory: Pat
         yield Prometheus(f"http://127.0.0.1:{port}")
 
 
-def record(client: mlflow.MlflowClient) -> None:
-    """Write two versions, three decisions and two deployments to a registry, as the stages do."""
-    client.create_registered_model("sentiment")
-    experiment = registry.experiment_id(client, "sentiment")
+def record(client: mlflow.MlflowClient, name: str = "sentiment") -> None:
+    """Write two versions, three decisions and two deployments of a model, as the stages do."""
+    client.create_registered_model(name)
+    experiment = registry.experiment_id(client, name)
     for number, accuracy in (("1", 0.91), ("2", 0.93)):
         run = client.create_run(experiment).info
         client.log_metric(run.run_id, "accuracy", accuracy)
         client.log_metric(run.run_id, "log_loss", 1 - accuracy)
         client.set_terminated(run.run_id)
-        version = client.create_model_version("sentiment", f"{run.artifact_uri}/model", run.run_id)
+        version = client.create_model_version(name, f"{run.artifact_uri}/model", run.run_id)
         assert str(version.version) == number
-    client.set_registered_model_alias("sentiment", registry.CHALLENGER, "2")
+    client.set_registered_model_alias(name, registry.CHALLENGER, "2")
     for outcome, before, after in (
         ("promoted", "none", "1"),
         ("refused", "1", "2"),
         ("promoted", "1", "2"),
     ):
-        registry.decide(client, "sentiment", registry.Decision(outcome, before, after, "a test"))
-    deployments = registry.experiment_id(client, "sentiment-deployments")
+        registry.decide(client, name, registry.Decision(outcome, before, after, "a test"))
+    deployments = registry.experiment_id(client, f"{name}-deployments")
     for outcome in ("rolled_back", "deployed"):
         tags = {"overlay": "staging", "outcome": outcome, "from": "1", "to": "2"}
         client.set_terminated(client.create_run(deployments, tags=tags).info.run_id)
@@ -99,17 +102,19 @@ def record(client: mlflow.MlflowClient) -> None:
 
 @contextmanager
 def kubeflow() -> Iterator[StandIn]:
-    """Run a stand-in for Kubeflow's API server with four runs of two pipelines, one running."""
+    """Run a stand-in for Kubeflow's API server with runs of two pipelines, one running."""
     with StandIn() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for name in ("training", "monitoring"):
             server.stored["pipelines"].append({"pipeline_id": f"id-{name}", "display_name": name})
         now = datetime.now(UTC)
-        for name, state, minutes_ago, minutes in (
-            ("training", "RUNNING", 1, None),
-            ("training", "SUCCEEDED", 60, 30),
-            ("training", "FAILED", 120, 20),
-            ("monitoring", "SUCCEEDED", 180, 5),
+        for name, state, minutes_ago, minutes, model in (
+            ("training", "RUNNING", 1, None, None),
+            ("training", "SUCCEEDED", 60, 30, "sentiment"),
+            ("training", "FAILED", 120, 20, None),
+            ("monitoring", "SUCCEEDED", 180, 5, None),
+            ("training", "FAILED", 240, 10, "german"),
+            ("training", "FAILED", 300, 10, "flowers"),
         ):
             created = now - timedelta(minutes=minutes_ago)
             end = {}
@@ -121,6 +126,7 @@ def kubeflow() -> Iterator[StandIn]:
                     "state": state,
                     "created_at": created.isoformat(),
                     "pipeline_version_reference": {"pipeline_id": f"id-{name}"},
+                    "runtime_config": {"parameters": {"name": model} if model else {}},
                     **end,
                 }
             )

@@ -188,6 +188,8 @@ def selectors_match_pods(objects: list[Object]) -> Iterator[str]:
     pods = [workload.labels.items() for workload in workloads(objects)]
     for thing in of_kind(objects, "Service", "NetworkPolicy", "PodDisruptionBudget"):
         spec = thing["spec"]
+        if spec.get("type") == "ExternalName":
+            continue
         selector = spec.get("podSelector", spec.get("selector", {}))
         labels = selector if thing["kind"] == "Service" else selector.get("matchLabels", {})
         if not any(labels.items() <= pod for pod in pods):
@@ -246,29 +248,6 @@ def _version(where: str, predictor: Object) -> Iterator[str]:
         yield f"{where}: STORAGE_URI is {env.get('STORAGE_URI')}"
 
 
-def gateway_requires_tls_and_tokens(objects: list[Object]) -> Iterator[str]:
-    """For overlays with clients outside: a Gateway with TLS and tokens is the only way in."""
-    for service in of_kind(objects, "Service"):
-        if service["spec"].get("type", "ClusterIP") != "ClusterIP":
-            yield f"{name(service)}: {service['spec']['type']} bypasses the Gateway"
-    gateways = [*of_kind(objects, "Gateway")]
-    if not gateways:
-        yield "no Gateway"
-    policies = [thing["spec"] for thing in of_kind(objects, "SecurityPolicy")]
-    for gateway in gateways:
-        for listener in gateway["spec"]["listeners"]:
-            if listener["protocol"] != "HTTPS" or not listener["tls"]["certificateRefs"]:
-                yield f"{name(gateway)}: listener {listener['name']} has no TLS"
-        own = [p for p in policies if gateway["metadata"]["name"] in str(p["targetRefs"])]
-        providers = [each for policy in own for each in policy["jwt"]["providers"]]
-        if not providers:
-            yield f"{name(gateway)}: it requires no token"
-        for each in providers:
-            keys = each["remoteJWKS"]["uri"]
-            if not (each.get("issuer") and each.get("audiences") and keys.startswith("https://")):
-                yield f"{name(gateway)}: {each['name']} accepts tokens for others"
-
-
 Policy = Callable[[list[Object]], Iterator[str]]
 ALL: tuple[Policy, ...] = (
     images_have_digests,
@@ -284,7 +263,6 @@ ALL: tuple[Policy, ...] = (
     predictor_is_redundant,
     predictor_names_fit_versions,
 )
-OUTSIDE: tuple[Policy, ...] = (gateway_requires_tls_and_tokens,)
 
 
 def broken(objects: list[Object], policies: tuple[Policy, ...] = ALL) -> list[str]:

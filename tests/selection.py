@@ -21,14 +21,18 @@ PROGRAMS = (
 FIXTURES = {
     "alertmanager": "Alertmanager",
     "images": "podman",
+    "kserve_storage": "the environment of kserve_storage",
     "postgres": "PostgreSQL",
     "prometheus": "Prometheus",
     "sphinx": "the environment of Sphinx",
 }
 TESTS = {  # by path beneath tests/
     "system/*": "clones, containers, a browser",
-    "contract/test_manifests.py::*": "kubectl",
+    "contract/test_gitops.py::*": "kubectl",
+    "contract/test_kubeflow_manifests.py::*": "kubectl",
+    "contract/test_manifests*": "kubectl",
     "contract/test_monitoring*": "kubectl",
+    "contract/test_second_model.py::*": "kubectl",
     "contract/test_workflows.py::*linters*": "npm",
     "contract/test_workflows.py::*shellcheck*": "npm",
     "integration/test_faults.py::*": "root, and minutes: it kills each stage many times",

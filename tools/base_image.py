@@ -30,14 +30,20 @@ def make(engine: str, image: str) -> None:
     for program in (engine, DEBIAN[0]):
         if not shutil.which(program):
             raise UserError(f"{program} is not installed; on Debian: make packages")
-    sources = output("apt-get", "indextargets", "--format", "$(REPO_URI)", "Codename: bookworm")
-    if not sources:
+    source = mirror()
+    if not source:
         raise UserError("apt has no source of Debian 12 (bookworm)")
     importing = [engine, "import", "--change", f"ENV PIP_CERT={CERTIFICATES}", "-", image]
-    with subprocess.Popen([*DEBIAN, sources.split()[0]], stdout=subprocess.PIPE) as debian:
+    with subprocess.Popen([*DEBIAN, source], stdout=subprocess.PIPE) as debian:
         imported = subprocess.run(importing, stdin=debian.stdout).returncode
     if debian.returncode or imported:
         raise UserError("mmdebstrap or the import failed; the message is above")
+
+
+def mirror() -> str:
+    """Return where apt gets Debian 12, or nothing if it does not, as on Ubuntu."""
+    sources = output("apt-get", "indextargets", "--format", "$(REPO_URI)", "Codename: bookworm")
+    return next(iter(sources.split()), "")
 
 
 def main(argv: list[str] | None = None) -> int:

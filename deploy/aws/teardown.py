@@ -5,6 +5,8 @@ from typing import Any
 BUCKETS = ("data", "models", "logs")
 REPOSITORIES = ("sentiment-train", "sentiment-serve", "sentiment-receiver")
 DATABASE = "sentiment-mlflow"
+# of snapshots that do not need the key of the stack
+KEPT = f"{DATABASE}-kept-"
 LOGS = ("/aws/eks/sentiment/", "/aws/rds/instance/sentiment-mlflow/", "/sentiment/")
 OWNED = [{"Name": "tag:kubernetes.io/cluster/sentiment", "Values": ["owned"]}]
 # tags of the EBS driver, which may not know the cluster's name
@@ -64,6 +66,39 @@ def _databases(client: Any) -> list[dict[str, Any]]:
         return []
 
 
+def snapshots(session: Any) -> list[str]:
+    """Return the names of the database's snapshots that a deletion of the stacks leaves."""
+    found = session.client("rds").describe_db_snapshots(
+        DBInstanceIdentifier=DATABASE, SnapshotType="manual"
+    )
+    return sorted(each["DBSnapshotIdentifier"] for each in found["DBSnapshots"])
+
+
+def keep_snapshots(session: Any) -> None:
+    """Encrypt the database's snapshots with RDS's own key: the stack's is deleted with its stack.
+
+    A copy is the only way to change the key of a snapshot.
+    """
+    client, names = session.client("rds"), snapshots(session)
+    for name in (each for each in names if not each.startswith(KEPT)):
+        copy = KEPT + name.removeprefix("sentiment-mlflow-")
+        if copy not in names:  # as after an interruption
+            client.copy_db_snapshot(
+                SourceDBSnapshotIdentifier=name,
+                TargetDBSnapshotIdentifier=copy,
+                KmsKeyId="alias/aws/rds",
+                CopyTags=True,
+            )
+        client.get_waiter("db_snapshot_available").wait(DBSnapshotIdentifier=copy)
+        client.delete_db_snapshot(DBSnapshotIdentifier=name)
+
+
+def empty_storage(session: Any) -> None:
+    """Keep the snapshots and empty the buckets, before the stack of buckets and key is deleted."""
+    keep_snapshots(session)
+    empty_buckets(session)
+
+
 def _volumes(ec2: Any) -> list[str]:
     pages = [ec2.describe_volumes(Filters=filters)["Volumes"] for filters in (OWNED, DRIVER)]
     return sorted({volume["VolumeId"] for volumes in pages for volume in volumes})
@@ -109,20 +144,21 @@ def delete_late_logs(session: Any) -> None:
 
 
 def billed(session: Any) -> list[str]:
-    """Return what is still there and costs money; a key scheduled for deletion does not."""
+    """Return what is still there and costs money, beside snapshots, which are kept on purpose.
+
+    A key scheduled for deletion costs nothing.
+    """
     ec2, rds = session.client("ec2"), session.client("rds")
-    snapshots = rds.describe_db_snapshots(DBInstanceIdentifier=DATABASE)["DBSnapshots"]
     return [
         *(f"bucket {name}" for name in _buckets(session)),
         *(f"repository {name}" for name in _repositories(session)),
         *(f"volume {volume}" for volume in _volumes(ec2)),
         *(f"database {each['DBInstanceIdentifier']}" for each in _databases(rds)),
-        *(f"snapshot {each['DBSnapshotIdentifier']}" for each in snapshots),
     ]
 
 
 BEFORE = {
-    "storage": empty_buckets,
+    "storage": empty_storage,
     "registry": empty_repositories,
     "mlflow": unprotect_database,
     "network": delete_kubernetes_leftovers,

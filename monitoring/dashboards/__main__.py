@@ -12,15 +12,21 @@ from components import cli
 from components.io.files import replacing
 from monitoring.dashboards import model, pipeline, service
 from monitoring.dashboards.board import MODEL, PIPELINE, SERVICE, dashboard
-from monitoring.settings import EXPORTER_JOB, PARAMS, PREDICTOR_JOB, ROOT, drift_limits
+from monitoring.dashboards.queries import OF_SERVICE
+from monitoring.settings import EXPORTER_JOB, PARAMS, PREDICTORS, ROOT, drift_limits
 
 OUTPUT = Path("manifests/monitoring/dashboards")
 DOCS = "https://github.com/example/sentiment-mlops/blob/main/docs"
 PREDICTOR_VARIABLES = {
-    "namespace": f'label_values(up{{job="{PREDICTOR_JOB}"}}, namespace)',
-    "predictor": f'label_values(up{{job="{PREDICTOR_JOB}", namespace="$namespace"}}, predictor)',
+    "namespace": f"label_values(up{{{PREDICTORS}}}, namespace)",
+    "service": f'label_values(up{{{PREDICTORS}, namespace="$namespace"}}, service)',
+    "predictor": f"label_values(up{{{PREDICTORS}, {OF_SERVICE}}}, predictor)",
 }
-EXPORTER_VARIABLES = {"namespace": f'label_values(up{{job="{EXPORTER_JOB}"}}, namespace)'}
+_MODELS = f'pipeline_version_count{{job="{EXPORTER_JOB}"'
+EXPORTER_VARIABLES = {
+    "namespace": f"label_values({_MODELS}}}, namespace)",
+    "service": f'label_values({_MODELS}, namespace="$namespace"}}, service)',
+}
 
 
 def dashboards(docs: str, max_psi: float) -> dict[str, Dashboard]:

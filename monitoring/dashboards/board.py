@@ -6,6 +6,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.models import dashboard as model
 
 from monitoring.dashboards.panels import SOURCE, Panel
+from monitoring.dashboards.queries import OF_SERVICE
 from monitoring.settings import NAME
 
 TAG = NAME
@@ -34,13 +35,13 @@ class _TimesAnnotation(model.AnnotationQuery):
 ANNOTATIONS = (
     _TimesAnnotation(
         "Champion",
-        '1000 * pipeline_decision_timestamp_seconds{namespace="$namespace", outcome!="refused"}',
+        f'1000 * pipeline_decision_timestamp_seconds{{{OF_SERVICE}, outcome!="refused"}}',
         "purple",
         "{{outcome}}: {{before}} → {{after}}",
     ),
     _TimesAnnotation(
         "Deployment",
-        '1000 * pipeline_deployment_timestamp_seconds{namespace="$namespace"}',
+        f"1000 * pipeline_deployment_timestamp_seconds{{{OF_SERVICE}}}",
         "blue",
         "{{overlay}}, {{outcome}}: {{before}} → {{after}}",
     ),
@@ -57,8 +58,8 @@ def dashboard(
 ) -> model.Dashboard:
     """Return a dashboard of ``panels``, given by the titles of their rows.
 
-    ``variables`` maps names to queries of the values to select from; several values can be
-    selected at once, except for ``namespace``. ``docs`` is the address of this repository's docs.
+    ``variables`` maps names to queries of the values to select from; several predictors can be
+    selected at once. ``docs`` is the address of this repository's docs.
     """
     board = build.Dashboard(name).uid(uid).description(description).tags([TAG]).readonly()
     board.time("now-6h", "now").refresh("1m").tooltip(model.DashboardCursorSync.CROSSHAIR)
@@ -95,7 +96,7 @@ def _query_variable(name: str, query: str) -> build.QueryVariable:
     variable.query({"query": query, "refId": name}).refresh(
         model.VariableRefresh.ON_TIME_RANGE_CHANGED
     )
-    if name != "namespace":
+    if name == "predictor":
         variable.multi(True).include_all(True).all_value(".*")
         variable.current(model.VariableOption(text="All", value="$__all"))
     return variable

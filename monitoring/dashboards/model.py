@@ -14,7 +14,7 @@ from monitoring.dashboards.queries import (
     rate,
     select,
 )
-from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS, MODEL_DAYS
+from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS, MODEL_DAYS, PREDICTORS
 
 PREDICTIONS = "model_prediction_count_total"
 DAY = 86_400
@@ -22,12 +22,33 @@ DAY = 86_400
 
 def panels(max_psi: float) -> Mapping[str, Sequence[Panel]]:
     return {
+        "All services": _services(max_psi),
         "What is served": _served(),
         "Predictions": _predictions(),
         "Drift": _drift(max_psi),
         "Canary beside stable": _canary(),
         "Captured for monitoring": _captured(),
     }
+
+
+def _services(max_psi: float) -> Sequence[Panel]:
+    return [
+        time_series_panel(
+            "Drift by service",
+            "The highest stability index of each service, of all statistics and replicas. The red"
+            " line is the limit that starts a training.",
+            "short",
+            {
+                "{{namespace}}/{{service}}": (
+                    f"max by (namespace, service) (model_drift_psi{{{PREDICTORS}}})"
+                )
+            },
+            thresholds={0.1: "yellow", max_psi: "red"},
+            log=True,
+            alerts=["SentimentDrift"],
+            span=24,
+        )
+    ]
 
 
 def _served() -> Sequence[Panel]:

@@ -42,7 +42,8 @@ COLOURS = {
     "{{status}}": {"2..": "green", "3..": "purple", "4..": "yellow", "5..": "red"},
     "{{outcome}}": {
         "promoted|deployed|taken in|succeeded": "green",
-        "refused|superseded": "yellow",
+        "refused|superseded|undecided": "yellow",
+        "held": "blue",
         "rolled_back|failed": "red",
     },
     "{{state}}": {"succeeded": "green", "running": "blue", "failed": "red"},

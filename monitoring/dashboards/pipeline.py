@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from monitoring.dashboards.panels import Panel, table_panel, time_series_panel, value_panel
+from monitoring.dashboards.queries import OF_SERVICE
 from monitoring.settings import EXPORTER_JOB, MODEL_DAYS, RECEIVER_JOB
 
 DAY = 86_400
@@ -10,19 +11,40 @@ MEASURES = "accuracy|accuracy_at_90_coverage|expected_calibration_error|log_loss
 
 
 def panels() -> Mapping[str, Sequence[Panel]]:
-    return {"Now": _now(), "Runs": _runs(), "Models": _models()}
+    return {
+        "All services": _champions(),
+        "The selected service now": _now(),
+        "Runs": _runs(),
+        "Models": _models(),
+    }
 
 
 def _select(metric: str, where: str = "") -> str:
     """Return the selector of a metric of monitoring.exporter."""
-    matchers = [f'job="{EXPORTER_JOB}"', 'namespace="$namespace"', where]
+    matchers = [f'job="{EXPORTER_JOB}"', OF_SERVICE, where]
     return f"{metric}{{{', '.join(filter(None, matchers))}}}"
+
+
+def _champions() -> Sequence[Panel]:
+    registered = f'pipeline_registered_timestamp_seconds{{job="{EXPORTER_JOB}", alias="champion"}}'
+    return [
+        table_panel(
+            "Champions",
+            "The champion of each service's model, and the time since it was registered.",
+            f"time() - max by (namespace, service, version) ({registered})",
+            ["namespace", "service", "version"],
+            "age",
+            "s",
+            span=24,
+        )
+    ]
 
 
 def _now() -> Sequence[Panel]:
     registered = _select("pipeline_registered_timestamp_seconds", 'alias="champion"')
     succeeded = _select("pipeline_run_timestamp_seconds", 'pipeline="training", state="succeeded"')
     accuracy = _select("pipeline_model_measure", 'alias="champion", measure="accuracy"')
+    kubeflow = f'pipeline_source_up{{job="{EXPORTER_JOB}", source="kubeflow"}}'
     return [
         value_panel(
             "Champion's age",
@@ -51,7 +73,7 @@ def _now() -> Sequence[Panel]:
             "Share of this dashboard's sources, MLflow and Kubeflow, that the exporter could read"
             " at the last scrape; its log has the errors.",
             "percentunit",
-            f"avg({_select('pipeline_source_up')})",
+            f"avg({_select('pipeline_source_up')} or {kubeflow})",
             {1: "green"},
             base_colour="red",
             alerts=["SentimentPipelinesUnseen"],
@@ -60,11 +82,11 @@ def _now() -> Sequence[Panel]:
 
 
 def _runs() -> Sequence[Panel]:
-    receiver = f'job="{RECEIVER_JOB}", namespace="$namespace"'
+    receiver = f'job="{RECEIVER_JOB}", {OF_SERVICE}'
     return [
         time_series_panel(
             "Runs by state",
-            "The newest 100 runs on Kubeflow Pipelines.",
+            "Runs for the model of the service among the newest 100 on Kubeflow Pipelines.",
             "short",
             {"{{pipeline}}, {{state}}": (f"sum by (pipeline, state) ({_select('pipeline_runs')})")},
             steps=True,

@@ -1,9 +1,10 @@
 """Build PromQL over the metrics of the predictors that the dashboard's variables select."""
 
-from monitoring.settings import PREDICTOR_JOB
+from monitoring.settings import PREDICTORS
 
 LATENCY = "app_request_latency_seconds"
-SELECTED = f'job="{PREDICTOR_JOB}", namespace="$namespace", predictor=~"$predictor"'
+OF_SERVICE = 'namespace="$namespace", service="$service"'
+SELECTED = f'{PREDICTORS}, {OF_SERVICE}, predictor=~"$predictor"'
 # requests of callers; one refused before routing has the endpoint "other"
 FROM_CALLERS = 'endpoint=~".*:predict|.*:explain|.*/infer|.*/ModelInfer|other"'
 # requests with one review and with more; refusals, which are quick, have neither label
@@ -46,6 +47,25 @@ def error_share(*by: str) -> str:
     return share(
         failed, rate("app_request_count_total", *by, where=f'{FROM_CALLERS}, status=~"2..|5.."')
     )
+
+
+def service_error_share(over: str) -> str:
+    """Return the share of server errors of the selected service, the gateway's included.
+
+    As in the alert rules, the errors are the larger of two counts: the gateway's, which include the
+    predictors', and the predictors', where callers go around the gateway.
+    """
+    requests = f"app_request_count_total{{{PREDICTORS}, {OF_SERVICE}, {FROM_CALLERS}"
+    successes, errors = (
+        f'sum by (namespace, service) (increase({requests}, status=~"{status}.."}}[{over}]))'
+        for status in (2, 5)
+    )
+    by_gateway = f"increase(gateway:errors:total{{{OF_SERVICE}}}[{over}])"
+    errors = (
+        f"max by (namespace, service) ({errors}"
+        f" or sum by (namespace, service, gateway) ({by_gateway}) or 0 * {successes})"
+    )
+    return f"{errors} / ({errors} + ({successes} or 0 * {errors}))"
 
 
 def _by(labels: tuple[str, ...]) -> str:

@@ -14,28 +14,61 @@ from monitoring.dashboards.queries import (
     quantile,
     rate,
     select,
-    share,
+    service_error_share,
 )
-from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS
+from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS, PREDICTORS
 
 COUNT = "app_request_count_total"
 BURN, SLOW, DOWN = "SentimentErrorBudgetBurn", "SentimentLatencyHigh", "SentimentPredictorDown"
 LATENCY_OBJECTIVE = f"{1000 * LATENCY_SECONDS:.0f} ms"
-CONTAINER = 'namespace="$namespace", container="kserve-container"'
+POD = "$service-v[0-9]+(-[0-9a-f]{8})?-predictor-.+"
+CONTAINER = f'namespace="$namespace", pod=~"{POD}", container="kserve-container"'
 
 
 def panels() -> Mapping[str, Sequence[Panel]]:
     return {
-        "Now": _now(),
+        "All services": _services(),
+        "The selected service now": _now(),
         "Traffic and errors": _traffic(),
         "Latency": _latency(),
         "Saturation": _saturation(),
     }
 
 
+def _services() -> Sequence[Panel]:
+    legend = "{{namespace}}/{{service}}"
+    requests = f"rate({COUNT}{{{PREDICTORS}, {FROM_CALLERS}}}[$__rate_interval])"
+    answering = f"sum by (namespace, service) (up{{{PREDICTORS}}})"
+    return [
+        time_series_panel(
+            "Requests by service",
+            "Requests per second to each service, in all namespaces.",
+            "reqps",
+            {legend: f"sum by (namespace, service) ({requests})"},
+            alerts=["SentimentTrafficAbsent"],
+        ),
+        time_series_panel(
+            "Server errors by service",
+            "Share of server errors of each service in five minutes, with those that the gateway"
+            " makes, as for a pod that refuses connections. The line is the objective.",
+            "percentunit",
+            {legend: "service:request_errors:ratio5m or 0 * service:app_requests:rate15m"},
+            thresholds={ERROR_BUDGET: "red"},
+            alerts=[BURN],
+        ),
+        time_series_panel(
+            "Replicas by service",
+            "Predictor replicas that answer Prometheus: 0 for a service of the last week that has"
+            " none.",
+            "short",
+            {legend: f"{answering} or 0 * service:expected:group"},
+            alerts=[DOWN],
+            steps=True,
+        ),
+    ]
+
+
 def _now() -> Sequence[Panel]:
-    failed = increase(COUNT, where=f'{FROM_CALLERS}, status=~"5.."', over="$__range")
-    total = increase(COUNT, where=f'{FROM_CALLERS}, status=~"2..|5.."', over="$__range")
     return [
         value_panel(
             "Requests",
@@ -46,9 +79,10 @@ def _now() -> Sequence[Panel]:
         value_panel(
             "Availability",
             "Share of the requests in the time shown without a server error. The objective is"
-            f" {1 - ERROR_BUDGET:.1%}. Errors of callers (4xx) do not count.",
+            f" {1 - ERROR_BUDGET:.1%}. Errors of callers (4xx) do not count; those that the gateway"
+            " makes do.",
             "percentunit",
-            f"1 - {share(failed, total)}",
+            f"1 - {service_error_share('$__range')}",
             {1 - ERROR_BUDGET: "green"},
             base_colour="red",
             decimals=3,

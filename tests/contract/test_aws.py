@@ -1,10 +1,13 @@
 """Limits of CloudFormation that cfn-lint does not check, and GitHub's role in the cluster."""
 
+import re
+
 import pytest
 import yaml
 from cfnlint.decode import cfn_yaml
 
 from deploy.aws import stacks
+from tests.manifests import render
 
 TEMPLATES = sorted(path.stem for path in stacks.TEMPLATES.glob("*.yaml"))
 
@@ -53,17 +56,52 @@ def test_github_has_one_group_and_no_eks_policy():
     assert "AccessPolicies" not in properties
 
 
+@pytest.mark.parametrize(
+    ("repository", "accepted"),
+    [
+        ("", True),
+        ("acme/sentiment", True),
+        ("acme-labs/Sentiment_2.0", True),
+        # repositories created after 2026-07-15
+        ("acme@123456/sentiment@456789", True),
+        ("acme/sentiment@456789", False),
+        ("acme@123456/sentiment", False),
+        ("acme@*/sentiment@*", False),
+        ("acme@123456/sentiment@456789:environment:release", False),
+        ("acme", False),
+        ("https://github.com/acme/sentiment", False),
+    ],
+)
+def test_repository_is_named_as_in_its_tokens(repository: str, accepted: bool):
+    template = cfn_yaml.load(str(stacks.TEMPLATES / "identities.yaml"))
+    pattern = template["Parameters"]["GitHubRepository"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, repository)) is accepted
+
+
+def test_a_group_of_machines_reaches_the_private_endpoint():
+    resources = cfn_yaml.load(str(stacks.TEMPLATES / "cluster.yaml"))["Resources"]
+    (rule,) = [
+        each["Properties"]
+        for each in resources.values()
+        if each["Type"] == "AWS::EC2::SecurityGroupIngress"
+    ]
+    assert rule["GroupId"] == {"Fn::GetAtt": ["Cluster", "ClusterSecurityGroupId"]}
+    assert (rule["IpProtocol"], rule["FromPort"], rule["ToPort"]) == ("tcp", 443, 443)
+    (source, attribute) = rule["SourceSecurityGroupId"]["Fn::GetAtt"]
+    assert attribute == "GroupId"
+    assert resources[source]["Type"] == "AWS::EC2::SecurityGroup"
+    assert "SecurityGroupIngress" not in resources[source]["Properties"]
+
+
+def test_database_leaves_a_snapshot():
+    database = cfn_yaml.load(str(stacks.TEMPLATES / "mlflow.yaml"))["Resources"]["Database"]
+    assert database["DeletionPolicy"] == database["UpdateReplacePolicy"] == "Snapshot"
+
+
 @pytest.fixture(scope="module")
 def bindings() -> list[dict]:
-    """The Roles in manifests that are bound to the group, each with its binding."""
-    paths = stacks.TEMPLATES.parent.rglob("*.yaml")
-    documents = [
-        each
-        for path in paths
-        if path.parent != stacks.TEMPLATES
-        for each in yaml.safe_load_all(path.read_text())
-        if isinstance(each, dict) and "Role" in each.get("kind", "")
-    ]
+    """The Roles of the overlay that are bound to the group, each with its binding."""
+    documents = [each for each in render("production") if "Role" in each["kind"]]
     roles = {each["metadata"]["name"]: each for each in documents if each["kind"] == "Role"}
     return [
         roles[each["roleRef"]["name"]] | {"binding": each}

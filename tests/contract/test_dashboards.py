@@ -1,6 +1,7 @@
 """The dashboards' files: current, complete, and readable by Grafana."""
 
 import copy
+import itertools
 import json
 import re
 
@@ -8,7 +9,9 @@ import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from deploy.rollout import RolloutOutcome
 from monitoring.dashboards import __main__ as command
+from monitoring.dashboards.panels import COLOURS
 from tests.conftest import REPO
 
 FILES = sorted((REPO / command.OUTPUT).glob("*.json"))
@@ -18,6 +21,23 @@ RUNBOOKS = REPO / "docs" / "runbooks"
 
 def panels(board: dict) -> list[dict]:
     return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
+BY_SERVICE = {"namespace", "service"}
+
+
+def overview(board: dict) -> list[dict]:
+    """Return the panels of the first row, which shows all services."""
+    assert board["panels"][0]["title"] == "All services"
+    return list(itertools.takewhile(lambda panel: panel["type"] != "row", board["panels"][1:]))
+
+
+def labels_shown(panel: dict) -> set[str]:
+    """Return the labels in the legend of a panel, or in its table."""
+    if panel["type"] == "table":
+        (organize,) = panel["transformations"]
+        return set(organize["options"]["indexByName"])
+    return set(re.findall(r"{{(\w+)}}", panel["targets"][0]["legendFormat"]))
 
 
 def faults(board: dict) -> list[str]:
@@ -59,8 +79,11 @@ def faults(board: dict) -> list[str]:
             problems.append(f"{name}: queries with the same refId")
         for target in panel["targets"]:
             used = set(re.findall(r"\$([a-z]\w*)", target["expr"]))
-            if not used or not used <= known:
+            if not {"namespace", "service"} <= used <= known and panel not in overview(board):
                 problems.append(f"{name}: variables {sorted(used - known) or 'unused'}")
+    for panel in overview(board):
+        if not labels_shown(panel) >= BY_SERVICE:
+            problems.append(f"{panel.get('title')}: hides which service it shows")
     return problems
 
 
@@ -109,6 +132,14 @@ def repeat_id(board: dict) -> None:
     panels(board)[1]["id"] = panels(board)[0]["id"]
 
 
+def hide_service(board: dict) -> None:
+    panel = overview(board)[0]
+    if panel["type"] == "table":
+        panel["transformations"][0]["options"]["indexByName"].pop("service")
+    else:
+        panel["targets"][0]["legendFormat"] = "{{namespace}}"
+
+
 def repeat_query(board: dict) -> None:
     targets = panels(board)[0]["targets"]
     targets.append(copy.deepcopy(targets[0]))
@@ -124,11 +155,12 @@ DAMAGES = {
     "a fixed source": (lambda b: panels(b)[0]["datasource"].update(uid="x"), "data source"),
     "a repeated id": (repeat_id, "same id"),
     "a repeated refId": (repeat_query, "same refId"),
-    "an overlap": (lambda b: panels(b)[1]["gridPos"].update(x=0), "overlaps"),
+    "an overlap": (lambda b: panels(b)[-1]["gridPos"].update(x=0), "overlaps"),
     "too wide": (lambda b: panels(b)[0]["gridPos"].update(x=20), "overlaps"),
-    "a gap": (lambda b: panels(b)[0]["gridPos"].update(h=3), "gap"),
+    "a gap": (lambda b: panels(b)[-1]["gridPos"].update(h=3), "gap"),
     "no variable": (lambda b: b["templating"]["list"].clear(), "variables"),
-    "a fixed query": (lambda b: panels(b)[0]["targets"][0].update(expr="up"), "unused"),
+    "a fixed query": (lambda b: panels(b)[-1]["targets"][0].update(expr="up"), "unused"),
+    "a sum over services": (hide_service, "hides which service"),
 }
 
 
@@ -154,6 +186,17 @@ def test_equal_series_have_one_colour(name: str):
                 fixed["value"]["fixedColor"]
             )
     assert {series: len(found) for series, found in colours.items()} == dict.fromkeys(colours, 1)
+
+
+def test_every_end_of_a_deployment_has_a_colour():
+    colours = " ".join(COLOURS["{{outcome}}"]).replace("|", " ").split()
+    ends = {outcome.value for outcome in RolloutOutcome} | {"superseded"}
+    assert ends <= set(colours)
+    (panel,) = [panel for panel in panels(BOARDS["pipeline"]) if panel["title"] == "Deployments"]
+    matchers = [each["matcher"]["options"] for each in panel["fieldConfig"]["overrides"]]
+    for end in ends:
+        name = f"overlays/production, {end}"
+        assert any(re.search(matcher.strip("/"), name) for matcher in matchers), end
 
 
 @pytest.mark.parametrize("name", BOARDS)

@@ -27,7 +27,7 @@ EXTERNAL_LOAD = re.compile(
 CODE = ("components", "deploy", "monitoring", "pipelines", "sentiment", "serving", "tools")
 # these talk to a cluster or its parts; test_commands and test_runbooks check them with the tools
 CLUSTER_TOOLS = {"amtool", "kubectl"}
-SHELL_WORDS = {".", "cd", "cp", "export", "pytest", "set"}
+SHELL_WORDS = {".", "cd", "cp", "export", "mkdir", "pytest", "sed", "set"}
 Edges = set[tuple[str, str]]
 
 

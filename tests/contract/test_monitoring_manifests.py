@@ -15,16 +15,18 @@ import requests
 import yaml
 
 from components.errors import UserError
-from monitoring import exporter, local, operator, receiver
+from monitoring import dispatch, exporter, local, operator, receiver
+from monitoring.services import read_services
 from monitoring.settings import (
     EXPORTER_JOB,
     NAMESPACE,
     PARAMS,
-    PREDICTOR_JOB,
+    PREDICTORS,
     RECEIVER_JOB,
     Ports,
     drift_limits,
 )
+from pipelines import submit
 from tests import manifests, policies
 from tests.conftest import REPO, free_port, running
 
@@ -74,9 +76,35 @@ def pod(name: str, container: str = "kserve-container", **changes: str) -> dict:
         "pod_annotation_prometheus_io_scrape": "true",
         "pod_annotation_prometheus_io_port": "8080",
         "pod_label_version": "v7",
+        "pod_label_component": "predictor",
+        "pod_label_serving_kserve_io_inferenceservice": "german",
     }
     labels = {f"__meta_kubernetes_{key}": value for key, value in (meta | changes).items()}
     return {"targets": ["10.0.0.7:8081"], "labels": labels}
+
+
+PREDICTOR = {
+    "component": "predictor",
+    "instance": "10.0.0.7:8080",
+    "job": "german",
+    "namespace": "sentiment",
+    "pod": "a",
+    "predictor": "v7",
+    "service": "german",
+}
+
+
+def discover(folder: Path, job: str, pods: list[dict]) -> list[dict[str, str]]:
+    """Return the labels of the targets that the job of prometheus.yml keeps of these pods."""
+    (folder / f"{job}.json").write_text(json.dumps(pods))
+    command = ["promtool", "check", "service-discovery", "--timeout=2s", "prometheus.yml"]
+    discovered = json.loads(run(*command, job, cwd=folder))
+    assert len(discovered) == len(pods)
+    return [
+        {name: value for name, value in each["labels"].items() if not name.startswith("__s")}
+        for each in discovered
+        if each["labels"]
+    ]
 
 
 @needs("promtool")
@@ -88,20 +116,92 @@ def test_only_predictor_pods_are_targets(tmp_path):
         pod("c", pod_phase="Succeeded"),
         pod("d", pod_annotation_prometheus_io_scrape="false"),
     ]
-    (tmp_path / "sentiment.json").write_text(json.dumps(pods))
-    command = ["promtool", "check", "service-discovery", "--timeout=2s", "prometheus.yml"]
-    discovered = json.loads(run(*command, "sentiment", cwd=tmp_path))
-    assert len(discovered) == 4
-    (labels,) = [target["labels"] for target in discovered if target["labels"]]
-    assert {name: value for name, value in labels.items() if not name.startswith("__s")} == {
-        "__address__": "10.0.0.7:8080",
-        "__metrics_path__": "/metrics",
-        "instance": "10.0.0.7:8080",
-        "job": "sentiment",
-        "namespace": "sentiment",
-        "pod": "a",
-        "predictor": "v7",
+    (labels,) = discover(tmp_path, "predictors", pods)
+    assert labels == PREDICTOR | {"__address__": "10.0.0.7:8080", "__metrics_path__": "/metrics"}
+
+
+@needs("promtool")
+@pytest.mark.parametrize(("port", "path"), [("19001", "/stats/prometheus"), ("9100", "/metrics")])
+def test_gateway_is_a_target_by_its_annotations(tmp_path, port, path):
+    """Envoy Gateway's proxies and the pods of Traefik's chart have these annotations."""
+    write_prometheus_config(tmp_path)
+    changes = {
+        "namespace": "envoy-gateway-system",
+        "pod_annotation_prometheus_io_port": port,
+        "pod_annotation_prometheus_io_path": path,
     }
+    pods = [
+        pod("a", container="envoy", **changes),
+        pod("b", container="x", pod_annotation_prometheus_io_scrape="false"),
+    ]
+    (labels,) = discover(tmp_path, "gateway", pods)
+    assert labels["__address__"] == f"10.0.0.7:{port}"
+    assert labels["__metrics_path__"] == path
+    assert labels["pod"] == "a"
+    assert "service" not in labels  # Traefik's metrics have a label of this name
+
+
+def test_prometheus_may_list_the_pods_of_each_job():
+    """Roles of the namespaces, not of the cluster."""
+    config = yaml.safe_load((CONFIG / "prometheus.yml").read_text())
+    namespaces = {
+        namespace
+        for job in config["scrape_configs"]
+        for discovery in job.get("kubernetes_sd_configs", [])
+        for namespace in discovery["namespaces"]["names"]
+    }
+    objects = [*rendered("plain"), *rendered("gateway")]
+    account = {"kind": "ServiceAccount", "name": "prometheus", "namespace": "monitoring"}
+    bound = [
+        (each["metadata"]["namespace"], each["roleRef"]["name"])
+        for each in objects
+        if each["kind"] == "RoleBinding" and each["subjects"] == [account]
+    ]
+    roles = {
+        (each["metadata"]["namespace"], each["metadata"]["name"]): each["rules"]
+        for each in objects
+        if each["kind"] == "Role"
+    }
+    assert {namespace for namespace, _ in bound} == namespaces
+    for role in bound:
+        assert roles[role] == [
+            {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]}
+        ]
+
+
+# what prometheus-operator puts before the relabelings of a PodMonitor (pkg/prometheus/promcfg.go,
+# generatePodMonitorConfig); metrics of ours have the label endpoint, too
+OPERATOR_RELABELINGS = [
+    {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
+    {"source_labels": ["__meta_kubernetes_pod_container_name"], "target_label": "container"},
+    {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+    {"target_label": "job", "replacement": "sentiment/sentiment"},
+    {"target_label": "endpoint", "replacement": "8080"},
+]
+
+
+@needs("promtool")
+def test_operator_gives_the_same_labels(tmp_path):
+    """The rules select by these labels, whichever way Prometheus was configured."""
+    (monitor,) = [
+        each
+        for each in yaml.safe_load_all((MONITORING / "operator/podmonitor.yaml").read_text())
+        if each["kind"] == "PodMonitor" and each["metadata"]["name"] == "sentiment"
+    ]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    ours = [
+        {re.sub("[A-Z]", lambda c: f"_{c[0].lower()}", key): value for key, value in each.items()}
+        for each in endpoint["relabelings"]
+    ]
+    job = {
+        "job_name": "predictors",
+        "file_sd_configs": [{"files": ["predictors.json"]}],
+        "relabel_configs": OPERATOR_RELABELINGS + ours,
+    }
+    (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
+    (labels,) = discover(tmp_path, "predictors", [pod("a") | {"targets": ["10.0.0.7:8080"]}])
+    del labels["container"], labels["__address__"], labels["__metrics_path__"]
+    assert labels == PREDICTOR
 
 
 @needs("amtool")
@@ -149,14 +249,15 @@ SLOW = {"alertname": "SentimentLatencyHigh", "predictor": "v7"}
         (3, {"alertname": "SentimentReplicaDown"}, {"alertname": "SentimentLatencyHigh"}, False),
         (4, BURN | {"severity": "page"}, BURN | {"severity": "ticket"}, True),
         (5, DOWN, {"alertname": "SentimentLatencyHigh", "namespace": "another"}, False),
+        (9, DOWN, {"alertname": "SentimentLatencyHigh", "service": "another"}, False),
         (6, {"alertname": ABSENT}, {"alertname": ABSENT, "window": "1h"}, True),
         (7, SLOW | {"reviews": "1"}, SLOW | {"reviews": "1", "window": "6h"}, True),
         (8, SLOW, SLOW | {"predictor": "v8", "window": "6h"}, False),
     ],
 )
 def test_consequences_of_an_alert_are_inhibited(alertmanager, number, source, target, inhibited):
-    namespace = {"namespace": str(number)}
-    alerts = [namespace | source, namespace | target]
+    names = {"namespace": str(number), "service": "sentiment"}
+    alerts = [names | source, names | target]
     now = datetime.now(UTC).isoformat()
     body = [{"labels": labels, "startsAt": now} for labels in alerts]
     requests.post(alertmanager, json=body, timeout=30).raise_for_status()
@@ -213,12 +314,15 @@ def test_wrong_params_are_one_error(tmp_path, content, words):
 def test_rules_and_jobs_have_the_settings_names():
     text = (CONFIG / "rules.yml").read_text()
     jobs = set(re.findall(r'\bjob="([^"]+)"', text))
-    assert jobs == {PREDICTOR_JOB, RECEIVER_JOB, EXPORTER_JOB}
+    assert jobs == {RECEIVER_JOB, EXPORTER_JOB}
+    assert set(re.findall(r'component="\w+"', text)) == {PREDICTORS}
     namespaces = set(re.findall(r'namespace(?:="|: )([\w-]+)', text))
     assert namespaces == {NAMESPACE}
     for name in ("prometheus.yml", "prometheus-local.yml"):
         config = yaml.safe_load((CONFIG / name).read_text())
-        assert {job["job_name"] for job in config["scrape_configs"]} >= jobs
+        scrapes = {job["job_name"]: job for job in config["scrape_configs"]}
+        for job in jobs:
+            assert scrapes[job]["honor_labels"]  # metrics name the service that they are about
 
 
 def test_text_that_is_no_matcher_is_refused():
@@ -356,4 +460,36 @@ def test_service_monitors_select_the_services():
         assert monitor["spec"]["selector"]["matchLabels"] == service["metadata"]["labels"]
         (endpoint,) = monitor["spec"]["endpoints"]
         assert endpoint["port"] == service["spec"]["ports"][0]["name"]
-        assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": name}]
+        assert endpoint["honorLabels"]
+        assert endpoint["relabelings"] == [
+            {"action": "labeldrop", "regex": "service"},
+            {"targetLabel": "job", "replacement": name},
+        ]
+
+
+def test_operators_objects_have_the_label_of_the_release():
+    objects = [item for item in rendered("operator") if "monitoring.coreos" in item["apiVersion"]]
+    assert len(objects) == 6
+    for item in objects:
+        assert item["metadata"]["labels"] == {"release": "kube-prometheus-stack"}
+
+
+@pytest.mark.parametrize(("folder", "module"), [("receiver", submit), ("github", dispatch)])
+def test_receivers_command_takes_the_arguments_of_each_service(folder, module):
+    """Also: receiver and exporter read the same file."""
+    objects = rendered(folder)
+    services = read_services(MONITORING / folder / "services.yaml")
+    paths = set()
+    for name in (RECEIVER_JOB, EXPORTER_JOB):
+        spec = manifests.find(objects, "Deployment", name)["spec"]["template"]["spec"]
+        args = arguments_of(spec["containers"][0])
+        paths.add(args.services)
+        (volume,) = [v["configMap"]["name"] for v in spec["volumes"] if v["name"] == "services"]
+        text = manifests.find(objects, "ConfigMap", volume)["data"]["services.yaml"]
+        assert text == (MONITORING / folder / "services.yaml").read_text()
+        if name == RECEIVER_JOB:
+            command = args.command
+    assert len(paths) == 1
+    assert command[:3] == ["python", "-m", module.__name__]
+    for service in services:
+        module.parser().parse_args([*command[3:], *service.retrain])

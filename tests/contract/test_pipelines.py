@@ -3,6 +3,7 @@
 import importlib
 import json
 import re
+import runpy
 import shlex
 from argparse import ArgumentParser
 from itertools import pairwise
@@ -15,7 +16,7 @@ import yaml
 from components import specs, trial
 from components import stage as declared
 from components.errors import UserError
-from pipelines import compile, ir, tasks
+from pipelines import compile, inputs, ir, tasks
 from tests.conftest import REPO
 
 DVC = yaml.safe_load((REPO / "dvc.yaml").read_text())
@@ -90,24 +91,23 @@ def ir_command(document: dict[str, Any], stage: str) -> list[str]:
     container = document["deploymentSpec"]["executors"][f"exec-{stage}"]["container"]
     inputs = tasks_of(document)[stage].get("inputs", {}).get("parameters", {})
     defaults = document["root"]["inputDefinitions"]["parameters"]
-    searches = (dag["tasks"].get("search") for dag in dags(document))
-    given = next(filter(None, searches))["inputs"]["parameters"]
-    rung = {key: value for key, value in given.items() if "runtimeValue" in value}
 
-    def fill(part: str) -> str:
-        match = re.fullmatch(r"\{\{\$\.inputs\.parameters\['(\w+)'\]\}\}", part)
-        if match is None:
-            return re.sub(r"\{\{.*\['(\w+)'\]\.path\}\}|\*(\w+)", r"/tmp/\1\2", part)
-        name = inputs[match[1]]["componentInputParameter"].removeprefix("pipelinechannel--")
-        if name in rung:
-            return str(rung[name]["runtimeValue"]["constant"])
-        definition = defaults[name.removesuffix("-loop-item")]
+    def value_of(parameter: str) -> Any:
+        given = inputs[parameter]
+        if "runtimeValue" in given:
+            return given["runtimeValue"]["constant"]
+        definition = defaults[given["componentInputParameter"].removeprefix("pipelinechannel--")]
         value = definition.get("defaultValue", "given")
-        if name.endswith("-loop-item"):
-            value = value[0]
-        return str(int(value) if definition["parameterType"] == "NUMBER_INTEGER" else value)
+        return int(value) if definition["parameterType"] == "NUMBER_INTEGER" else value
 
-    return [*container["command"], *map(fill, container["args"])]
+    def fill(part: str) -> list[str]:
+        if part.startswith("*"):
+            return list(value_of(part[1:]))
+        if match := re.fullmatch(r"\{\{\$\.inputs\.parameters\['(\w+)'\]\}\}", part):
+            return [str(value_of(match[1]))]
+        return [re.sub(r"\{\{.*\['(\w+)'\]\.path\}\}", r"/tmp/\1", part)]
+
+    return [*container["command"], *(word for part in container["args"] for word in fill(part))]
 
 
 def test_committed_ir_is_up_to_date(tmp_path: Path):
@@ -131,8 +131,6 @@ def test_dvc_and_kubeflow_give_the_same_parameters(stage: str):
         assert not any("{" in part for part in command), command
         parser_of(stage).parse_args(command)
         given.append(parameters_of(stage, command))
-        given[-1].pop("part", None)  # a laptop counts in one process, a cluster in tasks
-        given[-1].pop("candidates", None)  # a task tries one candidate
     assert given[0] == given[1]
 
 
@@ -145,23 +143,57 @@ def test_dvc_and_kubeflow_search_alike():
     given = TRAINING["root"]["inputDefinitions"]["parameters"]["candidates"]["defaultValue"]
     assert given == PARAMS["trial"]["candidates"]
     assert parameters_of("trial", dvc_command("trial")[3:])["candidates"] == tuple(given)
-    loops = [t for d in dags(TRAINING) for t in d["tasks"].values() if "parameterIterator" in t]
-    items = [loop["parameterIterator"]["items"]["inputParameter"] for loop in loops]
-    assert sorted(items) == [
-        *["pipelinechannel--candidates"] * len(RUNGS),
-        "pipelinechannel--parts",
-    ]
-    tasks = {name: t for d in dags(TRAINING) for name, t in d["tasks"].items()}
-    names = ["search", *(f"search-{number}" for number in range(2, len(RUNGS) + 1))]
-    for rung, name in zip(RUNGS.values(), names, strict=True):
-        given = tasks[name]["inputs"]["parameters"]
-        assert given["budget"]["runtimeValue"]["constant"] == rung["trial"]["budget"]
-        assert given["keep"]["runtimeValue"]["constant"] == rung["select"]["keep"]
+    tasks = TRAINING["root"]["dag"]["tasks"]
+    endings = ["", *(f"-{number}" for number in range(2, len(RUNGS) + 1))]
+    for rung, ending in zip(RUNGS.values(), endings, strict=True):
+        trial, select = (tasks[name + ending]["inputs"] for name in ("trial", "select"))
+        assert constants(trial)["budget"] == rung["trial"]["budget"]
+        assert constants(select)["keep"] == rung["select"]["keep"]
+    for before, after in pairwise(endings):
+        candidates = tasks[f"trial{after}"]["inputs"]["parameters"]["candidates"]
+        assert candidates["taskOutputParameter"]["producerTask"] == f"select{before}"
     for before, rung in pairwise(RUNGS):
         selection = f"models/selection/{before}.json"
         given = parameters_of("trial", dvc_command("trial", rung)[3:])
         assert str(given["selected"]) == selection
         assert RUNGS[rung]["after"] == selection
+
+
+def constants(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a task that the pipeline itself sets."""
+    given = inputs["parameters"].items()
+    return {key: v["runtimeValue"]["constant"] for key, v in given if "runtimeValue" in v}
+
+
+def test_tasks_share_the_work_of_a_stage(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(inputs, "TASKS", inputs.Tasks(count_tasks=2, trial_tasks=3))
+    module = runpy.run_path(str(REPO / "pipelines/training.py"))
+    tasks = module["training"].pipeline_spec.root.dag.tasks
+    parts = {
+        name: task.inputs.parameters["part"]
+        for name, task in tasks.items()
+        if name.startswith(("count", "trial"))
+    }
+    values = {name: each.runtime_value.constant.string_value for name, each in parts.items()}
+    assert values["count"] == "1/2"
+    assert values["count-2"] == "2/2"
+    assert [values[f"trial{end}"] for end in ("", "-2", "-3", "-4")] == ["1/3", "2/3", "3/3", "1/3"]
+    assert len(values) == 2 + 3 * len(RUNGS)
+    merged, kept = (tasks[name].inputs.artifacts for name in ("merge", "select"))
+    assert {each.task_output_artifact.producer_task for each in merged.values()} == {
+        *("count", "count-2"),
+    }
+    assert {each.task_output_artifact.producer_task for each in kept.values()} == {
+        *("trial", "trial-2", "trial-3"),
+    }
+    assert tasks["count-2"].task_info.name == "count, part 2/2"
+
+
+@BOTH
+def test_no_task_is_in_a_loop(name: str):
+    """A loop makes pods of its own, and so many nodes that the server stops listing tasks."""
+    document = ir.load(name)[0]
+    assert not [t for d in dags(document) for t in d["tasks"].values() if "parameterIterator" in t]
 
 
 def test_trial_digest_covers_its_dvc_code():
@@ -216,6 +248,7 @@ def test_every_task_has_resources_and_retries(name: str):
         assert task["taskInfo"]["name"] != task["componentRef"]["name"]
         kubernetes = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
         assert int(kubernetes[f"exec-{stage}"]["activeDeadlineSeconds"]) > 0
+        assert kubernetes[f"exec-{stage}"]["securityContext"] == {"runAsNonRoot": True}
 
 
 @BOTH

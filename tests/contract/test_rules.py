@@ -29,6 +29,11 @@ CASES = REPO / "tests/rules"
 # params.yaml sets the drift threshold; the cases are written for this one
 GROUPS = yaml.safe_load(set_drift_threshold(RULES.read_text(), 0.2))["groups"]
 NAMES = sorted({rule["alert"] for group in GROUPS for rule in group["rules"] if "alert" in rule})
+RECORDS: dict[str, str] = {}  # the expressions of all records by their names
+for _rule in (rule for group in GROUPS for rule in group["rules"] if "record" in rule):
+    RECORDS[_rule["record"]] = f"{RECORDS.get(_rule['record'], '')} {_rule['expr']}"
+NAME = re.compile(r"[a-z]+:\w+:\w+")
+RECORD = re.compile(r'"series": "([a-z]+:\w+:\w+)')  # of which a case gives samples
 # numbers and durations outside of names, the bucket that is a threshold, and the matchers that
 # include gRPC or a size of requests
 THRESHOLD = re.compile(
@@ -42,25 +47,40 @@ THRESHOLD = re.compile(
 SLOW_BUDGET = 0.01  # share of the requests with one review that may take longer than the objective
 # how a rule states its floor: its window, and the number that the events must exceed
 FLOOR = re.compile(
-    r"increase(?:\(.*\[)?(\w+)(?:\]\)\))? > ([\d.]+)$|:rate(\w+) offset 1w > ([\d.]+) "
+    r"increase(?:\(.*\[)?(\w+)(?:\]\)\).*)? > ([\d.]+)$|:rate(\w+) offset 1w > ([\d.]+) "
 )
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def rules_of(name: str) -> list[dict]:
-    """Return the groups with only the rules that the cases of ``name`` test."""
+    """Return the groups with only the rules that the cases of ``name`` test.
+
+    These are all records; or an alert and the records that it needs, directly or through others,
+    less those that the cases give together with what they are made of.
+    """
     groups = deepcopy(GROUPS)
-    expressions = " ".join(
-        rule["expr"] for group in groups for rule in group["rules"] if rule.get("alert") == name
-    )
+    given = set(RECORD.findall(" ".join(cases_of(name).values())))
+    made = {each for each in given if given & set(NAME.findall(RECORDS[each]))}
+    records = set(RECORDS) if name == "recorded" else needed_by(name) - made
     for group in groups:
         group["rules"] = [
             rule
             for rule in group["rules"]
-            if rule.get("alert") == name
-            or ("record" in rule and (name == "recorded" or rule["record"] in expressions))
+            if rule.get("alert") == name or rule.get("record") in records
         ]
     return [group for group in groups if group["rules"]]
+
+
+def needed_by(name: str) -> set[str]:
+    """Return the names of the records that an alert needs."""
+    alerts = [rule for group in GROUPS for rule in group["rules"] if rule.get("alert") == name]
+    texts = [rule["expr"] for rule in alerts]
+    needed: set[str] = set()
+    while texts:
+        new = RECORDS.keys() & set(NAME.findall(texts.pop())) - needed
+        needed |= new
+        texts += [RECORDS[each] for each in new]
+    return needed
 
 
 @cache
@@ -169,7 +189,7 @@ def test_rules_and_docs_have_the_objectives():
     assert budgets == {f"{ERROR_BUDGET:g}", f"{SLOW_BUDGET:g}"}
     assert f'ratio_rate10m{{reviews="1"}} > {SLOW_BUDGET:g} and' in expressions
     assert set(re.findall(r'le="([\d.]+)"', expressions)) == {f"{LATENCY_SECONDS:g}"}
-    assert f'{{job="sentiment"}}) > {MODEL_DAYS} * 86400' in expressions
+    assert f'{{component="predictor"}}) > {MODEL_DAYS} * 86400' in expressions
     docs = (REPO / "docs/watch.md").read_text()
     assert f"| {1 - ERROR_BUDGET:.1%} of the requests of 30 days get no server error |" in docs
     assert f"| {1 - SLOW_BUDGET:.0%} of the requests with a single review are" in docs

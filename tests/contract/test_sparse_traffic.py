@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 RULES = REPO / "manifests/monitoring/config/rules.yml"
 PODS = ("a", "b", "c")
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
-LABELS = 'job="sentiment", namespace="sentiment", predictor="v7"'
+LABELS = 'component="predictor", namespace="sentiment", service="sentiment", predictor="v7"'
 ROUTE = 'endpoint="/v1/models/{model_name}:predict"'
 BURN, SLOW = "SentimentErrorBudgetBurn 1h", "SentimentLatencyHigh"
 

@@ -11,6 +11,7 @@ import yaml
 
 from tests.conftest import REPO
 from tests.documents import targets
+from tests.workflows import evaluate
 
 WORKFLOWS = {path.stem: path for path in (REPO / ".github/workflows").glob("*.yml")}
 CHECKOUT = r"actions/checkout@[0-9a-f]{40} # v[\d.]+"
@@ -23,8 +24,8 @@ def jobs() -> list[tuple[str, str, dict]]:
     return found
 
 
-def test_six_workflows():
-    assert set(WORKFLOWS) == {"ci", "deploy", "docs", "images", "retrain", "rollback"}
+def test_seven_workflows():
+    assert set(WORKFLOWS) == {"ci", "deploy", "docs", "images", "nightly", "retrain", "rollback"}
 
 
 @pytest.mark.parametrize(("workflow", "name", "job"), jobs())
@@ -71,8 +72,65 @@ def test_deploy_and_rollback_share_a_queue():
         if "uses" not in job
     ]
     assert len(groups) == 2
-    assert groups[0] == groups[1]
-    assert groups[0]["cancel-in-progress"] is False
+    assert groups[0]["group"] == groups[1]["group"]
+
+
+def job(workflow: str, name: str) -> dict:
+    (found,) = [job for file, key, job in jobs() if (file, key) == (workflow, name)]
+    return found
+
+
+def test_rollback_does_not_wait_for_a_deployment():
+    """A job that waits for its approval holds its concurrency group, as one that runs."""
+    assert job("deploy", "deploy")["concurrency"]["cancel-in-progress"] is False
+    assert job("rollback", "rollback")["concurrency"]["cancel-in-progress"] is True
+    # a cancelled job has no model.yaml to record
+    for name in ("deploy", "rollback"):
+        condition = job(name, "record")["if"]
+        known = {"needs": {name: {"result": "cancelled", "outputs": {}}}}
+        assert not evaluate(condition, known)
+        for result in ("success", "failure"):
+            known["needs"][name]["result"] = result
+            assert evaluate(condition, known)
+
+
+def environments(workflow: str) -> set[str]:
+    """Return the environments of a workflow's jobs, and of the workflows that it calls."""
+    found = set()
+    for file, _, job in jobs():
+        if file == workflow and "uses" in job:
+            found |= environments(Path(job["uses"]).stem)
+        elif file == workflow and "environment" in job:
+            found.add(str(job["environment"]))
+    return found
+
+
+def test_retrain_waits_for_no_approval():
+    """A run on main holds up the next one, and a third one replaces the second."""
+    assert environments("retrain") == {"training", "release"}
+    assert environments("deploy") == {"${{ inputs.overlay }}"}
+
+
+def test_variables_outside_of_steps_are_the_repositorys():
+    """GitHub reads an environment's variables only when its job has started."""
+    outside = set()
+    for _, _, job in jobs():
+        outer = {key: value for key, value in job.items() if key not in ("steps", "env")}
+        outside |= set(re.findall(r"vars\.(\w+)", str(outer)))
+    assert outside == {"RUNNER"}
+    text = (REPO / "docs/delivery.md").read_text()
+    for name in outside:
+        assert re.search(rf"^\| `{name}` \| .*variable of the repository", text, re.MULTILINE)
+
+
+def test_docs_list_what_a_runner_needs():
+    section = (REPO / "docs/delivery.md").read_text().partition("## The runner")[2]
+    section = section.partition("\n## ")[0]
+    on_runner = [job for _, _, job in jobs() if "vars.RUNNER" in str(job.get("runs-on"))]
+    commands = {step["run"] for job in on_runner for step in job["steps"] if "run" in step}
+    assert {"make kubeconfig", "make login", "make deploy", "make rollback"} <= commands
+    for name in ("AWS CLI", "kubectl 1.31", "podman or docker", "git", "make", "Python 3.11"):
+        assert name in section, name
 
 
 @pytest.mark.parametrize(("code", "rolled_back"), [(0, 0), (1, 0), (3, 1), (4, 0), (5, 0)])

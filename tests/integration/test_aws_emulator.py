@@ -4,10 +4,13 @@ This tests that the templates fit together and that the command line works; cfn-
 properties against AWS's own schemas.
 """
 
+import json
+
+import boto3
 import pytest
 
 from components.errors import UnavailableError
-from deploy.aws import stacks
+from deploy.aws import passwords, stacks
 from tests import aws
 from tests.conftest import assert_one_line
 
@@ -81,7 +84,7 @@ def test_status_prints_states_and_outputs(account, up):
     [
         # before AWS is asked for the account
         (["--param", "Nodes"], NO_KEYS, ["--param Nodes", "NAME=VALUE"]),
-        (["--param", "Knots=3"], NO_KEYS, ["--param Knots", "MaxNodes"]),
+        (["--param", "Knots=3"], NO_KEYS, ["--param Knots", "NodeType"]),
         (["--only", "budget", "--param", "Nodes=3"], NO_KEYS, ["--param Nodes=3", "BudgetEmail"]),
         ([], NO_KEYS, ["Unable to locate credentials"]),
         ([], {"AWS_DEFAULT_REGION": ""}, ["no region", "--region"]),
@@ -98,6 +101,41 @@ def test_unreachable_aws_is_unavailable(account):
     assert result.returncode == UnavailableError.exit_code
     assert "127.0.0.1:1" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def secrets_of(account) -> dict[str, dict]:
+    client = account.client("secretsmanager")
+    values = {name: client.get_secret_value(SecretId=name) for name in passwords.FIELDS}
+    return {name: json.loads(value["SecretString"]) for name, value in values.items()}
+
+
+def test_rotation_changes_rds_and_its_secret_alike(account, up, monkeypatch):
+    before = secrets_of(account)
+    assert_one_line(account.run("rotate", answers="n\n"), "nothing was changed")
+    assert account.run("rotate", "--dry-run").returncode == 0
+    assert secrets_of(account) == before
+    for name, value in account.environment.items():
+        monkeypatch.setenv(name, value)
+    sent = []
+    session = boto3.Session()
+    # moto does not return passwords
+    session.events.register(
+        "provide-client-params.rds.ModifyDBInstance", lambda params, **_: sent.append(params)
+    )
+    passwords.rotate(session)
+    after = secrets_of(account)
+    for name, field in passwords.FIELDS.items():
+        assert after[name] == before[name] | {field: after[name][field]}
+        assert after[name][field] != before[name][field]
+    assert [each["MasterUserPassword"] for each in sent] == [after["sentiment/mlflow"]["password"]]
+    assert sent[0]["ApplyImmediately"] is True
+
+
+def test_rotation_prints_no_password(account, up):
+    result = account.run("rotate", "--yes")
+    assert result.returncode == 0, result.stderr
+    for name, value in secrets_of(account).items():
+        assert value[passwords.FIELDS[name]] not in result.stdout + result.stderr
 
 
 def test_failed_creation_can_be_repeated(tmp_path):
@@ -148,7 +186,7 @@ def test_down_leaves_nothing(tmp_path):
 
         result = account.run("down", "--yes")
         assert result.returncode == 0, result.stderr
-        assert "nothing is left that is billed" in result.stderr
+        assert "nothing else is left that is billed" in result.stderr
         assert not statuses(account)
         assert len(ec2.describe_volumes()["Volumes"]) == 2
         assert [each["IsDefault"] for each in ec2.describe_vpcs()["Vpcs"]] == [True]
@@ -168,6 +206,56 @@ def test_down_leaves_nothing(tmp_path):
         ]
         assert not any(left), left
         assert account.run("down", "--yes").returncode == 0
+
+
+def snapshots(account) -> list[dict]:
+    found = account.client("rds").describe_db_snapshots(DBInstanceIdentifier="sentiment-mlflow")
+    return found["DBSnapshots"]
+
+
+def test_database_is_restored_from_its_final_snapshot(tmp_path):
+    """moto's snapshots have a database's properties and no rows; test_mlflow_postgres has rows."""
+    with aws.account(tmp_path) as account:
+        rds = account.client("rds")
+        assert account.run("up", "--yes").returncode == 0
+        (key,) = account.client("kms").list_keys()["Keys"]
+        tag = {"Key": "rows", "Value": "many"}
+        rds.add_tags_to_resource(ResourceName=database(rds)["DBInstanceArn"], Tags=[tag])
+        result = account.run("down", "--yes")
+        assert result.returncode == 0, result.stderr
+        (kept,) = snapshots(account)
+        assert f"kept: the snapshot {kept['DBSnapshotIdentifier']}" in result.stderr
+        # the stack's key is deleted with its stack
+        assert kept["KmsKeyId"] != key["KeyArn"]
+        assert account.run("down", "--yes").returncode == 0
+        assert snapshots(account) == [kept]
+
+        restore = ("--param", f"DatabaseSnapshot={kept['DBSnapshotIdentifier']}")
+        result = account.run("up", "--yes", *restore)
+        assert result.returncode == 0, result.stderr
+        restored = database(rds)
+        assert tag in restored["TagList"]
+        assert restored["KmsKeyId"] == kept["KmsKeyId"]
+
+
+def database(rds) -> dict:
+    (found,) = rds.describe_db_instances(DBInstanceIdentifier="sentiment-mlflow")["DBInstances"]
+    return found
+
+
+def test_snapshots_of_an_interrupted_deletion_are_kept_once(tmp_path):
+    with aws.account(tmp_path) as account:
+        assert account.run("up", "--yes").returncode == 0
+        rds = account.client("rds")
+        for name in ("sentiment-mlflow-mine", "sentiment-mlflow-kept-mine"):
+            rds.create_db_snapshot(
+                DBInstanceIdentifier="sentiment-mlflow", DBSnapshotIdentifier=name
+            )
+        assert account.run("down", "--yes").returncode == 0
+        assert {each["DBSnapshotIdentifier"] for each in snapshots(account)} == {
+            "sentiment-mlflow-kept-mine",
+            "sentiment-mlflow-kept-snapshot-database-1",
+        }
 
 
 def test_billed_leftovers_are_named(tmp_path):

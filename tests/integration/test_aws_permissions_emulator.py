@@ -331,6 +331,7 @@ def test_role_trusts_one_github_environment(account, environment):
     own = f"repo:acme/sentiment:environment:{environment}"
     assert allowed(trust, *action, token(own))
     for other in (
+        f"repo:acme@12/sentiment@34:environment:{environment}",
         *(f"repo:acme/sentiment:environment:{e}" for e in (*GITHUB, "staging") if e != environment),
         "repo:acme/sentiment:ref:refs/heads/main",
         "repo:acme/sentiment:pull_request",
@@ -339,6 +340,27 @@ def test_role_trusts_one_github_environment(account, environment):
     ):
         assert not allowed(trust, *action, token(other))
     assert not allowed(trust, *action, token(own, "other"))
+
+
+def test_roles_trust_a_repository_with_ids(account):
+    """Keep this test behind those of the trust: it recreates the roles with another one."""
+    only = ("--only", "identities", "--yes")
+    assert account.run("down", *only).returncode == 0
+    result = account.run("up", *only, "--param", "GitHubRepository=acme@12/sentiment@34")
+    assert result.returncode == 0, result.stderr
+    host = "token.actions.githubusercontent.com"
+    for environment in GITHUB:
+        trust = trust_of(account, f"sentiment-{environment}")
+
+        def trusted(repository: str, trust=trust, environment=environment) -> bool:
+            subject = f"repo:{repository}:environment:{environment}"
+            token = {f"{host}:aud": "sts.amazonaws.com", f"{host}:sub": subject}
+            return allowed(trust, "sts:AssumeRoleWithWebIdentity", "*", token)
+
+        assert trusted("acme@12/sentiment@34")
+        assert not trusted("acme@13/sentiment@34")  # another owner took the name
+        assert not trusted("acme@12/sentiment@35")
+        assert not trusted("acme/sentiment")
 
 
 @pytest.mark.parametrize("name", ["data", "models", "logs"])

@@ -177,6 +177,17 @@ def test_messages_are_sorted_by_fault(line: str, error: type[Exception]):
     assert type(error_of("get", f"E1128 memcache.go\n{line}\n")) is error
 
 
+def test_a_missing_permission_is_told_where_it_is():
+    """The words are a real API server's; an admission webhook forbids, too."""
+    denied = (
+        'Error from server (Forbidden): pods is forbidden: User "ci" cannot list resource "pods" in'
+        ' API group "" in the namespace "sentiment"'
+    )
+    assert str(error_of("get", denied)).endswith("manifests/service/deployer.yaml")
+    webhook = 'Error from server (Forbidden): admission webhook "x" denied the request: no'
+    assert str(error_of("apply", webhook)).endswith("no")
+
+
 @pytest.mark.parametrize(
     ("stderr", "ends", "error", "words"),
     [

@@ -2,16 +2,28 @@
 
 import http.server
 import itertools
+import json
+import re
 import shutil
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import requests
+import yaml
 
-from tests.conftest import REPO
-from tools.cluster_test import Caller, OverlayCopy, Step, copy_of, write_page
+from tests.conftest import REPO, free_port, running
+from tests.serving import PREDICT
+from tools.cluster_test.answers import Asked, are_equal
+from tools.cluster_test.deployment import Expected, OverlayCopy, Step, copy_of, judge
+from tools.cluster_test.evidence import Evidence
+from tools.cluster_test.faults import server_failing
+from tools.cluster_test.load import NOT_COUNTED, Caller
 
 
 class Gateway(http.server.ThreadingHTTPServer):
@@ -54,7 +66,7 @@ def caller(server: Gateway) -> Caller:
 
 def deploy_nowhere(called: Caller, directory: Path) -> Step:
     """Run a deployment that ends at once with exit code 1, as there is no overlay."""
-    return OverlayCopy(directory / "nowhere", [], called).step("nowhere", "1", wanted_exit=1)
+    return OverlayCopy(directory / "nowhere", [], called).step("nowhere", "1", Expected(1))
 
 
 def test_every_answer_is_counted(gateway):
@@ -102,9 +114,108 @@ def test_the_overlay_is_copied(tmp_path):
     assert {path: path.read_bytes() for path in manifests.rglob("*") if path.is_file()} == before
 
 
+def test_the_template_of_the_copy_gets_what_a_step_changes(tmp_path):
+    folder = copy_of(REPO / "manifests/overlays/local", tmp_path / "copy")
+    copied = OverlayCopy(folder, [], Caller("", "", "", 1), {"requests": {"cpu": "100m"}})
+    copied.change(env=[{"name": "CLUSTER_TEST", "value": "1"}])
+    document = yaml.safe_load((folder / "template/cluster-test.yaml").read_text())
+    assert document["metadata"] == {"name": "sentiment", "namespace": "sentiment"}
+    (container,) = document["spec"]["predictor"]["containers"]
+    assert container["name"] == "kserve-container"
+    assert container["resources"] == {"requests": {"cpu": "100m"}}
+    assert container["env"] == [{"name": "CLUSTER_TEST", "value": "1"}]
+
+
+GOOD = {"instances": ["good"]}
+OK, FAILED, NO_ANSWER = (200, "1"), (500, "1"), (0, "none")
+
+
+@pytest.mark.parametrize(
+    ("expected", "code", "answers", "passed"),
+    [
+        (Expected(0), 0, {OK: 600}, True),
+        (Expected(0), 3, {OK: 600}, False),
+        (Expected(0), 0, {OK: 599, FAILED: 1}, False),
+        (Expected(0), 0, {OK: 599, NO_ANSWER: 1}, False),
+        (Expected(0), 0, {OK: 600, (NOT_COUNTED, "none"): 50}, True),
+        (Expected(0), 0, {OK: 290, (NOT_COUNTED, "none"): 310}, False),
+        (Expected(3, lost_share=0.1), 3, {OK: 540, FAILED: 60}, True),
+        (Expected(3, lost_share=0.1), 3, {OK: 539, FAILED: 61}, False),
+    ],
+)
+def test_a_step_is_judged_by_its_end_and_what_the_gateway_lost(expected, code, answers, passed):
+    step = judge("a", expected, code, Counter(answers), seconds=10, rate=60, last_line="")
+    assert step.passed is passed
+    assert step.lost == answers.get(FAILED, 0) + answers.get(NO_ANSWER, 0)
+
+
+def test_a_request_that_the_forward_lost_is_not_counted(monkeypatch):
+    forward = SimpleNamespace(lost_request=lambda since: True)
+    called = Caller(f"http://127.0.0.1:{free_port()}", "a", "/predict", 50, forward)
+    with called.calling():
+        time.sleep(1)
+    assert set(called.answers()) == {(NOT_COUNTED, "none")}
+    forward.lost_request = lambda since: False
+    with called.calling():
+        time.sleep(1)
+    assert called.answers()[0, "none"] > 10
+
+
+def evidence(folder: Path) -> Evidence:
+    found = Evidence(folder, 60, {"kubernetes": "v1.36.1", "commit": "abc"})
+    found.add_answers("in the end", {"v1": 0.9, "v2": 0.9, "gRPC": 0.9})
+    found.add(Step("a", True, 0, 0, 1.5, 9, 0, 2, {"1": 4, "2": 5}, "deploy: x | y"))
+    return found
+
+
 def test_the_page_has_a_row_for_each_step(tmp_path):
-    step = {"name": "a", "passed": True, "exit": 0, "seconds": 1.5, "requests": 9, "lost": 0}
-    step |= {"versions": {"1": 4, "2": 5}, "last_line": "deploy: x | y"}
-    write_page(tmp_path / "page.md", {"cluster": "k", "at": "now", "steps": [step]})
-    row = "| a | True | 0 | 1.5 | 9 | 0 | 1: 4, 2: 5 | deploy: x / y |"
-    assert row in (tmp_path / "page.md").read_text()
+    page = evidence(tmp_path).page.read_text()
+    assert "| a | True | 0 | 1.5 | 9 | 0 | 2 | 1: 4, 2: 5 | deploy: x / y |" in page
+    assert "| in the end | 0.9 | 0.9 | 0.9 |" in page
+    assert "| kubernetes | v1.36.1 |" in page
+    assert "9 requests counted, 0 lost" in page
+    assert "| retraining on drift |" in page
+
+
+def test_evidence_names_what_failed(tmp_path):
+    found = evidence(tmp_path)
+    assert found.failures == []
+    found.add_answers("later", {"v1": 0.9, "v2": 0.9, "gRPC": "UNAVAILABLE: no route"})
+    found.add(Step("b", False, 0, 3, 1.5, 9, 0, 0, {"1": 9}, ""))
+    assert found.failures == ["b", "later"]
+    document = json.loads((tmp_path / "cluster-test.json").read_text())
+    assert [each["name"] for each in document["steps"]] == ["a", "b"]
+
+
+def test_evidence_is_published_in_a_job_of_github(tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    found = evidence(tmp_path)
+    found.publish()
+    assert (tmp_path / "summary.md").read_text() == found.page.read_text()
+
+
+def test_a_model_is_asked_over_each_protocol(server):
+    over_http = Asked(server.address, "a.example.org", "sentiment").ask()
+    over_grpc = Asked(f"http://{server.grpc}", "a.example.org", "sentiment").ask()
+    answers = {"v1": over_http["v1"], "v2": over_http["v2"], "gRPC": over_grpc["gRPC"]}
+    assert are_equal(answers)
+    assert 0 < answers["v1"] < 1
+    assert not are_equal(over_http)  # its gRPC has no answer there
+    assert "UNAVAILABLE" in str(over_http["gRPC"]) or "UNKNOWN" in str(over_http["gRPC"])
+    assert not are_equal(answers | {"v2": 0.5})
+
+
+def test_a_failing_server_gets_ready_and_answers_500_as_told(trained, tmp_path):
+    port = free_port()
+    _, flag, code = server_failing(first=2, each=3)["command"]
+    command = [sys.executable, flag, code, "--model_name=sentiment", f"--http_port={port}"]
+    command += [f"--grpc_port={free_port()}", f"--model_uri={trained.model}"]
+    address = f"http://127.0.0.1:{port}"
+    with running(command, f"{address}/v1/models/sentiment", tmp_path, PYTHONPATH=str(REPO)):
+        body = {"instances": ["good"]}
+        found = [
+            requests.post(address + PREDICT, json=body, timeout=60).status_code for _ in range(7)
+        ]
+        metrics = requests.get(f"{address}/metrics", timeout=60).text
+    assert found == [200, 200, 200, 500, 200, 200, 500]
+    assert re.search(r'app_request_count_total{.*http_status="500".*} 2.0', metrics)

@@ -9,6 +9,7 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from components.errors import UnavailableError
 from components.io import registry
 from monitoring import exporter
 from tests.conftest import REPO, assert_one_line, free_port, running
@@ -17,7 +18,7 @@ from tests.monitoring import kubeflow, record
 
 @pytest.fixture
 def recorded(tmp_path, monkeypatch):
-    """Set MLFLOW_TRACKING_URI to a registry with versions, decisions and deployments."""
+    """Set MLFLOW_TRACKING_URI to a registry with versions, decisions and deployments of a model."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
     monkeypatch.chdir(tmp_path)
     with registry.connected(create=True) as client:
@@ -27,54 +28,101 @@ def recorded(tmp_path, monkeypatch):
 def collect(*flags: str) -> dict[tuple[str, ...], float]:
     """Return the exported values by metric name and label values."""
     metrics = exporter.PipelineMetrics(exporter.sources(exporter.parser().parse_args(flags)))
+    families = list(metrics.collect())
+    assert len({family.name for family in families}) == len(families)  # or Prometheus refuses all
     return {
         (sample.name, *sample.labels.values()): sample.value
-        for family in metrics.collect()
+        for family in families
         for sample in family.samples
     }
 
 
+OURS = ("sentiment", "sentiment")  # namespace and service
+
+
 def test_registry_is_exported(recorded):
     values = collect()
-    assert values["pipeline_version_count",] == 2
-    assert values["pipeline_model_measure", "champion", "2", "accuracy"] == 0.93
-    assert values["pipeline_model_measure", "challenger", "2", "log_loss"] == pytest.approx(0.07)
-    outcomes = {key[1]: n for key, n in values.items() if key[0] == "pipeline_decision_count_total"}
+    assert values["pipeline_version_count", *OURS] == 2
+    assert values["pipeline_model_measure", *OURS, "champion", "2", "accuracy"] == 0.93
+    assert values["pipeline_model_measure", *OURS, "challenger", "2", "log_loss"] == pytest.approx(
+        0.07
+    )
+    outcomes = {key[3]: n for key, n in values.items() if key[0] == "pipeline_decision_count_total"}
     assert outcomes == {"promoted": 2, "refused": 1, "rolled_back": 0}
     first, last = (
-        values["pipeline_decision_timestamp_seconds", "promoted", *versions]
+        values["pipeline_decision_timestamp_seconds", *OURS, "promoted", *versions]
         for versions in (("none", "1"), ("1", "2"))
     )
     assert 0 < last - first < 60
-    assert values["pipeline_deployment_count_total", "staging", "rolled_back"] == 1
-    assert values["pipeline_source_up", "mlflow"] == 1
-    assert ("pipeline_source_up", "kubeflow") not in values
+    assert values["pipeline_deployment_count_total", *OURS, "staging", "rolled_back"] == 1
+    assert values["pipeline_source_up", *OURS, "mlflow"] == 1
+    assert ("pipeline_source_up", "", "", "kubeflow") not in values
 
 
 def test_kubeflow_runs_are_exported(recorded):
     with kubeflow() as server:
         values = collect("--host", server.host)
-    assert values["pipeline_runs", "training", "running"] == 1
-    assert values["pipeline_runs", "training", "succeeded"] == 1
-    assert values["pipeline_runs", "training", "failed"] == 1
-    assert values["pipeline_run_duration_seconds", "training"] == 30 * 60
-    assert values["pipeline_run_duration_seconds", "monitoring"] == 5 * 60
+    assert values["pipeline_runs", *OURS, "training", "running"] == 1
+    assert values["pipeline_runs", *OURS, "training", "succeeded"] == 1
+    assert values["pipeline_runs", *OURS, "training", "failed"] == 1
+    assert values["pipeline_run_duration_seconds", *OURS, "training"] == 30 * 60
+    assert values["pipeline_run_duration_seconds", *OURS, "monitoring"] == 5 * 60
     failed, succeeded = (
-        values["pipeline_run_timestamp_seconds", "training", state]
+        values["pipeline_run_timestamp_seconds", *OURS, "training", state]
         for state in ("failed", "succeeded")
     )
     assert succeeded - failed == pytest.approx(70 * 60, abs=1)
 
 
+TWO = """
+- {namespace: sentiment, service: sentiment}
+- {namespace: german, service: sentiment, model: german}
+"""
+
+
+def test_two_models_are_told_apart(recorded, tmp_path, caplog):
+    (tmp_path / "services.yaml").write_text(TWO)
+    with registry.connected() as client:
+        record(client, "german")
+        run = client.get_model_version("german", "2").run_id
+        client.log_metric(run, "accuracy", 0.5)
+    with kubeflow() as server:
+        values = collect("--services", "services.yaml", "--host", server.host)
+    german = ("german", "sentiment")
+    for labels, accuracy, failed in ((OURS, 0.93, 1), (german, 0.5, 1)):
+        assert values["pipeline_source_up", *labels, "mlflow"] == 1
+        assert values["pipeline_version_count", *labels] == 2
+        assert values["pipeline_model_measure", *labels, "champion", "2", "accuracy"] == accuracy
+        assert values["pipeline_runs", *labels, "training", "failed"] == failed
+    assert values["pipeline_run_duration_seconds", *german, "training"] == 10 * 60
+    assert values["pipeline_runs", "", "", "training", "failed"] == 1  # of a model that is not ours
+
+
+def test_failed_model_hides_no_other(recorded, tmp_path, monkeypatch):
+    (tmp_path / "services.yaml").write_text(TWO)
+    read = exporter.read_registry
+
+    def fail_for_german(service):
+        if service.model == "german":
+            raise UnavailableError("german: no response")
+        return read(service)
+
+    monkeypatch.setattr(exporter, "read_registry", fail_for_german)
+    values = collect("--services", "services.yaml")
+    assert values["pipeline_source_up", "german", "sentiment", "mlflow"] == 0
+    assert values["pipeline_source_up", *OURS, "mlflow"] == 1
+    assert values["pipeline_version_count", *OURS] == 2
+
+
 def test_failed_source_hides_no_other(recorded, monkeypatch, caplog):
     address = f"http://127.0.0.1:{free_port()}"
     values = collect("--host", address)
-    assert values["pipeline_source_up", "kubeflow"] == 0
-    assert values["pipeline_source_up", "mlflow"] == 1
+    assert values["pipeline_source_up", "", "", "kubeflow"] == 0
+    assert values["pipeline_source_up", *OURS, "mlflow"] == 1
     assert f"{address}: no response" in caplog.text
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    assert collect() == {("pipeline_source_up", "mlflow"): 0}
+    assert collect() == {("pipeline_source_up", *OURS, "mlflow"): 0}
 
 
 def test_empty_registry_is_exported(tmp_path, monkeypatch):
@@ -82,8 +130,8 @@ def test_empty_registry_is_exported(tmp_path, monkeypatch):
     with registry.connected(create=True):
         pass
     values = collect()
-    assert values["pipeline_version_count",] == 0
-    assert values["pipeline_source_up", "mlflow"] == 1
+    assert values["pipeline_version_count", *OURS] == 0
+    assert values["pipeline_source_up", *OURS, "mlflow"] == 1
     assert not [key for key in values if key[0].startswith(("pipeline_model", "pipeline_reg"))]
 
 
@@ -97,7 +145,11 @@ def test_command_serves_the_metrics(recorded, tmp_path):
             url = f"http://{host}:{port}/metrics"
             with urllib.request.urlopen(url, timeout=60) as response:
                 text = response.read().decode()
-    assert re.search(r"^pipeline_version_count 2\.0$", text, re.MULTILINE)
+    assert re.search(
+        r'^pipeline_version_count{namespace="sentiment",service="sentiment"} 2\.0$',
+        text,
+        re.MULTILINE,
+    )
     assert list(text_string_to_metric_families(text))
 
 
@@ -110,7 +162,7 @@ def run_module(module: str, *flags: str) -> subprocess.CompletedProcess[str]:
 def test_error_names_the_taken_port(tmp_path, module):
     (tmp_path / "token").write_text("a token")
     files = ["--token-file", f"{tmp_path}/token"]
-    receiver_flags = [*files, "--state", f"{tmp_path}/state.json", "--", "true"]
+    receiver_flags = [*files, "--state", f"{tmp_path}/state", "--", "true"]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -18,6 +18,7 @@ from monitoring.settings import listen_address
 from tests.conftest import REPO, assert_one_line, free_port, needs_ipv6, running
 
 TOKEN = "a-token-of-this-test"
+STATE = "state/sentiment.sentiment.json"
 
 
 class Receiver:
@@ -37,14 +38,19 @@ class Receiver:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
-    def notify(self, fingerprint: str, status: str = "firing") -> str:
+    def notify(self, fingerprint: str, status: str = "firing", service: str = "sentiment") -> str:
         """Send one alert as Alertmanager does, and return the receiver's decision."""
+        labels = {"alertname": "SentimentDrift", "namespace": "sentiment", "service": service}
         alert = {"fingerprint": fingerprint, "startsAt": "2026-01-01T00:00:00Z", "status": status}
-        code, decision = self.request("/alerts", json.dumps({"alerts": [alert]}).encode())
-        assert code == 200, decision
-        return decision.strip()
+        body = {"alerts": [alert | {"labels": labels}]}
+        code, text = self.request("/alerts", json.dumps(body).encode())
+        assert code == 200, text
+        name, _, decision = text.strip().partition(": ")
+        assert name == f"sentiment/{service}"
+        return decision
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, name: str, service: str = "sentiment", **labels: str) -> float:
+        labels |= {"namespace": "sentiment", "service": service}
         families = text_string_to_metric_families(self.request("/metrics")[1])
         (value,) = [
             sample.value
@@ -54,9 +60,9 @@ class Receiver:
         ]
         return value
 
-    def wait_for(self, outcome: str, runs: int = 1) -> None:
+    def wait_for(self, outcome: str, runs: int = 1, service: str = "sentiment") -> None:
         deadline = time.monotonic() + 20
-        while self.metric("retraining_run_count_total", outcome=outcome) < runs:
+        while self.metric("retraining_run_count_total", service, outcome=outcome) < runs:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
@@ -67,7 +73,7 @@ def receiver(directory: Path, command: str | list[str], *flags: str, **environme
     (directory / "token").write_text(TOKEN + "\n")
     port = free_port()
     program = [sys.executable, "-m", "monitoring.receiver", "--port", str(port)]
-    program += ["--token-file", "token", "--state", "state.json", *flags, "--"]
+    program += ["--token-file", "token", "--state", "state", *flags, "--"]
     program += ["sh", "-c", command] if isinstance(command, str) else command
     address = f"http://127.0.0.1:{port}"
     with running(program, f"{address}/metrics", directory, PYTHONPATH=str(REPO), **environment):
@@ -105,7 +111,8 @@ def test_cool_down_outlives_a_restart(tmp_path):
 def test_start_in_the_future_blocks_once(tmp_path):
     """The clock was set back: the cool-down goes on from now, not from a day ahead."""
     ahead = {"firing": ["a 2026-01-01T00:00:00Z"], "started": time.time() + 1e6, "outcome": "none"}
-    (tmp_path / "state.json").write_text(json.dumps(ahead))
+    (tmp_path / "state").mkdir()
+    (tmp_path / STATE).write_text(json.dumps(ahead))
     with receiver(tmp_path, "true", "--cool-down", "1") as running_receiver:
         assert running_receiver.notify("a") == "known"
         assert running_receiver.metric("retraining_started_timestamp_seconds") <= time.time()
@@ -154,6 +161,53 @@ def test_late_heartbeat_is_unavailable(tmp_path):
         assert running_receiver.request("/heartbeat", heartbeat, "wrong")[0] == 401
 
 
+TWO = """
+- {namespace: sentiment, service: sentiment, retrain: [one]}
+- {namespace: sentiment, service: german, retrain: [--param=name=german, two]}
+"""
+
+
+def test_each_service_has_its_retraining(tmp_path):
+    """The alert's labels choose; a run or a cool-down of one service holds up no other."""
+    (tmp_path / "services.yaml").write_text(TWO)
+    command = ["sh", "-c", 'echo "$@" >> log; until [ -e "go-$#" ]; do sleep 0.05; done', "sh"]
+    with receiver(tmp_path, command, "--services", "services.yaml") as running_receiver:
+        assert running_receiver.notify("a") == "started"
+        assert running_receiver.notify("b", service="german") == "started"
+        assert running_receiver.notify("a") == "running"
+        (tmp_path / "go-2").touch()
+        running_receiver.wait_for("succeeded", service="german")
+        assert running_receiver.metric("retraining_running", "german") == 0
+        assert running_receiver.metric("retraining_running") == 1
+        assert running_receiver.notify("b", service="german") == "known"
+        assert running_receiver.notify("a") == "running"
+        assert running_receiver.notify("c", service="flowers") == "unknown"
+        (tmp_path / "go-1").touch()
+        running_receiver.wait_for("succeeded")
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert sorted(lines) == ["--param=name=german two", "one"]
+    assert "sentiment/flowers: not one of --services" in (tmp_path / "server.log").read_text()
+    with receiver(tmp_path, command, "--services", "services.yaml") as running_receiver:
+        assert running_receiver.notify("a") == "known"
+        assert running_receiver.notify("b", service="german") == "known"
+
+
+def test_one_notification_starts_every_service_in_it(tmp_path):
+    (tmp_path / "services.yaml").write_text(TWO)
+    alerts = [
+        {
+            "fingerprint": service,
+            "startsAt": "2026-01-01T00:00:00Z",
+            "status": status,
+            "labels": {"namespace": "sentiment", "service": service},
+        }
+        for service, status in (("sentiment", "resolved"), ("german", "firing"))
+    ]
+    with receiver(tmp_path, "true", "--services", "services.yaml") as running_receiver:
+        code, text = running_receiver.request("/alerts", json.dumps({"alerts": alerts}).encode())
+    assert (code, text) == (200, "sentiment/sentiment: resolved\nsentiment/german: started\n")
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     with receiver(tmp_path_factory.mktemp("receiver"), "false") as running_receiver:
@@ -185,24 +239,44 @@ def test_unknown_path_is_not_found(shared):
     assert shared.request("/elsewhere")[0] == 404
 
 
+SERVICE = "{namespace: a, service: b}"
+
+
 @pytest.mark.parametrize(
     ("file", "content", "words"),
     [
         ("token", None, "--token-file token: No such file"),
         ("token", "\n", "--token-file token: it is empty"),
         ("token", b"\xff\xfe", "--token-file token: not a text in UTF-8"),
-        ("state.json", "{", "state.json"),
-        ("state.json", "[]", "state.json: not a receiver's state"),
+        (STATE, "{", STATE),
+        (STATE, "[]", f"{STATE}: not a receiver's state"),
+        ("state", "", "state: File exists"),
+        ("services.yaml", None, "--services services.yaml: No such file"),
+        ("services.yaml", "[", "--services services.yaml: not YAML"),
+        ("services.yaml", "{}", "--services services.yaml: not a list of services"),
+        ("services.yaml", "[a]", "services.yaml, entry 1: not a mapping"),
+        ("services.yaml", "[{namespace: a}]", "entry 1: service must be a name of Kubernetes"),
+        ("services.yaml", "[{namespace: A, service: b}]", "entry 1: namespace must be a name"),
+        ("services.yaml", "[{namespace: a, service: ../b}]", "entry 1: service must be a name"),
+        ("services.yaml", "[{namespace: a, service: b, name: c}]", "entry 1: unknown key name"),
+        ("services.yaml", "[{namespace: a, service: b, model: 7}]", "entry 1: model must be"),
+        ("services.yaml", "[{namespace: a, service: b, retrain: x}]", "entry 1: retrain must be"),
+        ("services.yaml", f"[{SERVICE}, {SERVICE}]", "services.yaml: a/b is there twice"),
     ],
 )
 def test_file_errors_are_one_line(tmp_path, file, content, words):
     (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "services.yaml").write_text(
+        f"[{SERVICE}, {{namespace: sentiment, service: sentiment}}]"
+    )
     path = tmp_path / file
     path.unlink(missing_ok=True)
     if content is not None:
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     program = [sys.executable, "-m", "monitoring.receiver", "--port", str(free_port())]
-    program += ["--token-file", "token", "--state", "state.json", "--", "true"]
+    program += ["--token-file", "token", "--state", "state", "--services", "services.yaml"]
+    program += ["--", "true"]
     result = subprocess.run(
         program, cwd=tmp_path, env={"PYTHONPATH": str(REPO)}, capture_output=True, text=True
     )

@@ -90,6 +90,6 @@ def test_drift_is_measured_from_200_texts_on(scrapes, registered, texts, trained
 def test_metrics_of_all_alerts_exist(scrapes):
     """Also those of errors, although none has occurred."""
     rules = (REPO / "manifests/monitoring/config/rules.yml").read_text()
-    names = set(re.findall(r'(\w+)\{job="sentiment"', rules))
+    names = set(re.findall(r'(\w+)\{component="predictor"', rules))
     absent = names - {key[0] for key in scrapes[1]}
     assert absent == {"up"}  # a metric of Prometheus itself

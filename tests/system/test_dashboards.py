@@ -1,9 +1,9 @@
 """Every query of the dashboards, run on a real Prometheus.
 
-Prometheus scrapes two real predictors under load, a stable one and a canary, a real exporter of a
-real registry, and a real receiver of alerts. Kubeflow's API server, which the exporter reads too,
-is a stand-in. cAdvisor and kube-state-metrics need a cluster: of their queries only the syntax is
-checked.
+Prometheus scrapes two real predictors under load, a stable one and a canary, as those of two
+services; a real exporter of a real registry with two models; and a real receiver of alerts.
+Kubeflow's API server, which the exporter reads too, is a stand-in. cAdvisor and kube-state-metrics
+need a cluster: of their queries only the syntax is checked.
 """
 
 import json
@@ -30,7 +30,11 @@ CLUSTER_ONLY = {
     "Restarts": "kube-state-metrics",
 }
 NAMESPACE, STABLE, CANARY = "sentiment", "v1", "v2"
-VARIABLES = {"namespace": NAMESPACE, "predictor": ".*"}
+SERVICES = ["german", "sentiment"]
+VARIABLES = {"namespace": NAMESPACE, "service": "sentiment", "predictor": ".*"}
+SERVICES_YAML = (
+    "[{namespace: sentiment, service: sentiment}, {namespace: sentiment, service: german}]"
+)
 LOAD_SECONDS = 8
 
 BOARDS = {p.stem: json.loads(p.read_text()) for p in sorted((REPO / OUTPUT).glob("*.json"))}
@@ -49,7 +53,9 @@ def scraped(trained, trained_worse, tmp_path_factory):
     texts = [text[:2_000] for text in reviews.read(trained.test)["text"].iloc[:400]]
     uri = f"sqlite:///{directory}/registry.db"
     port = free_port()
-    exporter = [sys.executable, "-m", "monitoring.exporter", "--port", str(port), "--host"]
+    exporter = [sys.executable, "-m", "monitoring.exporter", "--port", str(port)]
+    exporter += ["--services", f"{directory}/services.yaml", "--host"]
+    (directory / "services.yaml").write_text(SERVICES_YAML)
     with (
         pytest.MonkeyPatch.context() as patch,
         ThreadPoolExecutor(2) as threads,
@@ -63,24 +69,32 @@ def scraped(trained, trained_worse, tmp_path_factory):
         ),
         serve_registered(trained, directory / "stable", "1") as stable,
         serve_registered(trained_worse, directory / "canary", "2") as canary,
-        receiver(directory, "true") as alerts,
+        receiver(directory, "true", "--services", "services.yaml") as alerts,
     ):
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         with registry.connected(create=True) as client:
-            record(client)
+            for name in SERVICES:
+                record(client, name)
+        labels = {"namespace": NAMESPACE, "component": "predictor"}
         jobs = {
-            "sentiment": [
-                (target(server), {"namespace": NAMESPACE, "predictor": name, "pod": f"pod-{name}"})
+            service: [
+                (
+                    target(server),
+                    labels | {"service": service, "predictor": name, "pod": f"pod-{name}"},
+                )
                 for name, server in ((STABLE, stable), (CANARY, canary))
-            ],
+            ]
+            for service in SERVICES
+        } | {
             "sentiment-exporter": [(f"127.0.0.1:{port}", {"namespace": NAMESPACE})],
             "sentiment-receiver": [(target(alerts), {"namespace": NAMESPACE})],
         }
         with prometheus(jobs, directory / "prometheus") as scraping:
-            scraping.wait_for('count(up{job="sentiment"} == 1) == 2')
+            scraping.wait_for('count(up{component="predictor"} == 1) == 4')
             list(threads.map(send_load, (stable, canary), (texts, texts)))
-            alerts.notify("drift")
-            scraping.wait_for('retraining_run_count_total{outcome="succeeded"} == 1')
+            for service in SERVICES:
+                alerts.notify("drift", service=service)
+            scraping.wait_for('count(retraining_run_count_total{outcome="succeeded"} == 1) == 2')
             scraping.wait_for("pipeline_source_up")
             yield scraping
 
@@ -163,9 +177,8 @@ def test_wrong_query_is_found(scraped: Prometheus):
     assert faults(changed_panel(by_status, "by (status)", "by (method)"), scraped) == [
         "A: no {'status'}"
     ]
-    assert faults(changed_panel(by_status, 'job="sentiment"', 'job="other"'), scraped) == [
-        "A: no data"
-    ]
+    other = changed_panel(by_status, 'component="predictor"', 'component="other"')
+    assert faults(other, scraped) == ["A: no data"]
     assert faults(changed_panel("model: Versions", ", digest", ""), scraped)
     # the quantile of a histogram without observations is NaN
     by_endpoint = "service: Latency by endpoint, p99"
@@ -176,6 +189,20 @@ def test_wrong_query_is_found(scraped: Prometheus):
         )
 
 
+@pytest.mark.parametrize("name", LOCAL)
+def test_panel_shows_the_selected_service_or_tells_services_apart(scraped: Prometheus, name: str):
+    for query in PANELS[name]["targets"]:
+        shown = scraped.query(fill_variables(query["expr"], **VARIABLES))
+        none = scraped.query(fill_variables(query["expr"], **VARIABLES | {"service": "none"}))
+        if "$service" in query["expr"]:
+            assert not [each for each in none if each["metric"]], (
+                "data of a service that is not there"
+            )
+            assert {each["metric"].get("service", "sentiment") for each in shown} == {"sentiment"}
+        else:
+            assert sorted({each["metric"]["service"] for each in shown}) == SERVICES
+
+
 COMPARISONS = ["Traffic", "Server errors", "Latency, p99", "Score, mean"]
 
 
@@ -184,7 +211,7 @@ def test_canary_is_shown_and_can_be_hidden(scraped: Prometheus, title: str):
     (query,) = PANELS[f"model: {title}"]["targets"]
     for selected, shown in ((".*", {STABLE, CANARY}), (STABLE, {STABLE})):
         results = scraped.query(
-            fill_variables(query["expr"], namespace=NAMESPACE, predictor=selected)
+            fill_variables(query["expr"], **VARIABLES | {"predictor": selected})
         )
         assert {each["metric"]["predictor"] for each in results} == shown
 
@@ -198,6 +225,7 @@ def test_variables_list_what_is_scraped(scraped: Prometheus, name: str):
             series, label = re.fullmatch(r"label_values\((.*), (\w+)\)", expr).groups()
             offered[variable["name"]] = scraped.get(f"label/{label}/values", **{"match[]": series})
     assert offered.pop("namespace") == [NAMESPACE]
+    assert offered.pop("service") == SERVICES
     assert offered.pop("predictor", [STABLE, CANARY]) == [STABLE, CANARY]
     assert not offered
 

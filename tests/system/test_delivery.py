@@ -19,7 +19,7 @@ from components.verdict import GateVerdict
 from deploy.images import IMAGES
 from tests import delivery
 from tests.cluster import version_of
-from tests.system.conftest import LOCAL_BASE
+from tests.system.conftest import local_base
 from tests.system.test_images import podman, serving
 
 ROBOT = "41898282+github-actions[bot]@users.noreply.github.com"
@@ -32,7 +32,7 @@ def site(tmp_path_factory, images, imdb, trained_worse):
     if missing:
         pytest.skip(f"needs {', '.join(missing)}: make packages")
     directory = tmp_path_factory.mktemp("delivery")
-    with delivery.site(directory, imdb.iloc[::8][:3000], LOCAL_BASE) as site:
+    with delivery.site(directory, imdb.iloc[::8][:3000], local_base()) as site:
         make_champion(site, trained_worse, "1", "none")
         yield site
         listed = podman("images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").splitlines()
@@ -95,7 +95,7 @@ def test_stale_lock_fails_until_retrain_ran(site):
     ended = site.runner.run("retrain", "push", "more")
     assert ended == {
         **{"train": "success", "record": "success"},
-        **dict.fromkeys(("test", "release", "publish", "images", "deploy"), "skipped"),
+        **dict.fromkeys(("test", "release", "publish", "images", "request"), "skipped"),
     }, site.runner.failed
     assert site.main() == before
     assert site.git("log", "-1", "--format=%ae", "--name-only", "origin/more").split() == [
@@ -140,6 +140,12 @@ def test_push_to_main_deploys_a_new_version(site):
         f"sentiment-receiver:{delivery.VERSION} starts" in each for each in site.runner.outputs
     )
     assert images == pinned(site, "staging")
+    # the deployment is a run of its own, which waits for its approval
+    assert "workflow run deploy.yml --ref main --field overlay=production" in site.calls("gh")
+    assert site.cluster.weights == {}
+    ended = site.runner.run("deploy", "workflow_dispatch", overlay="production")
+    assert set(ended.values()) == {"success"}, site.runner.failed
+    main = site.main()
     assert sorted(images.values()) == sorted(set(site.calls("signed")))
     assert site.git("log", "-1", "--format=%ae", main) == ROBOT
     # the version is served, and main has its model.yaml
@@ -187,7 +193,7 @@ def run_until_failure(site, at: str) -> str:
     assert [name for name, how in ended.items() if how == "failure" and "/" not in name] == [
         at.partition("/")[0]
     ]
-    assert ended["deploy"] == "skipped"
+    assert ended["request"] == "skipped"
     return site.runner.failed[at.rpartition("/")[2]]
 
 

@@ -22,7 +22,7 @@ from components.io import reviews
 from serving.limits import RequestLimits
 from tests.serving import EXPLAIN, JSON, WATCH, Server, replace_model, serving, wait_until
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")  # GitHub's Ubuntu has both
 FLAGS = ["--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 TRICKY = [
     'A "great" film,\r\nreally: wonderful',

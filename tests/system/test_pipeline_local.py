@@ -124,9 +124,11 @@ def test_the_receiver_image_exports_metrics(whole, images, tmp_path):
         code = podman("inspect", "--format", "{{.State.ExitCode}}", name)
     finally:
         subprocess.run(["podman", "rm", "--force", "--ignore", name], capture_output=True)
-    assert 'pipeline_source_up{source="mlflow"} 1.0' in lines
-    assert "pipeline_version_count 1.0" in lines
-    assert 'pipeline_decision_count_total{outcome="promoted"} 1.0' in lines
+    namespace, service = 'namespace="sentiment"', 'service="sentiment"'
+    assert f'pipeline_source_up{{{namespace},{service},source="mlflow"}} 1.0' in lines
+    assert f"pipeline_version_count{{{namespace},{service}}} 1.0" in lines
+    promoted = f'{{{namespace},outcome="promoted",{service}}}'
+    assert f"pipeline_decision_count_total{promoted} 1.0" in lines
     # process 1 of a container ignores SIGTERM unless it has a handler
     assert code.strip() == "0"
 

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from components import executor
+from components import executor, promote
 
 
 def artifact(uri: object, kind: str = "Artifact") -> dict:
@@ -17,9 +17,17 @@ def artifact(uri: object, kind: str = "Artifact") -> dict:
     }
 
 
-def run(tmp_path: Path, stage: str, inputs: dict, outputs: dict, *arguments: object, **parameters):
+def run(
+    tmp_path: Path,
+    stage: str,
+    inputs: dict,
+    outputs: dict,
+    *arguments: object,
+    given: dict | None = None,
+    **parameters,
+):
     executor_input = {
-        "inputs": {"artifacts": inputs},
+        "inputs": {"artifacts": inputs, "parameterValues": given or {}},
         "outputs": {
             "artifacts": outputs,
             "parameters": {name: {"outputFile": str(tmp_path / name)} for name in parameters},
@@ -37,37 +45,50 @@ def run(tmp_path: Path, stage: str, inputs: dict, outputs: dict, *arguments: obj
     return json.loads(path.read_text())
 
 
-def test_star_expands_to_all_paths(trained, tmp_path):
-    trials = {"artifacts": []}
-    for i, path in enumerate(trained.trials.iterdir()):
-        (tmp_path / f"part{i}").mkdir()
-        (tmp_path / f"part{i}" / path.name).symlink_to(path)
-        trials["artifacts"] += artifact(tmp_path / f"part{i}")["artifacts"]
+def test_star_expands_to_the_items_of_a_list(trained, tmp_path):
+    names = ["default", "max_n=1", "max_n=2"]
+    for part in ("1/4", "2/4", "4/4"):
+        trials = tmp_path / part[0]
+        run(
+            tmp_path,
+            "trial",
+            {},
+            {"trials": artifact(trials)},
+            *("--matrix", trained.matrix, "--candidates", "*candidates", "--part", part),
+            *("--max-iterations", "1", "--trials", trials),
+            given={"candidates": names},
+        )
+    assert [len(list((tmp_path / number).iterdir())) for number in "124"] == [1, 1, 0]
     output = run(
         tmp_path,
         "select",
-        {"trials": trials},
+        {},
         {"selection": artifact(tmp_path / "selection")},
-        *("--trials", "*trials", "--keep", "1.0", "--selection", tmp_path / "selection"),
+        *("--trials", tmp_path / "1", tmp_path / "2", tmp_path / "4", "--keep", "1.0"),
+        *("--selection", tmp_path / "selection"),
         selected=True,
     )
     selection = json.loads((tmp_path / "selection").read_text())
-    assert len(selection["trials"]) == 2
+    assert {trial["candidate"]["max_n"] for trial in selection["trials"]} == {1, 3}
     assert output["parameterValues"] == {"selected": selection["selected"]}
 
 
-def test_trial_and_model_metadata_reach_the_ui(trained, tmp_path):
-    output = run(
-        tmp_path,
-        "trial",
-        {},
-        {"trials": artifact(tmp_path / "trials"), "scores": artifact("s3://b/s", "Metrics")},
-        *("--matrix", trained.matrix, "--candidates", "default", "--trials", tmp_path / "trials"),
-    )
-    (found,) = (json.loads(path.read_text()) for path in (tmp_path / "trials").iterdir())
-    (scores,) = output["artifacts"]["scores"]["artifacts"]
-    assert scores["metadata"]["valid_log_loss"] == found["valid"]["log_loss"]
-    assert all(isinstance(value, int | float) for value in scores["metadata"].values())
+@pytest.mark.parametrize(
+    ("codes", "expected", "waits"),
+    [([4, 4, 0], 0, [10, 60]), ([4, 4, 4, 0], 4, [10, 60]), ([4, 1, 0], 1, [10]), ([1, 0], 1, [])],
+)
+def test_only_a_stage_without_its_server_is_run_again(
+    tmp_path, monkeypatch, codes, expected, waits
+):
+    slept: list[float] = []
+    monkeypatch.setattr(promote, "main", lambda argv: codes.pop(0))
+    monkeypatch.setattr(executor.time, "sleep", slept.append)
+    result = run(tmp_path, "promote", {}, {})
+    assert result == (expected or {"artifacts": {}, "parameterValues": {}})
+    assert slept == waits
+
+
+def test_model_metadata_reaches_the_ui(trained, tmp_path):
     output = run(
         tmp_path,
         "train",

@@ -9,7 +9,6 @@ from kserve import V1beta1CanarySpec, V1beta1InferenceServiceSpec, V1beta1Predic
 from components.errors import UserError
 from deploy import overlay, rollout
 from deploy.overlay import Predictor, Replicas, Service, State, service_of, state_of
-from tests.cluster import base_service
 from tests.conftest import REPO
 
 SCALING = {"minReplicas": 2, "maxReplicas": 3}
@@ -42,12 +41,13 @@ def rendered(state: State) -> dict:
     return document
 
 
-def test_names_come_from_the_manifests():
-    assert base_service() == Service("sentiment", "sentiment", "sentiment", "sentiment")
-    document = yaml.safe_load((REPO / "manifests/base/inferenceservice.yaml").read_text())
-    document["metadata"] = {"name": "second", "namespace": "other"}
+def test_names_come_from_the_inference_service():
+    document = template() | {"metadata": {"name": "second", "namespace": "other"}}
+    assert service_of(document) == Service("second", "other", "second", "second")
+    overlay.container_of(document["spec"]["predictor"])["args"] = ["--model_name=reviews"]
+    document["metadata"]["annotations"] = {overlay.REGISTERED: "german-reviews"}
     service = service_of(document)
-    assert service == Service("second", "other", "sentiment", "second")
+    assert service == Service("second", "other", "reviews", "german-reviews")
     assert service.manager == "second-deploy"
     assert service.deployment(TWO) == f"second-{TWO.name}-predictor"
 
@@ -103,6 +103,21 @@ def test_patch_keeps_its_target(tmp_path):
     document = yaml.safe_load(overlay.patch_text(path, State(ONE), SCALING))
     assert document.pop("spec")
     assert document == head
+
+
+def test_an_overlay_of_the_old_layout_is_told_the_way_out(tmp_path):
+    """It had its image in the kustomization of the overlay, for stable and canary alike."""
+    for name in ("kustomization.yaml", overlay.FILE):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"has no template/, .* move all but model\.yaml from its"):
+        overlay.find_folder(str(tmp_path))
+    with pytest.raises(UserError, match=r"there is no .*nowhere/kustomization\.yaml"):
+        overlay.find_folder(str(tmp_path / "nowhere"))
+
+
+def test_only_names_with_a_digest_stand_for_a_spec():
+    assert overlay.has_digest(ONE.name)
+    assert not overlay.has_digest("v1")
 
 
 @pytest.mark.parametrize("state", [State(ONE), State(ONE, TWO), State(ONE, TWO, 25)])

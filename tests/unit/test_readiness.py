@@ -117,6 +117,28 @@ def test_a_failed_container_has_its_fault(pod: dict, fault: Fault, final: bool):
     assert (found.fault, found.final) == (fault, final)
 
 
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [
+        # the words of Kubernetes' admission of quotas and of Pod Security
+        (
+            'pods "sentiment-v2-predictor-1" is forbidden: exceeded quota: compute, requested:'
+            " requests.cpu=500m, used: requests.cpu=8, limited: requests.cpu=8",
+            Fault.ENVIRONMENT,
+        ),
+        (
+            'pods "sentiment-v2-predictor-1" is forbidden: violates PodSecurity "restricted"',
+            Fault.PREDICTOR,
+        ),
+    ],
+)
+def test_pods_that_are_refused_have_their_fault(message: str, fault: Fault):
+    condition = {"type": "ReplicaFailure", "status": "True", "message": message}
+    deployment = {"metadata": {"generation": 1}, "status": {"conditions": [condition]}}
+    found = obstacle(deployment, [], 1)
+    assert found == Obstacle(f"the cluster refuses its pods: {message}", fault)
+
+
 def test_a_deleted_pod_does_not_count():
     pod = container(9, state={"terminated": {"exitCode": 1}})
     pod["metadata"]["deletionTimestamp"] = "2026-11-28T17:46:07Z"

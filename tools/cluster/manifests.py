@@ -1,0 +1,71 @@
+"""A copy of manifests/ outside git with the images of this cluster.
+
+The tree stays as it is committed: images are tagged with the commit, and a changed tree has none.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deploy import overlay
+from tools.cluster.versions import ROOT
+
+SOURCE = ROOT / "manifests"
+OVERLAY = "overlays/local"
+# kustomizations that name images
+NAMING = (f"{OVERLAY}/{overlay.TEMPLATE}", "monitoring/receiver", "monitoring/plain", "kind/s3")
+ADDED = "added"  # the component
+FILE = "kustomization.yaml"
+
+
+def copy(folder: Path, images: Mapping[str, str], component: Path | None) -> Path:
+    """Write the copy and return the folder of its overlay.
+
+    ``images`` has NAME:TAG or NAME@DIGEST by the names that manifests use. ``component`` is the
+    folder of a kustomize component for the overlay. The predictors that an earlier copy serves
+    stay.
+    """
+    served = folder / OVERLAY / overlay.FILE
+    text = served.read_text() if served.exists() else None
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns("*.env"))
+    if text is not None:
+        served.write_text(text)
+    for name in NAMING:
+        entries = [_image(each, images[each]) for each in _named(folder / name, images)]
+        change(folder / name, images=entries)
+    if component is not None:
+        shutil.copytree(component, folder / ADDED)
+        template = folder / NAMING[0]
+        components = [os.path.relpath(folder / ADDED, template)]
+        change(template, components=[*read(template).get("components", []), *components])
+    return folder / OVERLAY
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the kustomization of a folder."""
+    return dict(yaml.safe_load((folder / FILE).read_text()))
+
+
+def change(folder: Path, **fields: Any) -> None:
+    """Replace fields of the kustomization of a folder."""
+    (folder / FILE).write_text(yaml.safe_dump(read(folder) | fields, sort_keys=False))
+
+
+def _named(folder: Path, images: Mapping[str, str]) -> list[str]:
+    """Return the images of ``images`` that a kustomization, or a file beside it, names."""
+    text = "\n".join(path.read_text() for path in sorted(folder.glob("*.yaml")))
+    return [name for name in images if f"image: {name}\n" in text or f"name: {name}\n" in text]
+
+
+def _image(name: str, reference: str) -> dict[str, str]:
+    """Return an entry of `images`; where a reference has tag and digest, the digest counts."""
+    new, _, digest = reference.partition("@")
+    repository, colon, tag = new.rpartition(":")
+    tagged = bool(colon) and "/" not in tag
+    entry = {"name": name, "newName": repository if tagged else new}
+    return entry | ({"digest": digest} if digest else {"newTag": tag})
