@@ -10,9 +10,11 @@ import importlib
 import json
 from collections import Counter
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from components import stage as declared
 from components.io.files import write_json
 from sentiment.model import LABELS
 
@@ -24,10 +26,22 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     task = json.loads(args.executor_input)
     stage = importlib.import_module(f"components.{args.stage}")
-    code: int = stage.main(_expand(args.arguments, task.get("inputs", {}).get("artifacts", {})))
+    given = _separate_lists(args.stage, args.arguments)
+    code: int = stage.main(_expand(given, task.get("inputs", {}).get("artifacts", {})))
     if code == 0:
         write_json(Path(task["outputs"]["outputFile"]), _executor_output(task["outputs"]))
     return code
+
+
+def _separate_lists(stage: str, arguments: list[str]) -> list[str]:
+    """Write the list of a parameter as arguments of their own: Kubeflow gives it as one of JSON."""
+    fields = declared.of(stage).fields().items()
+    flags = {declared.flag(name) for name, field in fields if declared.is_list(field)}
+    separate: list[str] = []
+    for before, argument in pairwise(["", *arguments]):
+        is_json = before in flags and argument.startswith("[")
+        separate += map(str, json.loads(argument)) if is_json else [argument]
+    return separate
 
 
 def _expand(arguments: list[str], inputs: dict[str, Any]) -> list[str]:

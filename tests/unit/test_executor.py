@@ -151,3 +151,9 @@ def test_failed_stage_returns_its_exit_code(tmp_path, capsys):
 )
 def test_artifact_paths_follow_the_launcher(uri: str, path: str):
     assert executor._path({"uri": uri}) == path
+
+
+def test_a_list_of_kubeflow_becomes_arguments():
+    given = ["--columns", '["a", "b c"]', "--text-column", "[x]", "--columns", "[]"]
+    expected = ["--columns", "a", "b c", "--text-column", "[x]", "--columns"]
+    assert executor._separate_lists("ingest", given) == expected
