@@ -48,7 +48,7 @@ def _expand(arguments: list[str], parameters: dict[str, Any]) -> list[str]:
     expanded: list[str] = []
     for argument in arguments:
         if argument.startswith("*") and argument[1:] in parameters:
-            expanded += parameters[argument[1:]]
+            expanded += map(str, parameters[argument[1:]])
         else:
             expanded.append(argument)
     return expanded

@@ -1,132 +1,169 @@
-"""Bring reviews from a file, S3, the web or the built-in set into one Parquet table."""
+"""Bring reviews from files, S3, the web or the built-in set into one Parquet table."""
 
 import logging
 import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-import pandas as pd
+import numpy as np
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
-from pydantic import Field
 
 from components import stage
 from components.errors import UserError
-from components.io import formats
+from components.io import accounts
+from components.io.accounts import FileAccount
 from components.io.files import replacing
-from components.io.formats import ENDINGS
 from components.io.reviews import SCHEMA
-from components.io.sources import Origin, fetch
-from components.stage import Artifact, parameters
+from components.reading import builtin, formats, labels
+from components.reading.batches import Batch
+from components.reading.labels import Values
+from components.reading.options import Options
+from components.reading.sources import fetch
+from components.stage import Artifact
 
 log = logging.getLogger("ingest")
 
-LABELS = {"positive": 1, "pos": 1, "1": 1, "1.0": 1, "negative": 0, "neg": 0, "0": 0, "0.0": 0}
+# the rows while not all labels are known: the label is the number of its value
+_SPOOL = pa.schema([("text", pa.string()), ("label", pa.int32()), ("source", pa.string())])
+_FAST = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
-def ingest(
-    source: str,
-    output: Path,
-    text_column: str = "text",
-    label_column: str = "label",
-    format: str | None = None,
-    encoding: str = "utf-8",
-) -> int:
-    """Write the reviews of ``source`` to ``output`` in their order and return their number.
+@dataclass
+class _File:
+    """What was read of a file: rows by the number of their label, and rows dropped by reason."""
 
-    A missing text stays missing, and validate reports it. Files are fetched one at a time and
-    read in batches, so that neither memory nor scratch space grows with their number.
+    address: str
+    codes: Counter[int] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
+def ingest(options: Options, output: Path) -> list[FileAccount]:
+    """Write the reviews of the source to ``output`` in their order and return the account of rows.
+
+    What a label stands for may depend on all others, as a 1 does among stars. So the rows go to a
+    file beside ``output`` first, with their labels by number. A missing text stays missing, and
+    validate reports it. Files are fetched one at a time and read in batches, so that memory does
+    not grow with their number or size.
 
     Raises:
-        UserError: the source cannot be read, a column is missing or a label is unknown.
+        UserError: the source cannot be read, a column is missing or a label has no class.
     """
-    with tempfile.TemporaryDirectory() as scratch, replacing(output) as partial:
-        rows = 0
-        with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-            # with a format given, the names in a folder need no ending that tells the format
-            for origin in fetch(source, Path(scratch), [""] if format else ENDINGS):
-                log.info("reading %s", origin.address)
-                file_rows = 0
-                for batch in formats.read(origin.path, format, encoding, origin.address):
-                    batch = _reviews(batch, file_rows, origin, text_column, label_column)
-                    writer.write_table(_table(batch, origin.address))
-                    file_rows += len(batch)
-                    if len(batch):
-                        log.info("%d reviews", rows + file_rows)
-                rows += file_rows
-        if not rows:
-            raise UserError(f"{source}: holds no reviews")
-    return rows
+    labels.mapping(options.labels)  # a mistake in it is reported before hours of reading
+    values, files = Values(options.source), list[_File]()
+    spool = output.with_name(f".{output.name}.rows.partial")
+    with replacing(output) as partial:
+        try:
+            with pa.ipc.new_stream(spool, _SPOOL, options=_FAST) as rows:
+                _read(options, values, files, rows)
+            if not any(file.codes for file in files):
+                raise UserError(f"{options.source}: holds no reviews{_why(files)}")
+            classes, said = labels.decide(values, options.labels)
+            log.info("labels: %s", said)
+            account = [_account(file, [*classes.items()]) for file in files]
+            for each in account:
+                log.info("%s", each)
+            if not any(each.kept for each in account):
+                raise UserError(f"{options.source}: all rows are dropped; see ingest.labels")
+            _write(spool, partial, [*classes.values()], account)
+        finally:
+            spool.unlink(missing_ok=True)
+    return account
 
 
-def _reviews(
-    batch: pd.DataFrame, offset: int, origin: Origin, text_column: str, label_column: str
-) -> pd.DataFrame:
-    """Return text, label and source of the rows; ``offset`` rows of the file came before them."""
-    if origin.only is not None:
-        batch = batch[batch["source"] == origin.only]
-    source = origin.address
-    for flag, column in (("--text-column", text_column), ("--label-column", label_column)):
-        if column not in batch.columns:
-            found = ", ".join(map(str, batch.columns))
-            raise UserError(f"{source}: no column {column!r} among ({found}); see {flag}")
-    texts = batch[text_column]
-    not_text = texts.map(lambda value: not isinstance(value, str)) & texts.notna()
-    if not_text.any():
-        at = not_text.to_numpy().argmax()
-        kind = type(texts.iloc[at]).__name__
-        raise UserError(f"{source}: review {offset + at + 1}: text is a {kind}, not a string")
-    labels = batch[label_column].map(lambda value: LABELS.get(str(value).strip().lower()))
-    if labels.isna().any():
-        at = labels.isna().to_numpy().argmax()
-        raise UserError(
-            f"{source}: review {offset + at + 1}: label {batch[label_column].iloc[at]!r} is not one"
-            " of positive/negative, pos/neg, 1/0"
-        )
-    return pd.DataFrame({"text": texts, "label": labels.astype("int8"), "source": origin.name})
+def _read(
+    options: Options, values: Values, files: list[_File], rows: pa.ipc.RecordBatchStreamWriter
+) -> None:
+    """Write all rows of the source to ``rows``; count the values of labels, and rows by file."""
+    count = 0
+    for file, name, batches in _opened(options):
+        files.append(file)
+        log.info("reading %s", file.address)
+        for batch in batches:
+            codes = [
+                values.code(label, file.address, batch.unit, number)
+                for label, number in zip(batch.labels, batch.numbers, strict=True)
+            ]
+            file.codes.update(codes)
+            columns = [_texts(batch, file.address), pa.array(codes, pa.int32())]
+            columns.append(pa.array([name] * len(codes), pa.string()))
+            rows.write_batch(pa.record_batch(columns, schema=_SPOOL))
+            count += len(codes)
+            log.info("%d rows", count)
 
 
-def _table(batch: pd.DataFrame, source: str) -> pa.Table:
+def _opened(options: Options) -> Iterator[tuple[_File, str, Iterator[Batch]]]:
+    """Yield each file of the source, the name of the source, and its rows."""
+    if options.source.partition(":")[0] == builtin.PREFIX:
+        batches = builtin.read(options.source)
+        yield _File(options.source), builtin.name(options.source), batches
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        for origin in fetch(options, Path(scratch)):
+            plain = formats.plain(origin.path, options, origin.address, Path(scratch))
+            for path, address in plain:
+                file = _File(address)
+                yield file, origin.name, formats.read(path, options, address, file.dropped)
+
+
+def _texts(batch: Batch, address: str) -> pa.Array:
     try:
-        return pa.Table.from_pandas(batch, SCHEMA, preserve_index=False)
-    except UnicodeEncodeError as error:  # JSON can spell half a surrogate pair
-        raise UserError(f"{source}: a text is not valid Unicode ({error})") from error
+        return pa.array(batch.texts, pa.string())
+    except UnicodeEncodeError:  # JSON can spell half a surrogate pair
+        for number, text in zip(batch.numbers, batch.texts, strict=True):
+            try:
+                (text or "").encode()
+            except UnicodeEncodeError as error:
+                where = f"{address}: {batch.unit} {number}"
+                raise UserError(f"{where}: the text is not valid Unicode ({error})") from error
+        raise
 
 
-@parameters
-class Parameters:
-    source: str = Field(
-        min_length=1,
-        description="A file or a folder of files, s3://bucket/key or s3://bucket/prefix/,"
-        " https://host/path, 'builtin' (25,000 IMDB reviews) or 'builtin:rotten_tomatoes'"
-        " (8,530 sentences).",
-    )
-    text_column: str = Field(default="text", min_length=1, description="Column of the text.")
-    label_column: str = Field(
-        default="label",
-        min_length=1,
-        description="Column of the label: positive/negative, pos/neg or 1/0.",
-    )
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field(
-        default="auto", description="Format of the files; auto: by the ending of the name."
-    )
-    encoding: str = Field(default="utf-8", min_length=1, description="Encoding of CSV and TSV.")
+def _why(files: list[_File]) -> str:
+    dropped = sum((file.dropped for file in files), Counter[str]())
+    return "".join(f"; {count} rows dropped ({why})" for why, count in dropped.items())
+
+
+def _account(file: _File, classes: list[tuple[str, str]]) -> FileAccount:
+    dropped = Counter(file.dropped)
+    for code, count in file.codes.items():
+        value, name = classes[code]
+        if name == labels.DROP:
+            dropped[f"label {value!r}"] += count
+    read = file.codes.total() + file.dropped.total()
+    return FileAccount(file.address, read, read - dropped.total(), dict(dropped))
+
+
+def _write(spool: Path, target: Path, names: list[str], account: list[FileAccount]) -> None:
+    """Write the rows that are kept, with the index of the class in the place of the value."""
+    classes = np.array([_index(name) for name in names], np.int8)
+    with (
+        pa.OSFile(str(spool)) as file,  # a path would be mapped into memory
+        pa.ipc.open_stream(file) as rows,
+        pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer,
+    ):
+        for batch in rows:
+            indices = classes[batch.column("label").to_numpy()]
+            kept = batch.set_column(1, SCHEMA.field("label"), pa.array(indices))
+            writer.write_batch(kept.filter(pa.array(indices >= 0)))
+        writer.add_key_value_metadata(accounts.metadata(account))
+
+
+def _index(name: str) -> int:
+    return -1 if name == labels.DROP else labels.CLASSES.index(name)
 
 
 def run(
     reviews: Annotated[
         Path, Artifact("Parquet file to write", "Dataset", output=True, flag="--output")
     ],
-    parameters: Parameters,
+    options: Options,
 ) -> None:
-    ingest(
-        parameters.source,
-        reviews,
-        parameters.text_column,
-        parameters.label_column,
-        None if parameters.format == "auto" else parameters.format,
-        parameters.encoding,
-    )
+    ingest(options, reviews)
     log.info("done: %s", reviews)
 
 

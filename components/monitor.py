@@ -2,21 +2,22 @@
 
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import pandas as pd
 from pydantic import Field
 
 from components import stage
 from components.errors import UserError
-from components.io import formats, records, registry
+from components.io import records, registry
 from components.io.files import read_json, replacing
-from components.io.formats import ENDINGS
 from components.io.models import load_model
 from components.io.records import record
-from components.io.sources import fetch
+from components.reading import formats
+from components.reading.options import Format, Options
+from components.reading.sources import fetch
 from components.stage import Artifact, parameters
 from sentiment import drift
 from sentiment.store import FINDINGS_FILE
@@ -93,28 +94,20 @@ def markdown(found: Drift) -> str:
 """
 
 
-def read_texts(source: str, column: str, format: str | None) -> list[str]:
+def read_texts(source: str, column: str, format: Format) -> list[str]:
     """Return the texts of captured requests, in the order of files and rows."""
-    found: list[pd.Series] = []
+    # a request has no label: the text is read in its place, too
+    options = Options(source=source, text_column=column, label_column=column, format=format)
+    found: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
-        for origin in fetch(source, Path(scratch), [""] if format else ENDINGS):
-            address = origin.address
-            tables = list(formats.read(origin.path, format, "utf-8", address))
-            if not tables:  # a day without requests
-                continue
-            texts = pd.concat([_column(t, column, address) for t in tables], ignore_index=True)
-            wrong = ~texts.map(lambda value: isinstance(value, str)).to_numpy()
-            if wrong.any():
-                raise UserError(f"{address}: request {wrong.argmax() + 1} has no text")
-            found.append(texts)
-    return [text for texts in found for text in texts]
-
-
-def _column(table: pd.DataFrame, column: str, source: str) -> pd.Series:
-    if column not in table.columns:
-        found = ", ".join(map(str, table.columns))
-        raise UserError(f"{source}: no column {column!r} among ({found}); see --text-column")
-    return table[column]
+        for origin in fetch(options, Path(scratch)):
+            for path, address in formats.plain(origin.path, options, origin.address, Path(scratch)):
+                for batch in formats.read(path, options, address, Counter()):
+                    for number, text in zip(batch.numbers, batch.texts, strict=True):
+                        if text is None:
+                            raise UserError(f"{address}: {batch.unit} {number} has no text")
+                        found.append(text)
+    return found
 
 
 @parameters
@@ -148,8 +141,8 @@ def run(
     report: Annotated[Path, Artifact("Markdown file to write", "Markdown", output=True)],
     parameters: Parameters,
 ) -> None:
-    form = None if parameters.format == "auto" else parameters.format
-    texts = read_texts(parameters.captured, parameters.text_column, form)[-parameters.newest :]
+    captured = read_texts(parameters.captured, parameters.text_column, parameters.format)
+    texts = captured[-parameters.newest :]
     found = monitor(parameters.name, texts, parameters.max_psi, parameters.min_rows)
     with replacing(report) as partial:
         partial.write_text(markdown(found))

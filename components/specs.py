@@ -83,7 +83,9 @@ def kubeflow_type(field: FieldInfo) -> type:
     origin = typing.get_origin(field.annotation)
     if origin is Literal:
         return type(typing.get_args(field.annotation)[0])
-    found: type = list if origin is tuple else field.annotation  # type: ignore[assignment]
+    if origin in (tuple, dict):
+        return list if origin is tuple else dict
+    found: type = field.annotation  # type: ignore[assignment]
     return found
 
 

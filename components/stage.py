@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic.dataclasses
 import yaml
@@ -132,7 +132,7 @@ def parser(stage: str, run: Callable[..., Any]) -> argparse.ArgumentParser:
         many = _is_list(field)
         group.add_argument(
             flag(name),
-            nargs="+" if many else None,
+            nargs=("*" if field.default == () else "+") if many else None,
             type=partial(_value, typing.get_args(field.annotation)[0] if many else field),
             default=argparse.SUPPRESS,
             metavar=name.upper(),
@@ -148,6 +148,8 @@ def _is_list(field: FieldInfo) -> bool:
 def _value(field: Any, text: str) -> Any:
     """Parse the text of a flag, or raise the error that argparse reports with the flag's name."""
     if isinstance(field, FieldInfo):
+        if typing.get_origin(field.annotation) is dict:
+            return _mapping_of(text)
         field = Annotated[field.annotation, field]
     try:
         return TypeAdapter(field, config=ConfigDict(allow_inf_nan=False)).validate_python(text)
@@ -155,13 +157,24 @@ def _value(field: Any, text: str) -> Any:
         raise argparse.ArgumentTypeError(_reason(error.errors()[0], None)) from error
 
 
+def _mapping_of(text: str) -> Any:
+    """Parse a mapping: YAML, of which JSON is a part, as in a file of parameters."""
+    try:
+        value = yaml.load(text, _UniqueKeys)  # noqa: S506
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r:.80}: not YAML ({error})") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r:.80}: it should be a mapping")
+    return value
+
+
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return " (required, here or in --params)"
-    if field.default is None:
+    value = field.get_default(call_default_factory=True)
+    if value is None or value in ((), {}):
         return ""
-    value = " ".join(field.default) if isinstance(field.default, tuple) else field.default
-    return f" (default: {value})"
+    return f" (default: {' '.join(value) if isinstance(value, tuple) else value})"
 
 
 def main(stage: str, run: Callable[..., int | None], argv: list[str] | None = None) -> int:
@@ -264,7 +277,8 @@ def values(
     overrides = _mapping(read(path)[RUNGS][rung].get(stage), "") if path and rung else {}
     for name, value in section.items():
         field = what.fields().get(name)
-        if isinstance(value, bool) and field and field.annotation is not bool:
+        choice = field and typing.get_origin(field.annotation) is Literal  # names its values itself
+        if isinstance(value, bool) and field and field.annotation is not bool and not choice:
             raise UserError(f"{path}: {stage}.{name}: {value} is a boolean; quote a text")
     try:
         return what.parameters(**(section | flags))

@@ -6,6 +6,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from components import stage
-from components.io import records
+from components.io import accounts, records
 from components.io import reviews as tables_of
+from components.io.accounts import FileAccount
 from components.io.records import record
 from components.stage import Artifact, parameters
 from sentiment.ngrams import run_starts
@@ -26,6 +28,7 @@ log = logging.getLogger("validate")
 # characters that a wrong encoding, or a cut inside a character, leaves in a text
 _DAMAGE = re.compile(
     "\ufffd|\u00c3[\u0080-\u00bf]|\u00e2\u20ac|[\u0000-\u0008\u000e-\u001f\u0080-\u009f]"
+    "|[\u00c0-\u00ff]{5}"  # Cyrillic or Greek read as a Western encoding; no word has five accents
 )
 
 
@@ -52,7 +55,8 @@ class ValidationLimits:
 class ValidationReport:
     """The counts, the limits, and one line for each broken limit.
 
-    ``shares`` are of all reviews; ``length`` has quantiles in characters.
+    ``shares`` are of all reviews; ``length`` has quantiles in characters; ``files`` is the account
+    of rows that ingest wrote.
     """
 
     rows: int
@@ -61,6 +65,7 @@ class ValidationReport:
     length: dict[str, float]
     limits: ValidationLimits
     breaches: list[str]
+    files: list[FileAccount] = Field(default_factory=list)
 
 
 def validate(tables: Iterable[pd.DataFrame], limits: ValidationLimits) -> ValidationReport:
@@ -134,7 +139,10 @@ def run(
     limits: ValidationLimits,
 ) -> int:
     found = validate(tables_of.batches(reviews), limits)
+    found = replace(found, files=accounts.read(reviews))
     records.write(report, found)
+    for file in found.files:
+        log.info("%s", file)
     for breach in found.breaches:
         log.error("breach: %s: %s", reviews, breach)
     log.info("%d reviews, %d breaches", found.rows, len(found.breaches))

@@ -54,14 +54,18 @@ def of(
     for parameter, field in stage.of(name).fields().items():
         if parameter in without:
             continue
-        default = inspect.Parameter.empty if field.is_required() else field.default
+        value = field.get_default(call_default_factory=True)
+        if field.is_required():
+            value = inspect.Parameter.empty
+        elif isinstance(value, tuple):
+            value = list(value)
         found.append(
             PipelineInput(
                 stage=name,
                 parameter=parameter,
                 name=(renamed or {}).get(parameter, parameter),
                 type=specs.kubeflow_type(field),
-                default=(defaults or {}).get(parameter, section.get(parameter, default)),
+                default=(defaults or {}).get(parameter, section.get(parameter, value)),
                 description=str(field.description),
             )
         )

@@ -17,6 +17,12 @@ SOURCE = inputs.of(
         "label_column": "source_label_column",
         "format": "source_format",
         "encoding": "source_encoding",
+        "labels": "source_labels",
+        "separator": "source_separator",
+        "quoting": "source_quoting",
+        "header": "source_header",
+        "columns": "source_columns",
+        "damaged_rows": "source_damaged_rows",
     },
 )
 
@@ -30,6 +36,12 @@ def retraining(
     label_column: str,
     format: str,
     encoding: str,
+    labels: dict[str, Any],
+    separator: str,
+    quoting: str,
+    header: str,
+    columns: list[str],
+    damaged_rows: str,
     name: str,
 ) -> None:
     with dsl.If(drifted == True, name="drifted"):  # noqa: E712 - kfp's operator
@@ -39,6 +51,12 @@ def retraining(
             label_column=label_column,
             format=format,
             encoding=encoding,
+            labels=labels,
+            separator=separator,
+            quoting=quoting,
+            header=header,
+            columns=columns,
+            damaged_rows=damaged_rows,
             name=name,
         )
 

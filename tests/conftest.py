@@ -20,6 +20,7 @@ from components import count, evaluate, ingest, merge, prepare, select, train, t
 from components.io import candidates, matrices, records, reviews
 from components.io.files import write_json
 from components.io.models import load_trials
+from components.reading.options import Options
 from components.report import plots
 from tests import forked
 
@@ -147,7 +148,7 @@ def assert_one_line(
 def imdb(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """The built-in reviews, all 25,000."""
     path = tmp_path_factory.mktemp("imdb") / "reviews.parquet"
-    ingest.ingest("builtin", path)
+    ingest.ingest(Options("builtin"), path)
     return reviews.read(path)
 
 

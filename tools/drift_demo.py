@@ -29,6 +29,7 @@ from components.errors import UnavailableError, UserError
 from components.io import processes, records, reviews
 from components.io.registry import Decision
 from components.monitor import Drift
+from components.reading.options import Options
 from deploy.prometheus import Prometheus
 from monitoring.local import serving, watching
 from monitoring.retrain import DRIFT, PROMOTION, run
@@ -104,7 +105,7 @@ def prepare_reviews(project: Path) -> tuple[list[str], list[str]]:
     """
     with chdir(project):
         path = Path("sentences.parquet")
-        ingest.ingest("builtin:rotten_tomatoes", path)
+        ingest.ingest(Options("builtin:rotten_tomatoes"), path)
         sentences = reviews.read(path).sample(frac=1, random_state=0)
         half = len(sentences) // 2
         known = reviews.read(Path("data/reviews.parquet"))

@@ -1,7 +1,6 @@
 """Every kind of source and every kind of bad input, through the command line."""
 
 import functools
-import gzip
 import http.server
 import json
 import os
@@ -15,8 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from components.errors import UserError
-from components.io import formats, reviews
+from components.io import reviews
 from tests.conftest import REPO, assert_one_line
 
 TEXTS = ['He said: "fine",\nthen left.', "NA", "Ünïcödé 😀", "plain"]
@@ -69,15 +67,16 @@ def test_folder_is_read_in_order_of_names(stage, tmp_path):
     (shards / "_SUCCESS").write_text("")
     (shards / "_half.csv").write_text("no,review")
     (shards / ".hidden.csv").write_text("no,review")
-    (shards / "notes.txt").write_text("not data")
+    (shards / "notes.txt").write_text("no data")
     result = stage("ingest", "--source", "shards/", "--output", "r.parquet")
     assert result.returncode == 0, result.stderr
+    assert "not read: .hidden.csv, _SUCCESS, _half.csv, notes.txt" in result.stderr
     table = reviews.read(tmp_path / "r.parquet")
     assert table["text"].tolist() == TEXTS
     assert set(table["source"]) == {"shards"}
     (shards / "c.csv").write_text("text,label\nx,1\ny,maybe\n")
     bad = stage("ingest", "--source", "shards", "--output", "none.parquet")
-    assert_one_line(bad, "shards/c.csv", "review 2", "'maybe'")
+    assert_one_line(bad, "shards/c.csv, line 3", "'maybe'")
     assert not (tmp_path / "none.parquet").exists()
 
 
@@ -134,21 +133,18 @@ BAD = {
     "empty.csv": (b"", ["empty.csv", "empty"]),
     "header.csv": (b"text,label\n", ["header.csv", "no reviews"]),
     "column.csv": (b"body,label\nx,1\n", ["column.csv", "no column 'text'", "--text-column"]),
-    "label.csv": (b"text,label\nx,1\ny,maybe\n", ["label.csv", "review 2", "'maybe'"]),
-    "unlabelled.csv": (b"text,label\nx,1\ny,\n", ["unlabelled.csv", "review 2"]),
+    "label.csv": (b"text,label\nx,1\ny,maybe\n", ["label.csv, line 3", "'maybe'"]),
+    "unlabelled.csv": (b"text,label\nx,1\ny,\n", ["unlabelled.csv, line 3", 'drop: [""]']),
     "ragged.csv": (b"text,label\nx,1\ny,1,2,3\n", ["ragged.csv", "line 3"]),
-    "quote.csv": (b'text,label\n"x,1\ny,0\n', ["quote.csv"]),
-    "utf8.csv": (b"text,label\n\xff\xfe,1\n", ["utf8.csv", "utf-8", "--encoding"]),
+    "quote.csv": (b'text,label\n"x, z",1\n"y,0\n', ["quote.csv: line 3", "quoting"]),
+    "utf8.csv": (b"text,label\n\xff\xfe,1\n", ["utf8.csv: line 2", "utf-8", "set encoding"]),
     "utf8.jsonl": (b'{"text": "\xff", "label": 1}\n', ["utf8.jsonl", "utf-8"]),
     "broken.jsonl": (b'{"text": "x", "label": 1}\n{"te', ["broken.jsonl", "line 2"]),
-    "list.jsonl": (b'["x", 1]\n', ["list.jsonl", "line 1", "object"]),
-    "number.jsonl": (b'{"text": 5, "label": 1}\n', ["number.jsonl", "review 1", "not a string"]),
+    "list.jsonl": (b'["x", 1]\n', ["list.jsonl: item 1", "object"]),
+    "number.jsonl": (b'{"text": 5, "label": 1}\n', ["number.jsonl: line 1", "not a string"]),
     "half.jsonl": (b'{"text": "\\ud800", "label": 1}\n', ["half.jsonl", "Unicode"]),
     "not.parquet": (b"PAR1 this is none", ["not.parquet", "Parquet"]),
-    "what.xls": (
-        b"text,label\nx,1\n",
-        ["what.xls", "'.xls'", ".jsonl, ", ".pq, ", "--format (csv,"],
-    ),
+    "what.xls": (b"\xd0\xcf\x11\xe0", ["what.xls", ".xlsx or .csv"]),
 }
 
 
@@ -172,6 +168,32 @@ def test_bad_file_is_one_line_and_no_output(stage, tmp_path, name):
 def test_bad_source_is_one_line(stage, source, word):
     result = stage("ingest", "--source", source, "--output", "r.parquet")
     assert_one_line(result, source, word)
+
+
+def test_validate_reports_the_rows_of_each_file(stage, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("text,label\ngood,5\nmiddle,3\n")
+    (tmp_path / "in" / "b.csv").write_text("text,label\nbad,1\n")
+    given = ["--labels", "{negative: [1], drop: [3], positive: [5]}"]
+    result = stage("ingest", "--source", "in", "--output", "r.parquet", *given)
+    assert result.returncode == 0, result.stderr
+    said = stage("validate", "--reviews", "r.parquet", "--report", "v.json", "--min-rows", 0)
+    line = "in/a.csv: 2 rows read, 1 kept, 1 dropped (label '3')"
+    assert f"ingest: {line}" in result.stderr
+    assert f"validate: {line}" in said.stderr
+    assert json.loads((tmp_path / "v.json").read_text())["files"] == [
+        {"file": "in/a.csv", "read": 2, "kept": 1, "dropped": {"label '3'": 1}},
+        {"file": "in/b.csv", "read": 1, "kept": 1, "dropped": {}},
+    ]
+
+
+def test_cyrillic_in_western_letters_is_damaged(stage, tmp_path):
+    texts = [f"Отличный фильм {n}".encode("cp1251").decode("cp1252") for n in range(200)]
+    frame = pd.DataFrame({"text": texts, "label": [0, 1] * 100})
+    frame.to_csv(tmp_path / "garbled.csv", index=False)
+    assert stage("ingest", "--source", "garbled.csv", "--output", "r.parquet").returncode == 0
+    result = stage("validate", "--reviews", "r.parquet", "--report", "v.json")
+    assert "damaged 100.00%" in result.stderr
 
 
 def test_validate_reports_missing_texts(stage, tmp_path):
@@ -266,18 +288,3 @@ def test_dvc_reads_a_renamed_source_again(tmp_path):
     assert [dvc("init", "--no-scm"), repro("one.csv"), repro("two.csv")] == [0, 0, 0]
     (tmp_path / "one.csv").unlink()
     assert repro("one.csv") == 255
-
-
-def test_json_lines_with_a_mark_are_read(tmp_path):
-    path = tmp_path / "reviews.jsonl"
-    path.write_text('{"text": "good", "label": 1}\n', encoding="utf-8-sig")
-    (table,) = formats.read(path, None, "utf-8", "reviews.jsonl")
-    assert table.to_dict("records") == [{"text": "good", "label": 1}]
-
-
-@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
-def test_gzip_is_named(tmp_path, ending):
-    path = tmp_path / f"reviews.{ending}"
-    path.write_bytes(gzip.compress(b"text,label\ngood,1\n"))
-    with pytest.raises(UserError, match=r"compressed with gzip; unpack it first \(gunzip\)"):
-        next(formats.read(path, None, "utf-8", path.name))

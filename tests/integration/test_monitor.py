@@ -8,6 +8,7 @@ import pytest
 from components import gate, ingest, promote, register
 from components.io import registry, reviews
 from components.io.files import read_json
+from components.reading.options import Options
 from components.verdict import GateLimits
 from tests.conftest import assert_one_line
 
@@ -44,7 +45,7 @@ def test_same_kind_has_not_drifted(stage, champion, imdb, tmp_path):
 
 
 def test_another_kind_has_drifted(stage, champion, tmp_path):
-    ingest.ingest("builtin:rotten_tomatoes", tmp_path / "rt.parquet")
+    ingest.ingest(Options("builtin:rotten_tomatoes"), tmp_path / "rt.parquet")
     capture(reviews.read(tmp_path / "rt.parquet")["text"].sample(1000, random_state=0), tmp_path)
     result = stage("monitor", "--captured", "in.jsonl", *OUT)
     assert result.returncode == 0, result.stderr
@@ -100,7 +101,7 @@ def test_errors_are_one_line(stage, champion, tmp_path):
     (tmp_path / "in.jsonl").write_text(
         '{"data": {"text": "a"}}\n{"data": {"text": 7}}\n{"body": "b"}\n'
     )
-    assert_one_line(stage("monitor", "--captured", "in.jsonl", *OUT), "in.jsonl", "request 2")
+    assert_one_line(stage("monitor", "--captured", "in.jsonl", *OUT), "in.jsonl", "line 2")
     other = stage("monitor", "--captured", "in.jsonl", "--text-column", "review", *OUT)
     assert_one_line(other, "--text-column", "'review'")
     assert_one_line(stage("monitor", "--captured", "none.jsonl", *OUT), "none.jsonl")

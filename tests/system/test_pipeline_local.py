@@ -19,6 +19,7 @@ import pytest
 import sentiment.store
 from components import count, evaluate, ingest, merge, prepare, select, train, trial
 from components.io import candidates, matrices, processes, records, registry, reviews
+from components.reading.options import Options
 from pipelines.inputs import PARAMS
 from pipelines.local import mlflow_server
 from tests.conftest import REPO, free_port
@@ -139,7 +140,7 @@ def test_functions_dvc_and_containers_agree(whole, demo, tmp_path):
     dvc_metrics = json.loads((clone / "reports/metrics.json").read_text())
     dvc_digest = sentiment.store.digest(clone / "models/sentiment")
 
-    ingest.ingest(PARAMS["ingest"]["source"], tmp_path / "reviews.parquet")
+    ingest.ingest(Options(PARAMS["ingest"]["source"]), tmp_path / "reviews.parquet")
     splits = {name: tmp_path / name for name in prepare.SPLITS}
     prepare.prepare(tmp_path / "reviews.parquet", splits, **PARAMS["prepare"])
     count.count(splits["train"], splits["valid"], PARAMS["count"]["max_n"], tmp_path / "counts")
@@ -263,7 +264,7 @@ def test_monitoring_trains_only_after_drift(whole, images, tmp_path):
     # test reviews: the model is surer of those that it was trained on
     alike = reviews.read(artifact(whole, "prepare/test"))["text"]
     assert monitor(alike.sample(1000, random_state=0)) == ["monitor"]
-    ingest.ingest("builtin:rotten_tomatoes", tmp_path / "rt.parquet")
+    ingest.ingest(Options("builtin:rotten_tomatoes"), tmp_path / "rt.parquet")
     other = reviews.read(tmp_path / "rt.parquet")
     source = tmp_path / "labelled.csv"
     other.sample(2000, random_state=1)[["text", "label"]].to_csv(source, index=False)

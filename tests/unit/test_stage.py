@@ -72,6 +72,9 @@ def test_a_rung_overrides_the_section(tmp_path):
         ("ingest", "ingest: {source: 5}", "ingest.source: 5: it should be a valid string"),
         ("ingest", "ingest: {}", "ingest.source: is required"),
         ("ingest", "ingest: {source: x, format: xls}", "it should be 'auto', 'csv'"),
+        ("ingest", "ingest: {source: x, header: no}", "header: False: it should be 'auto', 'pres"),
+        ("ingest", "ingest: {source: x, labels: [1]}", "labels: [1]: it should be a valid dict"),
+        ("ingest", "ingest: {source: x, separator: ab}", "separator: 'ab': String should match"),
         (
             "prepare",
             "prepare: {valid_fraction: 0.5, test_fraction: 0.5}",
@@ -108,6 +111,17 @@ def test_a_wrong_flag_is_a_usage_error(capsys, name, arguments, message):
     with pytest.raises(SystemExit, match="2"):
         module.main([*artifacts, *arguments])
     assert message in capsys.readouterr().err
+
+
+def test_a_mapping_is_yaml_on_the_command_line(capsys):
+    parser = stage.parser("ingest", ingest.run)
+    arguments = ["--source", "x", "--output", "y", "--labels"]
+    found = parser.parse_args([*arguments, "{negative: [1], positive: [no]}"])
+    assert found.labels == {"negative": [1], "positive": [False]}
+    for text in ("{", "[1]"):
+        with pytest.raises(SystemExit):
+            parser.parse_args([*arguments, text])
+        assert "argument --labels: " in capsys.readouterr().err
 
 
 def test_kubeflow_whole_numbers_are_read():

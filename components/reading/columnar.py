@@ -1,0 +1,103 @@
+"""Parquet and Arrow files; Hugging Face datasets on disk are of the latter."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from components.errors import UserError
+from components.io.reviews import BATCH_ROWS
+from components.reading.batches import Batch
+from components.reading.options import Options
+
+FILE_MAGIC = b"ARROW1"  # of Arrow's file format
+STREAM_MAGIC = b"\xff\xff\xff\xff"  # of its stream format
+SHOWN_NAMES = 20
+_HUGGING_FACE = b"huggingface"  # key of the metadata with the features of a dataset
+
+
+def read_parquet(path: Path, options: Options, address: str) -> Iterator[Batch]:
+    """Yield the rows of a Parquet file; the other columns are not read."""
+    with _arrow_errors(address, "Parquet"), pq.ParquetFile(path) as file:
+        names = _names(file.schema_arrow, options, address)
+        # the reader keeps in memory what one call reads
+        groups = range(file.num_row_groups)
+        parts = (b for g in groups for b in file.iter_batches(BATCH_ROWS, [g], columns=[*names]))
+        yield from _batches(parts, file.schema_arrow, options, address)
+
+
+def read_arrow(path: Path, options: Options, address: str) -> Iterator[Batch]:
+    """Yield the rows of an Arrow file, of the file or the stream format."""
+    with _arrow_errors(address, "Arrow"), pa.OSFile(str(path)) as source:
+        if source.read(len(FILE_MAGIC)) == FILE_MAGIC:
+            file = pa.ipc.open_file(source)
+            parts = (file.get_batch(number) for number in range(file.num_record_batches))
+        else:
+            source.seek(0)
+            file = parts = pa.ipc.open_stream(source)
+        _names(file.schema, options, address)
+        pieces = (p.slice(at, BATCH_ROWS) for p in parts for at in range(0, len(p), BATCH_ROWS))
+        yield from _batches(pieces, file.schema, options, address)
+
+
+def _names(schema: pa.Schema, options: Options, address: str) -> dict[str, str]:
+    wanted = {options.text_column: "--text-column", options.label_column: "--label-column"}
+    for name, flag in wanted.items():
+        if schema.names.count(name) != 1:
+            found = ", ".join(schema.names[:SHOWN_NAMES])
+            raise UserError(f"{address}: no column {name!r} among ({found}); see {flag}")
+    return wanted
+
+
+def _batches(
+    parts: Iterator[pa.RecordBatch], schema: pa.Schema, options: Options, address: str
+) -> Iterator[Batch]:
+    text = schema.field(options.text_column).type
+    kind = text.value_type if pa.types.is_dictionary(text) else text
+    if not any(
+        is_text(kind)
+        for is_text in (
+            pa.types.is_string,
+            pa.types.is_large_string,
+            pa.types.is_string_view,
+            pa.types.is_null,
+        )
+    ):
+        raise UserError(f"{address}: column {options.text_column!r} is {text}, not of strings")
+    label = schema.field(options.label_column).type
+    if pa.types.is_nested(label) or pa.types.is_binary(label):
+        raise UserError(f"{address}: column {options.label_column!r} is {label}, not one label")
+    names = _class_names(schema, options.label_column)
+    before = 0
+    for part in parts:
+        labels = part.column(options.label_column).to_pylist()
+        if names:  # -1 is a label that was left out
+            labels = [names[n] if n is not None and 0 <= n < len(names) else None for n in labels]
+        numbers = [*range(before + 1, before + len(labels) + 1)]
+        before += len(labels)
+        yield Batch(part.column(options.text_column).to_pylist(), labels, numbers, "row")
+
+
+def _class_names(schema: pa.Schema, column: str) -> list[str]:
+    """Return the names that Hugging Face stores for a column of numbers, if it does."""
+    try:
+        info: Any = json.loads((schema.metadata or {}).get(_HUGGING_FACE, b"{}"))
+        feature = info["info"]["features"][column]
+        return [*map(str, feature["names"])] if feature["_type"] == "ClassLabel" else []
+    except (KeyError, TypeError, ValueError):
+        return []
+
+
+@contextmanager
+def _arrow_errors(address: str, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowException as error:
+        raise UserError(f"{address}: not {kind}, or damaged ({error})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{address}: a text is not UTF-8 ({error})") from error

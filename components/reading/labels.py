@@ -1,0 +1,194 @@
+"""Labels: how a value is spelled, which class it stands for, and what is said where that is open.
+
+Two classes for now, those of the model. Another number of classes changes ``CLASSES`` alone.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.errors import UserError
+
+CLASSES = ("negative", "positive")  # sentiment.model.LABELS, whose import takes seconds
+DROP = "drop"  # key of the mapping for the values whose rows are dropped
+MOST_VALUES = 100  # that a column of labels may have
+SHOWN = 20  # values in a message
+_NEGATIVE, _NEUTRAL, _POSITIVE = "negative", "neutral", "positive"
+_WORDS = {
+    **dict.fromkeys(("negative", "neg", "false", "f", "no", "n"), _NEGATIVE),
+    **dict.fromkeys(("neutral", "neu"), _NEUTRAL),
+    **dict.fromkeys(("positive", "pos", "true", "t", "yes", "y"), _POSITIVE),
+}
+_BOOLEANS = {False: ("false", "no", "off"), True: ("true", "yes", "on")}
+# the numbers that a column holds decide what a number stands for
+_SCALES: tuple[tuple[str, dict[int, str]], ...] = (
+    ("0 and 1", {0: _NEGATIVE, 1: _POSITIVE}),
+    ("-1 and 1", {-1: _NEGATIVE, 1: _POSITIVE}),
+    ("-1 to 1", {-1: _NEGATIVE, 0: _NEUTRAL, 1: _POSITIVE}),
+    ("0 and 4", {0: _NEGATIVE, 4: _POSITIVE}),
+    ("0, 2 and 4", {0: _NEGATIVE, 2: _NEUTRAL, 4: _POSITIVE}),
+)
+_NUMBER = re.compile(r"\+?(-?[0-9]+)(?:\.0*)?(?: stars?)?")
+_ALONE = ("0 and 1", "-1 and 1")  # known from one number; a 4 may be of stars
+_STARS = {1: _NEGATIVE, 2: _NEGATIVE, 3: _NEUTRAL, 4: _POSITIVE, 5: _POSITIVE}
+
+
+def spelling(value: Any) -> str:
+    """Return the text that a label is counted by: ``1``, ``1.0`` and ``1 star`` are one label.
+
+    A missing label is the empty text.
+    """
+    if value is None:
+        return ""
+    text = str(value).strip().casefold()
+    if number := _NUMBER.fullmatch(text):
+        return str(int(number[1]))
+    return "" if text == "nan" and not isinstance(value, str) else text
+
+
+@dataclass
+class Values:
+    """The values of the label column, numbered in the order in which they were seen."""
+
+    address: str
+    places: dict[str, str] = field(default_factory=dict)  # where each value was seen first
+    counts: list[int] = field(default_factory=list)
+    _codes: dict[Any, int] = field(default_factory=dict)
+
+    def code(self, value: Any, address: str, unit: str, number: int) -> int:
+        """Return the number of a value and count it; the rest says where it was seen.
+
+        Raises:
+            UserError: there are more values than a column of labels has.
+        """
+        key = (type(value), value if value.__hash__ else str(value))
+        code = self._codes.get(key)
+        if code is None:
+            text = spelling(value)
+            code = list(self.places).index(text) if text in self.places else len(self.places)
+            if code == len(self.places):
+                if code == MOST_VALUES:
+                    some = ", ".join(map(_quoted, list(self.places)[:3]))
+                    raise UserError(
+                        f"{address}: {unit} {number}: more than {MOST_VALUES} different labels,"
+                        f" such as {some}; see --label-column"
+                    )
+                self.places[text] = f"{address}, {unit} {number}"
+                self.counts.append(0)
+            self._codes[key] = code
+        self.counts[code] += 1
+        return code
+
+    def listed(self) -> str:
+        """Return the values with their counts, the most frequent first."""
+        ordered = sorted(zip(self.places, self.counts, strict=True), key=lambda each: -each[1])
+        shown = [f"{_quoted(text)} {count}" for text, count in ordered[:SHOWN]]
+        return ", ".join(shown) + (" …" if len(ordered) > SHOWN else "")
+
+
+def mapping(given: Mapping[str, Iterable[Any]]) -> dict[str, str]:
+    """Return the class, or ``drop``, of each value that the parameter ``labels`` names.
+
+    Raises:
+        UserError: a value stands twice, or a class is not one of the model.
+    """
+    found: dict[str, str] = {}
+    for name, values in given.items():
+        for value in values:
+            # YAML reads yes and no as true and false
+            spellings = _BOOLEANS[value] if isinstance(value, bool) else (spelling(value),)
+            for text in spellings:
+                if found.setdefault(text, name) != name:
+                    both = f"{found[text]} and {name}"
+                    raise UserError(f"ingest.labels: {_quoted(text)} is in {both}")
+    _check_classes([name for name in given if name != DROP], "ingest.labels: ", found)
+    return found
+
+
+def decide(values: Values, given: Mapping[str, Iterable[Any]]) -> tuple[dict[str, str], str]:
+    """Return the class, or ``drop``, of each value, and a line that says so.
+
+    Raises:
+        UserError: a value has no class; the message has all values, their counts and a mapping.
+    """
+    if given:
+        named, scale = mapping(given), ""
+    else:
+        named, scale = _recognised(list(values.places))
+    unknown = [text for text in values.places if text not in named]
+    if unknown:
+        places = ", ".join(
+            f"{_quoted(text)} (first: {values.places[text]})" for text in unknown[:3]
+        )
+        raise UserError(
+            f"{values.address}: labels that are of no class: {places}; all labels:"
+            f" {values.listed()}; set in params.yaml, section ingest, with each label in its class,"
+            f" {_paste(values.places, named)}"
+        )
+    used = {text: named[text] for text in values.places}
+    _check_classes(
+        dict.fromkeys(used.values()), f"{values.address}: labels {values.listed()}: ", named
+    )
+    classes = [name for name in (*CLASSES, DROP) if name in used.values()]
+    said = "; ".join(
+        f"{name}: {', '.join(_quoted(text) for text in used if used[text] == name)}"
+        for name in classes
+    )
+    return used, said + scale
+
+
+def _check_classes(names: Iterable[str], where: str, named: Mapping[str, str]) -> None:
+    found = [name for name in names if name != DROP]
+    more = [name for name in found if name not in CLASSES]
+    if more:
+        raise UserError(
+            f"{where}the classes are {', '.join(found)}, but the model has {' and '.join(CLASSES)}"
+            f" alone; drop the others: set in params.yaml, section ingest, {_paste(named, named)}"
+        )
+
+
+def _recognised(values: list[str]) -> tuple[dict[str, str], str]:
+    """Return the classes of the values whose spelling is usual, and the name of their scale."""
+    named = {text: _WORDS[text] for text in values if text in _WORDS}
+    numbers = {int(text) for text in values if text.removeprefix("-").isdecimal()}
+    for name, scale in _SCALES:
+        ends = {min(scale), max(scale)}
+        if numbers and numbers <= scale.keys() and (ends <= numbers or name in _ALONE):
+            return named | {str(number): scale[number] for number in numbers}, f" (scale {name})"
+    if numbers and numbers <= _STARS.keys() and {min(numbers), max(numbers)} == {1, 5}:
+        return named | {str(number): _STARS[number] for number in numbers}, " (stars, 1 to 5)"
+    return named, ""
+
+
+def is_usual(value: str) -> bool:
+    """Return whether a value alone looks like a label: a usual word, or a number of a scale."""
+    text = spelling(value)
+    return text in _WORDS or text in {"-1", "0", "1", "2", "3", "4", "5"}
+
+
+def _paste(values: Iterable[str], named: Mapping[str, str]) -> str:
+    """Return a mapping for ``params.yaml`` that covers all values, as a proposal."""
+    numbers = sorted(int(text) for text in values if text.removeprefix("-").isdecimal())
+    middle = (numbers[0] + numbers[-1]) / 2 if numbers else 0.0
+    proposed: dict[str, list[Any]] = {name: [] for name in (*CLASSES, DROP)}
+    for text in list(values)[:SHOWN]:
+        name = named.get(text, DROP)
+        value: Any = text
+        if text.removeprefix("-").isdecimal():
+            value = int(text)
+            if text not in named and value != middle:
+                name = _NEGATIVE if value < middle else _POSITIVE
+        proposed[name if name in CLASSES else DROP].append(value)
+    # JSON is YAML on one line
+    lists = ", ".join(
+        f"{name}: {json.dumps(values, ensure_ascii=False)}"
+        for name, values in proposed.items()
+        if values or name != DROP
+    )
+    return f"labels: {{{lists}}}"
+
+
+def _quoted(text: str) -> str:
+    return repr(text[:40] + "…" if len(text) > 40 else text)

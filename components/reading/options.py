@@ -1,0 +1,61 @@
+"""What the user may say about the source; all but the source is detected where it is left out."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from components.stage import parameters
+
+AUTO = "auto"
+Format = Literal[
+    "auto", "csv", "tsv", "json", "jsonl", "parquet", "arrow", "excel", "fasttext", "texts"
+]
+
+
+@parameters
+class Options:
+    source: str = Field(
+        min_length=1,
+        description="A file, an archive or a folder of files, s3://bucket/key or"
+        " s3://bucket/prefix/, https://host/path, 'builtin' (25,000 IMDB reviews) or"
+        " 'builtin:rotten_tomatoes' (8,530 sentences).",
+    )
+    text_column: str = Field(default="text", min_length=1, description="Column of the text.")
+    label_column: str = Field(default="label", min_length=1, description="Column of the label.")
+    labels: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="Values of the label column for each class, and those whose rows to drop, such"
+        " as {negative: [1, 2], drop: [3], positive: [4, 5]}; empty: the usual spellings.",
+    )
+    format: Format = Field(
+        default="auto",
+        description="Format of the files; texts: a folder for each class, with a file for each"
+        " text; auto: by name and content.",
+    )
+    separator: str = Field(
+        default=AUTO,
+        pattern=r"^(auto|tab|.)$",
+        description="Character between the fields of CSV, or 'tab'.",
+    )
+    quoting: Literal["auto", "standard", "backslash", "none"] = Field(
+        default="auto",
+        description="Quotes of CSV: standard (a quote in a text is doubled), backslash (it follows"
+        " a backslash), none (a quote is a character of the text).",
+    )
+    header: Literal["auto", "present", "absent"] = Field(
+        default="auto", description="Whether the first row of CSV has the names of the columns."
+    )
+    columns: tuple[str, ...] = Field(
+        default=(),
+        description="Names of the columns of CSV, in place of those in the file; without names and"
+        " without a header they are 1, 2, 3 …",
+    )
+    encoding: str = Field(
+        default=AUTO,
+        min_length=1,
+        description="Encoding of files of text; auto: UTF-8, or what a byte order mark says.",
+    )
+    damaged_rows: Literal["refuse", "drop"] = Field(
+        default="refuse",
+        description="What to do about a row of CSV with broken quotes or another number of fields.",
+    )

@@ -1,0 +1,208 @@
+"""Every shape of file is read whole or refused in one line; the account of rows is complete."""
+
+import json
+import zipfile
+from itertools import chain, repeat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.errors import UserError
+from components.ingest import ingest
+from components.io import accounts, reviews
+from components.reading import dialects, json_files, labels
+from components.reading.dialects import Dialect
+from components.reading.options import Options
+from sentiment.model import LABELS
+from tests.conftest import REPO
+from tests.shapes import SHAPES, documented
+
+
+def test_the_classes_are_those_of_the_model():
+    assert labels.CLASSES == LABELS
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.what)
+def test_shape(shape, tmp_path):
+    if shape.texts is None:
+        with pytest.raises(UserError) as raised:
+            shape.read(tmp_path)
+        assert str(raised.value).startswith(shape.source)
+        assert shape.refusal in str(raised.value)
+        assert [path.name for path in tmp_path.iterdir()] == [shape.source]
+    else:
+        assert shape.read(tmp_path) == (shape.texts, shape.labels)
+
+
+def test_documented_shapes_are_what_ingest_does(tmp_path):
+    assert documented(tmp_path) in (REPO / "docs/own-data.md").read_text()
+
+
+def read(tmp_path: Path, name: str, content: str, **options: object):
+    source = tmp_path / name
+    source.write_text(content)
+    return ingest(Options(source=str(source), **options), tmp_path / "r.parquet")
+
+
+def swallowing(separator: str) -> str:
+    """Return 300 rows of which one begins with a quote, and a later one ends in one."""
+    lines = []
+    for number in range(300):
+        text = f"review number {number}"
+        text = f'"{text}' if number == 50 else f'{text}"' if number == 80 else text
+        lines.append(f"{text}{separator}{number % 2}\n")
+    return f"text{separator}label\n" + "".join(lines)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("label_first", [False, True])
+def test_a_quote_swallows_no_rows(tmp_path, separator, label_first):
+    content = swallowing(separator)
+    if label_first:
+        rows = (line.split(separator) for line in content.splitlines())
+        content = "".join(f"{label}{separator}{text}\n" for text, label in rows)
+    read(tmp_path, "quotes.csv", content)
+    table = reviews.read(tmp_path / "r.parquet")
+    assert len(table) == 300
+    assert table["text"][50] == '"review number 50'
+    assert table["text"][80] == 'review number 80"'
+    assert table["label"].tolist() == [0, 1] * 150
+
+
+def test_a_swallowed_row_that_fits_no_dialect_is_refused(tmp_path):
+    content = swallowing(",").replace("number 60,", "number, 60,")
+    with pytest.raises(UserError, match=r"quotes.csv: line \d+: .*damaged_rows: drop"):
+        read(tmp_path, "quotes.csv", content)
+
+
+def test_quoting_that_is_given_is_not_doubted(tmp_path):
+    read(tmp_path, "one.csv", 'text,label\n"a,1\nb,0\nc",1\nd,0\n', quoting="standard")
+    assert reviews.read(tmp_path / "r.parquet")["text"].tolist() == ["a,1\nb,0\nc", "d"]
+
+
+def test_the_account_names_all_rows(tmp_path, caplog):
+    caplog.set_level("INFO", "ingest")
+    content = "text,label\ngood,5\nbad,1\nso so,3\n,2\nhalf, of,4\n"
+    given = {"negative": [1, 2], "drop": [3], "positive": [4, 5]}
+    (found,) = read(tmp_path, "a.csv", content, labels=given, damaged_rows="drop")
+    assert found.read == 5
+    assert found.kept == 3
+    assert found.dropped == {"label '3'": 1, "3 fields, not 2": 1}
+    assert accounts.read(tmp_path / "r.parquet") == [found]
+    assert str(found) in caplog.messages
+    assert reviews.read(tmp_path / "r.parquet")["text"].isna().sum() == 1
+
+
+def test_dropped_lines_of_broken_quotes_are_counted(tmp_path):
+    content = 'text,label\ngood,1\n"open "quote,0\nbad,0\n'
+    (found,) = read(tmp_path, "a.csv", content, damaged_rows="drop", quoting="standard")
+    assert found.kept == 2
+    assert sum(found.dropped.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (["0", "1"], "np"),
+        (["-1", "1"], "np"),
+        (["0", "4"], "np"),
+        (["1", "2", "4", "5"], "nnpp"),
+        (["1 star", "5 stars"], "np"),
+        (["NEG", "Positive"], "np"),
+        (["F", "t"], "np"),
+        ([False, True], "np"),
+        (["n", "y", 0, 1.0, "pos"], "npnpp"),
+    ],
+)
+def test_usual_spellings(values, classes):
+    counted = labels.Values("x")
+    codes = [counted.code(value, "x", "row", 1) for value in values]
+    used, _ = labels.decide(counted, {})
+    assert "".join([*used.values()][code][0] for code in codes) == classes
+
+
+@pytest.mark.parametrize("values", ["1 2", "2 4", "4", "0 2", "0 1 2 3 4", "1.5 5"])
+def test_open_scales_are_refused(values):
+    counted = labels.Values("x")
+    for value in values.split():
+        counted.code(value, "x", "row", 1)
+    with pytest.raises(UserError, match=r"in its class, labels: \{"):
+        labels.decide(counted, {})
+
+
+def test_the_proposed_mapping_can_be_pasted(tmp_path):
+    content = "text,label\n" + "".join(f"review {n},{n}\n" for n in range(1, 11))
+    with pytest.raises(UserError) as raised:
+        read(tmp_path, "ten.csv", content)
+    proposed = yaml.safe_load(str(raised.value).partition("its class, ")[2])
+    (found,) = read(tmp_path, "ten.csv", content, **proposed)
+    assert found.kept == 10
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"negative": [1], "positive": [1.0]}, "'1' is in negative and positive"),
+        ({"negative": [1], "neutral": [2], "positive": [3]}, "the model has negative and positive"),
+    ],
+)
+def test_a_wrong_mapping_is_refused_before_reading(tmp_path, given, message):
+    with pytest.raises(UserError, match=message):
+        ingest(Options(source="nowhere.csv", labels=given), tmp_path / "r.parquet")
+
+
+def test_dropping_all_rows_is_refused(tmp_path):
+    with pytest.raises(UserError, match="all rows are dropped"):
+        read(tmp_path, "a.csv", "text,label\na,1\n", labels={"drop": [1]})
+
+
+def test_yes_and_no_of_yaml_are_the_words(tmp_path):
+    given = {"negative": [True], "positive": [False]}  # as YAML reads yes and no
+    read(tmp_path, "a.csv", "text,label\na,yes\nb,no\n", labels=given)
+    assert reviews.read(tmp_path / "r.parquet")["label"].tolist() == [0, 1]
+
+
+def test_a_column_of_texts_is_no_column_of_labels(tmp_path):
+    content = "text,label\n" + "".join(f"{n},review {n}\n" for n in range(200))
+    with pytest.raises(UserError, match="line 102: more than 100 different labels"):
+        read(tmp_path, "swapped.csv", content)
+
+
+@pytest.mark.parametrize("encoding", ["cp1251", "koi8-r"])
+def test_a_western_file_is_not_read_as_cyrillic(tmp_path, encoding):
+    text = "Très beau, déjà vu; l'été à Paris, forêt, élève, créé "
+    (tmp_path / "a.csv").write_bytes(f'text,label\n"{text * 9}",1\n'.encode("cp1252"))
+    with pytest.raises(UserError, match="makes no words"):
+        ingest(Options(str(tmp_path / "a.csv"), encoding=encoding), tmp_path / "r.parquet")
+
+
+def test_utf8_is_not_read_as_another_encoding(tmp_path):
+    with pytest.raises(UserError, match="the file is UTF-8"):
+        read(tmp_path, "a.csv", "text,label\ncafé,1\n", encoding="cp1252")
+
+
+def test_an_array_is_read_an_item_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(json_files, "CHUNK", 7)
+    items = [{"text": f'review [{n}] \\ "', "label": n % 2} for n in range(50)]
+    (found,) = read(tmp_path, "a.json", json.dumps(items, indent=2))
+    assert found.kept == 50
+    assert reviews.read(tmp_path / "r.parquet")["text"].tolist() == [i["text"] for i in items]
+
+
+def test_an_unclosed_quote_is_bounded():
+    lines = chain(['a,"b\n'], repeat("x" * 99 + "\n"))
+    previous = dialects.csv.field_size_limit(1000)
+    try:
+        row = next(dialects.rows(lines, Dialect(",", "standard")))
+    finally:
+        dialects.csv.field_size_limit(previous)
+    assert "field limit" in row.fault
+    assert len(row.lines) < 20
+
+
+def test_an_archive_writes_nothing_outside(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("../outside.csv", "text,label\na,1\n")
+    with pytest.raises(UserError, match="would be written outside"):
+        ingest(Options(str(tmp_path / "a.zip")), tmp_path / "r.parquet")
