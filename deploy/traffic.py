@@ -112,7 +112,7 @@ class TrafficCounter:
         """Return the predictors with a pod that failed its last scrape, and all for a minute.
 
         One failed scrape proves nothing: Prometheus may not have scraped a new pod yet. The minute
-        begins anew while every predictor has such a pod, as Prometheus itself may be cut off.
+        starts again while every predictor has such a pod, as Prometheus itself may be cut off.
         """
         now = time.monotonic()
         down = [labels for labels, answered in up.items() if not answered]
