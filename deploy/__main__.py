@@ -118,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
             rollout.SETTLE_SECONDS,
             "how long a gateway may take to use new routes",
         ),
+        ("--autoscaler-seconds", rollout.AUTOSCALER_SECONDS, "how long one takes to see a load"),
         ("--ready-seconds", 600.0, "how long a predictor may take to be ready"),
     ):
         add(
@@ -149,7 +150,7 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
     log.info("%s version %s is at %s, and %s with %s", name, new.version, uri, new.name, new.image)
     if args.dry_run:
         now = assumed_state(cluster, folder)
-        new = as_served(new, now)
+        new = as_served(new, now, args.canary)
         rollout.show(folder, plan(now, new, args), scaling)
         return 0
     prometheus = Prometheus(args.prometheus)
@@ -162,9 +163,11 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
         require_no_controller(cluster, cluster.inference_service())
     with gitops.hold(folder) if gitops else lease.hold(cluster) as require_lease:
         now = served_state(cluster, folder)
-        new = as_served(new, now)
+        new = as_served(new, now, args.canary)
         states = plan(now, new, args)
         record = history.find_open(client, name, folder.name, new)
+        # without --canary nothing is judged, so no judgement of before counts
+        unfit = history.find_unfit(client, record) if record and args.canary else None
         if record is None and now != states[-1]:
             record = history.open_record(client, name, folder.name, now, new)
 
@@ -174,16 +177,22 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
                 prometheus, service, state, limits(args), require_lease, args.gateway_errors
             )
             if record is not None:
-                history.log_verdict(client, record, state.percent, verdict)
+                with history.optional(f"the verdict at {state.percent}%"):
+                    history.log_verdict(client, record, state.percent, verdict)
             return verdict
 
         steps = Rollout(
             *(cluster, folder, scaling, judge, require_lease),
-            *(args.ready_seconds, args.settle_seconds, IfUndecided(args.if_undecided), gitops),
+            *(args.ready_seconds, args.settle_seconds, args.autoscaler_seconds),
+            *(IfUndecided(args.if_undecided), gitops),
         )
-        result = steps.run(now, states)
+        if unfit and now and now.stable != new:
+            result = steps.finish_going_back(now, unfit)
+        else:
+            result = steps.run(now, states)
         if record is not None and result.outcome is not RolloutOutcome.HELD:
-            history.close(client, record, result)
+            with history.optional("the end of this deployment"):
+                history.close(client, record, result)
     return report(result, new)
 
 
@@ -209,8 +218,17 @@ def served_state(cluster: Cluster, folder: Path) -> State | None:
     return replace(state, stable=known.get(state.stable.name, state.stable), canary=canary)
 
 
-def as_served(new: Predictor, now: State | None) -> Predictor:
-    """Return the predictor with the spec that it is served with, or will be beside the stable."""
+def as_served(new: Predictor, now: State | None, first: int | None) -> Predictor:
+    """Return the predictor with the spec that it is served with, or will be beside the stable.
+
+    Without --canary, the version of the stable predictor is that predictor while another is on
+    trial: a rollback ends the trial, and brings no new image. A predictor beside it with none or
+    all of the requests may be that of an interrupted deployment without --canary, which goes on.
+    """
+    if now is not None and now.canary is not None and not first:
+        on_trial = now.canary != new or rollout.is_judged(now)
+        if on_trial and now.stable.version == new.version:
+            return now.stable
     served = [] if now is None else [each for each in (now.stable, now.canary) if each]
     for each in served:
         if each == new:
