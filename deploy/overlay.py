@@ -100,8 +100,17 @@ class Service:
 
 
 def service_of(document: dict[str, Any]) -> Service:
-    """Read the names from an InferenceService."""
+    """Read the names from an InferenceService.
+
+    Raises:
+        UserError: it has no namespace.
+    """
     metadata = document["metadata"]
+    if "namespace" not in metadata:
+        raise UserError(
+            f"the InferenceService {metadata['name']} has no namespace; write it into"
+            f" {TEMPLATE}/service.yaml and {FILE}"
+        )
     arguments = container_of(document["spec"]["predictor"]).get("args", [])
     models = [flag.partition("=")[2] for flag in arguments if flag.startswith("--model_name=")]
     model = (models or [metadata["name"]])[-1]

@@ -52,6 +52,12 @@ def test_names_come_from_the_inference_service():
     assert service.deployment(TWO) == f"second-{TWO.name}-predictor"
 
 
+def test_a_missing_namespace_is_told():
+    document = template() | {"metadata": {"name": "second"}}
+    with pytest.raises(UserError, match=r"second has no namespace; .*template/service\.yaml and"):
+        service_of(document)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
