@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from components.errors import UnavailableError, UserError
@@ -96,9 +97,9 @@ class Branch:
         form = "--format=%(upstream:remotename) %(upstream:remoteref)"
         remote, branch = self._git("for-each-ref", form, self._head[1]).split()
         for attempt in range(1, PUSHES + 1):
-            pushed = f"{self._head[0]}:{branch}"
+            refs = f"{self._head[0]}:{branch}"
             try:
-                retry(lambda each=pushed: self._git("push", "--porcelain", remote, each))
+                retry(partial(self._git, "push", "--porcelain", remote, refs))
                 return
             except UserError as error:
                 lost_race = _LOST_RACE.search(str(error))
