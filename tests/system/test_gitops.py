@@ -202,7 +202,7 @@ def test_a_push_of_something_else_stops_nothing(controller):
 
 def test_one_deployment_runs_at_a_time(controller):
     site = controller.site
-    with site.started(2, "--git", "--canary", "25", "--step-seconds", "60") as deployment:
+    with site.started(2, "--git", "--canary", "25", "--step-seconds", "600") as deployment:
         site.wait_for(v1=75, v2=25)
         second = site.deploy(2, "--git")
         assert deployment.poll() is None
