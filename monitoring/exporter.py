@@ -25,7 +25,7 @@ from components.cli import port
 from components.errors import UnavailableError, UserError
 from components.io import registry
 from monitoring.services import WatchedService, read_services
-from monitoring.settings import NAME, Ports, listen_address
+from monitoring.settings import NAME, NAMESPACE, Ports, listen_address
 from pipelines.client import client_errors, connect, run_state
 
 log = logging.getLogger("exporter")
@@ -229,7 +229,7 @@ def sources(args: argparse.Namespace) -> dict[tuple[str, str, str], Source]:
     if args.host:
         host = args.host.rstrip("/")
         read = partial(read_runs, host, args.namespace, args.token_file, services)
-        readers["", "", "kubeflow"] = read
+        readers[NAMESPACE, "", "kubeflow"] = read  # an alert without a namespace reaches no one
     return readers
 
 

@@ -56,7 +56,7 @@ def test_registry_is_exported(recorded):
     assert 0 < last - first < 60
     assert values["pipeline_deployment_count_total", *OURS, "staging", "rolled_back"] == 1
     assert values["pipeline_source_up", *OURS, "mlflow"] == 1
-    assert ("pipeline_source_up", "", "", "kubeflow") not in values
+    assert ("pipeline_source_up", "sentiment", "", "kubeflow") not in values
 
 
 def test_kubeflow_runs_are_exported(recorded):
@@ -117,7 +117,7 @@ def test_failed_model_hides_no_other(recorded, tmp_path, monkeypatch):
 def test_failed_source_hides_no_other(recorded, monkeypatch, caplog):
     address = f"http://127.0.0.1:{free_port()}"
     values = collect("--host", address)
-    assert values["pipeline_source_up", "", "", "kubeflow"] == 0
+    assert values["pipeline_source_up", "sentiment", "", "kubeflow"] == 0
     assert values["pipeline_source_up", *OURS, "mlflow"] == 1
     assert f"{address}: no response" in caplog.text
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")

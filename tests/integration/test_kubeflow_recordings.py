@@ -13,6 +13,7 @@ import requests
 import yaml
 
 from monitoring import exporter
+from monitoring.services import DEFAULT, read_services
 from pipelines import follow, ir, reasons, submit
 from tests.conftest import REPO
 from tests.integration.test_receiver import receiver
@@ -20,6 +21,8 @@ from tests.kubeflow import API, StandIn, recorded, recorded_run
 
 IMAGE = f"registry.example.org/sentiment-train@sha256:{'0a' * 32}"
 RECEIVER = REPO / "manifests/monitoring/receiver/receiver.yaml"
+SERVICES = RECEIVER.parent / "services.yaml"
+OURS = ("sentiment", "sentiment")  # namespace and service
 
 
 @pytest.fixture
@@ -196,7 +199,7 @@ def test_the_exporter_reads_the_recorded_lists(server):
     assert health["multi_user"]
     server.stored["pipelines"] = pipelines["pipelines"]
     server.stored["runs"] = runs["runs"]
-    families = list(exporter.read_runs(server.host, "sentiment", None))
+    families = list(exporter.read_runs(server.host, "sentiment", None, DEFAULT))
     values = {
         (sample.name, *sample.labels.values()): sample.value
         for family in families
@@ -204,14 +207,14 @@ def test_the_exporter_reads_the_recorded_lists(server):
     }
     counts = {key[1:]: value for key, value in values.items() if key[0] == "pipeline_runs"}
     assert counts == {
-        ("monitoring", "canceled"): 1,
-        ("training", "running"): 1,
-        ("training", "canceled"): 1,
+        (*OURS, "monitoring", "canceled"): 1,
+        (*OURS, "training", "running"): 1,
+        (*OURS, "training", "canceled"): 1,
     }
-    assert ("pipeline_run_timestamp_seconds", "training", "running") not in values
-    assert values["pipeline_run_duration_seconds", "monitoring"] == 30
+    assert ("pipeline_run_timestamp_seconds", *OURS, "training", "running") not in values
+    assert values["pipeline_run_duration_seconds", *OURS, "monitoring"] == 30
     del server.stored["runs"][1]["state"]
-    families = list(exporter.read_runs(server.host, "sentiment", None))
+    families = list(exporter.read_runs(server.host, "sentiment", None, DEFAULT))
     assert "pending" in str(families)
 
 
@@ -249,19 +252,21 @@ def test_an_alert_starts_the_monitoring_pipeline(server, tmp_path):
     """The receiver starts the command of its manifest, under the rights of its manifest."""
     documents = receiver_documents()
     (container,) = documents["Deployment"]["spec"]["template"]["spec"]["containers"]
-    values = documents["ConfigMap"]["data"] | {"TRAIN_IMAGE": IMAGE}
+    assert "TRAIN_IMAGE" in documents["ConfigMap"]["data"]
+    (service,) = read_services(SERVICES)
+    (captured,) = [
+        each.partition("captured=")[2] for each in service.retrain if "captured=" in each
+    ]
     (tmp_path / "kubeflow-token").write_text("a-token")
     command = [
         word.replace("http://ml-pipeline.kubeflow.svc:8888", server.host)
         .replace("/var/run/secrets/kubeflow/token", str(tmp_path / "kubeflow-token"))
-        .replace("$(TRAIN_IMAGE)", values["TRAIN_IMAGE"])
-        .replace("$(CAPTURED)", values["CAPTURED"])
-        .replace("$(REVIEWS)", values["REVIEWS"])
+        .replace("$(TRAIN_IMAGE)", IMAGE)
         for word in container["args"][container["args"].index("--") + 1 :]
     ]
     server.rights = receiver_rights()
     server.token = "a-token"
-    with receiver(tmp_path, command) as started:
+    with receiver(tmp_path, command, "--services", str(SERVICES)) as started:
         assert started.notify("drift") == "started"
         deadline = time.monotonic() + 120
         while not server.stored["runs"]:
@@ -269,7 +274,7 @@ def test_an_alert_starts_the_monitoring_pipeline(server, tmp_path):
             time.sleep(0.2)
     (run,) = server.stored["runs"]
     assert run["service_account"] == "sentiment-pipeline"
-    assert run["runtime_config"]["parameters"]["captured"] == values["CAPTURED"]
+    assert run["runtime_config"]["parameters"]["captured"] == captured
 
 
 def ask(server: StandIn, line: dict[str, Any]) -> requests.Response:
