@@ -4,9 +4,11 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import pytest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from components.errors import UnavailableError
@@ -112,6 +114,18 @@ def test_failed_model_hides_no_other(recorded, tmp_path, monkeypatch):
     assert values["pipeline_source_up", "german", "sentiment", "mlflow"] == 0
     assert values["pipeline_source_up", *OURS, "mlflow"] == 1
     assert values["pipeline_version_count", *OURS] == 2
+
+
+def test_sources_are_read_at_the_same_time():
+    both = threading.Barrier(2, timeout=10)
+
+    def source() -> list[Metric]:
+        both.wait()
+        return [Metric("m", "Of both", "gauge")]
+
+    sources = {("n", name, "mlflow"): source for name in ("a", "b")}
+    (_, up) = exporter.PipelineMetrics(sources).collect()
+    assert [sample.value for sample in up.samples] == [1, 1]
 
 
 def test_failed_source_hides_no_other(recorded, monkeypatch, caplog):
