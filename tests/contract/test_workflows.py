@@ -8,12 +8,22 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cfnlint.decode import cfn_yaml
 
+from deploy.aws import stacks
 from tests.conftest import REPO
 from tests.documents import targets
 from tests.workflows import evaluate
 
 WORKFLOWS = {path.stem: path for path in (REPO / ".github/workflows").glob("*.yml")}
+# the jobs that log in to AWS, with the role of their environment in identities.yaml
+ROLES = {
+    ("deploy", "deploy"): "DeployRole",
+    ("images", "build"): "ReleaseRole",
+    ("retrain", "release"): "ReleaseRole",
+    ("retrain", "train"): "TrainingRole",
+    ("rollback", "rollback"): "DeployRole",
+}
 CHECKOUT = r"actions/checkout@[0-9a-f]{40} # v[\d.]+"
 
 
@@ -92,6 +102,23 @@ def test_rollback_does_not_wait_for_a_deployment():
         for result in ("success", "failure"):
             known["needs"][name]["result"] = result
             assert evaluate(condition, known)
+
+
+def test_credentials_last_as_long_as_the_job():
+    template = cfn_yaml.load(str(stacks.TEMPLATES / "identities.yaml"))
+    roles = {name: template["Resources"][name]["Properties"] for name in ROLES.values()}
+    action = yaml.safe_load((REPO / ".github/actions/setup/action.yml").read_text())
+    default = action["inputs"]["session-seconds"]["default"]
+    seen = set()
+    for workflow, name, each in jobs():
+        for step in each.get("steps", []):
+            if "role" in step.get("with", {}):
+                seconds = int(step["with"].get("session-seconds", default))
+                role = roles[ROLES[workflow, name]]
+                assert each["timeout-minutes"] * 60 <= seconds
+                assert seconds <= role.get("MaxSessionDuration", 3600)  # AWS's default
+                seen.add((workflow, name))
+    assert seen == ROLES.keys()
 
 
 def environments(workflow: str) -> set[str]:
