@@ -166,6 +166,19 @@ def constants(inputs: dict[str, Any]) -> dict[str, Any]:
     return {key: v["runtimeValue"]["constant"] for key, v in given if "runtimeValue" in v}
 
 
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ({"count_tasks": 0}, "count_tasks: Input should be greater than or equal to 1"),
+        ({"parts": ["1/2"]}, "parts: Unexpected keyword argument"),
+        ([1], "not a mapping of names to numbers"),
+    ],
+)
+def test_a_wrong_number_of_tasks_is_one_line(section: Any, problem: str):
+    with pytest.raises(SystemExit, match=re.escape(f"params.yaml: kubeflow: {problem}")):
+        inputs.tasks(section)
+
+
 def test_tasks_share_the_work_of_a_stage(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(inputs, "TASKS", inputs.Tasks(count_tasks=2, trial_tasks=3))
     module = runpy.run_path(str(REPO / "pipelines/training.py"))
