@@ -182,7 +182,7 @@ sign: ### Sign the images by digest, and verify the signatures
 	@python3 -m tools.signatures --sign $(IMAGES) --signer="$$SIGNER"
 verify: ### Verify that the workflow images signed the images of OVERLAY
 	@images=$$(python3 -m deploy.pin "overlays/$$OVERLAY/template") && python3 -m tools.signatures --signer="$$SIGNER" $$images
-pin-images: ### Write the digests of the pushed images into staging, production and the receiver
+pin-images: ### Write the digests of the pushed images into staging, production and the monitoring
 	python3 -m deploy.pin overlays/{staging,production}/template monitoring/receiver --images $(IMAGES)
 kubeconfig: ### Write the kubeconfig of the EKS cluster
 	aws eks update-kubeconfig --name sentiment
