@@ -1,4 +1,4 @@
-"""Deploy a version of the registry to a cluster, by a watched canary, or roll back to one.
+"""Deploy a version of the registry, newer or earlier, to a cluster by a watched canary.
 
 It writes one file of an overlay, model.yaml, and applies the InferenceService of that overlay;
 with --git a controller of the cluster applies it. Started again after an interruption, it goes on
@@ -68,14 +68,18 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--name", help="the registered model; default: that of the overlay, or sentiment")
+    add(
+        "--name",
+        help="the registered model; default: that of the overlay, or with --history sentiment",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--alias", default=registry.CHAMPION, help="default: %(default)s")
     which.add_argument(
         "--version", metavar="N", help="this version instead, such as an earlier one"
     )
     add("--overlay", help=f"a folder of {overlay.FOLDER}, or the path of one")
-    add("--context", help="of kubectl; default: the current one")
+    default = os.environ.get("CONTEXT")
+    add("--context", default=default, help="of kubectl; default: CONTEXT, or the current one")
     add(
         "--canary",
         type=percent,
@@ -107,9 +111,22 @@ def parser() -> argparse.ArgumentParser:
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add("--history", action="store_true", help="print the deployments so far instead")
     usual = CanaryLimits()
-    add("--min-requests", type=count, default=usual.min_requests, help="default: %(default)s")
-    add("--alpha", type=fraction, default=usual.alpha, help="default: %(default)s")
-    add("--margin", type=positive, default=usual.margin, help="default: %(default)s")
+    for flag, kind, value, text in (
+        (
+            "--min-requests",
+            count,
+            usual.min_requests,
+            "requests that each predictor must have answered at a step",
+        ),
+        (
+            "--alpha",
+            fraction,
+            usual.alpha,
+            "the probability at a step to reject a canary that is as good",
+        ),
+        ("--margin", positive, usual.margin, "the factor by which the latency may be larger"),
+    ):
+        add(flag, type=kind, default=value, help=f"{text}; default: %(default)s")
     for flag, seconds, text in (
         ("--step-seconds", usual.seconds, "how long each rollout step is watched"),
         ("--max-step-seconds", usual.max_seconds, "the same, while there are too few requests"),
