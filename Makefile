@@ -148,16 +148,24 @@ report: .venv/installed ## Report changes of metrics, parameters and plots since
 check-lock: .venv/installed ## Check that dvc.lock fits code and parameters, and that only retrain changed it SINCE a commit
 	python -m tools.lock $${SINCE:+--base "$$SINCE"}
 
+# moves the champion of the model in OVERLAY; what happens in staging says nothing of production
+MOVE_CHAMPION = test "$$OVERLAY" = staging || python -m components.promote --rollback --name \
+  "$$(sed -n 's/^ *sentiment.registered-model: *//p' "manifests/overlays/$$OVERLAY/template/service.yaml")"
+
 deploy: .venv/installed ## Deploy the champion to OVERLAY (production) by a canary of CANARY (10) percent; roll back if it fails
 	python -m deploy --alias champion --overlay "$$OVERLAY" --canary "$$CANARY" || { code=$$?; \
-	  test $$code -ne 3 || python -m components.promote --rollback \
+	  test $$code -ne 3 || $(MOVE_CHAMPION) \
 	    --to "$$(sed -n 's/^ *version: v\([0-9]*\).*/\1/p' "manifests/overlays/$$OVERLAY/model.yaml")" \
 	    --why "the canary in $$OVERLAY failed: see python -m deploy --history"; exit $$code; }
 
 rollback: .venv/installed ## Deploy version TO to OVERLAY (production) without a canary, make it champion; WHY is recorded
 	@test -n "$$TO" && test -n "$$WHY" || { echo "set TO=version and WHY='the reason'" >&2; exit 2; }
 	python -m deploy --version "$$TO" --overlay "$$OVERLAY"
-	python -m components.promote --rollback --to "$$TO" --why "$$WHY"
+	$(MOVE_CHAMPION) --to "$$TO" --why "$$WHY"
+
+template-of: ### Take the template of OVERLAY, with its image, from the commit FROM of this branch
+	git merge-base --is-ancestor "$$FROM^{commit}" HEAD
+	git restore --source="$$FROM" -- "manifests/overlays/$$OVERLAY/template"
 
 record: ### Commit FILES (dvc.lock) if they changed, push to BRANCH, print the commit
 	@python3 -m tools.record --branch="$$BRANCH" $${MESSAGE:+--message="$$MESSAGE"} -- $$FILES
@@ -182,7 +190,7 @@ sign: ### Sign the images by digest, and verify the signatures
 	@python3 -m tools.signatures --sign $(IMAGES) --signer="$$SIGNER"
 verify: ### Verify that the workflow images signed the images of OVERLAY
 	@images=$$(python3 -m deploy.pin "overlays/$$OVERLAY/template") && python3 -m tools.signatures --signer="$$SIGNER" $$images
-pin-images: ### Write the digests of the pushed images into staging, production and the receiver
+pin-images: ### Write the digests of the pushed images into staging, production and the monitoring
 	python3 -m deploy.pin overlays/{staging,production}/template monitoring/receiver --images $(IMAGES)
 kubeconfig: ### Write the kubeconfig of the EKS cluster
 	aws eks update-kubeconfig --name sentiment

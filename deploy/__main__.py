@@ -1,4 +1,4 @@
-"""Deploy a version of the registry to a cluster, by a watched canary, or roll back to one.
+"""Deploy a version of the registry, newer or earlier, to a cluster by a watched canary.
 
 It writes one file of an overlay, model.yaml, and applies the InferenceService of that overlay;
 with --git a controller of the cluster applies it. Started again after an interruption, it goes on
@@ -68,14 +68,18 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--name", help="the registered model; default: that of the overlay, or sentiment")
+    add(
+        "--name",
+        help="the registered model; default: that of the overlay, or with --history sentiment",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--alias", default=registry.CHAMPION, help="default: %(default)s")
     which.add_argument(
         "--version", metavar="N", help="this version instead, such as an earlier one"
     )
     add("--overlay", help=f"a folder of {overlay.FOLDER}, or the path of one")
-    add("--context", help="of kubectl; default: the current one")
+    default = os.environ.get("CONTEXT")
+    add("--context", default=default, help="of kubectl; default: CONTEXT, or the current one")
     add(
         "--canary",
         type=percent,
@@ -107,9 +111,22 @@ def parser() -> argparse.ArgumentParser:
     add("--dry-run", action="store_true", help="print what would be done, and do nothing")
     add("--history", action="store_true", help="print the deployments so far instead")
     usual = CanaryLimits()
-    add("--min-requests", type=count, default=usual.min_requests, help="default: %(default)s")
-    add("--alpha", type=fraction, default=usual.alpha, help="default: %(default)s")
-    add("--margin", type=positive, default=usual.margin, help="default: %(default)s")
+    for flag, kind, value, text in (
+        (
+            "--min-requests",
+            count,
+            usual.min_requests,
+            "requests that each predictor must have answered at a step",
+        ),
+        (
+            "--alpha",
+            fraction,
+            usual.alpha,
+            "the probability at a step to reject a canary that is as good",
+        ),
+        ("--margin", positive, usual.margin, "the factor by which the latency may be larger"),
+    ):
+        add(flag, type=kind, default=value, help=f"{text}; default: %(default)s")
     for flag, seconds, text in (
         ("--step-seconds", usual.seconds, "how long each rollout step is watched"),
         ("--max-step-seconds", usual.max_seconds, "the same, while there are too few requests"),
@@ -118,6 +135,7 @@ def parser() -> argparse.ArgumentParser:
             rollout.SETTLE_SECONDS,
             "how long a gateway may take to use new routes",
         ),
+        ("--autoscaler-seconds", rollout.AUTOSCALER_SECONDS, "how long one takes to see a load"),
         ("--ready-seconds", 600.0, "how long a predictor may take to be ready"),
     ):
         add(
@@ -149,7 +167,7 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
     log.info("%s version %s is at %s, and %s with %s", name, new.version, uri, new.name, new.image)
     if args.dry_run:
         now = assumed_state(cluster, folder)
-        new = as_served(new, now)
+        new = as_served(new, now, args.canary)
         rollout.show(folder, plan(now, new, args), scaling)
         return 0
     prometheus = Prometheus(args.prometheus)
@@ -162,9 +180,11 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
         require_no_controller(cluster, cluster.inference_service())
     with gitops.hold(folder) if gitops else lease.hold(cluster) as require_lease:
         now = served_state(cluster, folder)
-        new = as_served(new, now)
+        new = as_served(new, now, args.canary)
         states = plan(now, new, args)
         record = history.find_open(client, name, folder.name, new)
+        # without --canary nothing is judged, so no judgement of before counts
+        unfit = history.find_unfit(client, record) if record and args.canary else None
         if record is None and now != states[-1]:
             record = history.open_record(client, name, folder.name, now, new)
 
@@ -174,16 +194,22 @@ def deploy(client: mlflow.MlflowClient, args: argparse.Namespace) -> int:
                 prometheus, service, state, limits(args), require_lease, args.gateway_errors
             )
             if record is not None:
-                history.log_verdict(client, record, state.percent, verdict)
+                with history.optional(f"the verdict at {state.percent}%"):
+                    history.log_verdict(client, record, state.percent, verdict)
             return verdict
 
         steps = Rollout(
             *(cluster, folder, scaling, judge, require_lease),
-            *(args.ready_seconds, args.settle_seconds, IfUndecided(args.if_undecided), gitops),
+            *(args.ready_seconds, args.settle_seconds, args.autoscaler_seconds),
+            *(IfUndecided(args.if_undecided), gitops),
         )
-        result = steps.run(now, states)
+        if unfit and now and now.stable != new:
+            result = steps.finish_going_back(now, unfit)
+        else:
+            result = steps.run(now, states)
         if record is not None and result.outcome is not RolloutOutcome.HELD:
-            history.close(client, record, result)
+            with history.optional("the end of this deployment"):
+                history.close(client, record, result)
     return report(result, new)
 
 
@@ -209,8 +235,17 @@ def served_state(cluster: Cluster, folder: Path) -> State | None:
     return replace(state, stable=known.get(state.stable.name, state.stable), canary=canary)
 
 
-def as_served(new: Predictor, now: State | None) -> Predictor:
-    """Return the predictor with the spec that it is served with, or will be beside the stable."""
+def as_served(new: Predictor, now: State | None, first: int | None) -> Predictor:
+    """Return the predictor with the spec that it is served with, or will be beside the stable.
+
+    Without --canary, the version of the stable predictor is that predictor while another is on
+    trial: a rollback ends the trial, and brings no new image. A predictor beside it with none or
+    all of the requests may be that of an interrupted deployment without --canary, which goes on.
+    """
+    if now is not None and now.canary is not None and not first:
+        on_trial = now.canary != new or rollout.is_judged(now)
+        if on_trial and now.stable.version == new.version:
+            return now.stable
     served = [] if now is None else [each for each in (now.stable, now.canary) if each]
     for each in served:
         if each == new:

@@ -1,12 +1,13 @@
 """Commit one file to the branch of a git work tree, and push it.
 
-A push is refused where another one came first: git is the lock.
+Where other pushes came first the commit is put on top of them, unless they changed the file too.
 """
 
 import logging
 import os
 import re
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from components.errors import UnavailableError, UserError
@@ -17,17 +18,25 @@ _UNAVAILABLE = re.compile(
     r"Could not resolve host|Failed to connect|Connection (refused|reset|timed out)|timed out"
     r"|unable to connect|early EOF|hung up unexpectedly|RPC failed|returned error: 5\d\d"
 )
+PUSHES = 3  # of one commit, if other pushes come first each time
 _LOST_RACE = re.compile(r"\[rejected\]|\[remote rejected\].*(cannot lock ref|failed to update ref)")
 
 log = logging.getLogger("deploy")
 
 
 class Branch:
-    """The checked-out branch that has ``file``, and the branch of a remote that it follows."""
+    """The checked-out branch that has ``file``, and the branch of a remote that it follows.
+
+    Only this object may commit to the branch as long as it is used.
+
+    Raises:
+        UserError: git is not installed, or the folder of ``file`` is not in a repository.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file.name
         self._folder = file.parent
+        self._head = self._find_head()
 
     def catch_up(self) -> None:
         """Push what an interrupted deployment committed, and require nothing else to differ.
@@ -68,26 +77,65 @@ class Branch:
         """Commit and push the file where it changed; return the commit that the branch is at.
 
         Raises:
-            UserError: another push came first, or the remote or a hook refuses this one.
+            UserError: another push changed the file first, the remote or a hook refuses this one,
+                or a person committed or switched branches in this work tree.
             UnavailableError: the remote does not answer.
         """
+        if self._find_head() != self._head:
+            raise UserError(
+                f"{self._folder}: HEAD was moved during the deployment, so nothing was pushed; give"
+                " --git a clone of its own, and run this again"
+            )
         if self._git("status", "--porcelain", "--", self._file):
             self._git("commit", "--quiet", "--message", message, "--", self._file)
+            self._head = self._find_head()
         self._push()
-        return self._git("rev-parse", "HEAD")
+        return self._head[0]
 
     def _push(self) -> None:
+        """Push the commits of the file, on top of other pushes that did not change it."""
+        form = "--format=%(upstream:remotename) %(upstream:remoteref)"
+        remote, branch = self._git("for-each-ref", form, self._head[1]).split()
+        for attempt in range(1, PUSHES + 1):
+            refs = f"{self._head[0]}:{branch}"
+            try:
+                retry(partial(self._git, "push", "--porcelain", remote, refs))
+                return
+            except UserError as error:
+                lost_race = _LOST_RACE.search(str(error))
+                if lost_race and attempt < PUSHES and self._rebase():
+                    continue
+                if self._find_head() == self._head:
+                    # the commit would else stand in the way of git pull
+                    base = self._git("merge-base", "HEAD", "@{upstream}")
+                    self._git("reset", "--quiet", "--keep", base)
+                    self._head = self._find_head()
+                if not lost_race:
+                    raise
+                raise UserError(
+                    f"another push came first, so {self._file} was not changed: git pull, and run"
+                    " this again; it goes on from what the cluster serves"
+                ) from error
+
+    def _rebase(self) -> bool:
+        """Put the commits on top of the remote's; return False if those changed the file too."""
         try:
-            retry(lambda: self._git("-c", "push.default=upstream", "push", "--porcelain"))
-        except UserError as error:
-            # the commit would else stand in the way of git pull
-            self._git("reset", "--quiet", "--keep", "@{upstream}")
-            if not _LOST_RACE.search(str(error)):
-                raise
-            raise UserError(
-                f"another push came first, so {self._file} was not changed: git pull, and run this"
-                " again; it goes on from what the cluster serves"
-            ) from error
+            retry(lambda: self._git("fetch", "--quiet"))
+            if self._git("diff", "--name-only", "HEAD...@{upstream}", "--", self._file):
+                return False
+            if self._find_head() != self._head:
+                return False
+            self._git("rebase", "--quiet", "@{upstream}")
+        except (UserError, UnavailableError) as error:
+            log.info("the commits of other pushes cannot be taken: %s", error)
+            return False
+        self._head = self._find_head()
+        return True
+
+    def _find_head(self) -> tuple[str, str]:
+        """Return the commit that is checked out, and the full name of its branch."""
+        commit, name = self._git("rev-parse", "HEAD", "--symbolic-full-name", "HEAD").splitlines()
+        return commit, name
 
     def _git(self, *arguments: str) -> str:
         """Return what git prints.

@@ -55,7 +55,8 @@ class PredictorTraffic:
     """Traffic of one predictor since the start of a step.
 
     ``errors`` are responses of status 5xx, ``refusals`` of 4xx; ``latency`` is keyed by the label
-    ``reviews`` of the metric; ``unresponsive`` if a pod has not answered Prometheus for a minute.
+    ``reviews`` of the metric; ``silent`` if a pod did not answer Prometheus the last time,
+    ``unresponsive`` if for a minute in which the other predictor did.
     """
 
     requests: int = 0
@@ -63,6 +64,7 @@ class PredictorTraffic:
     refusals: int = 0
     latency: Mapping[str, Buckets] = field(default_factory=dict)
     restarts: int = 0
+    silent: bool = False
     unresponsive: bool = False
 
 
@@ -110,6 +112,9 @@ def judge(
             passed.append(f"{name} not above {bound:g} s for {size}")
     if worse:
         return CanaryVerdict(CanaryOutcome.WORSE, "; ".join(worse), figures)
+    if canary.silent and stable.silent:
+        reason = "neither predictor answers Prometheus"
+        return CanaryVerdict(CanaryOutcome.UNDECIDED, reason, figures)
     if fewest < limits.min_requests:
         predictor = "canary" if fewest == canary.requests else "stable predictor"
         reason = f"the {predictor} had {fewest} requests, fewer than {limits.min_requests}"

@@ -7,7 +7,9 @@ and of the new version.
 import json
 import logging
 import re
+import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ from deploy.overlay import Predictor, Service
 from deploy.readiness import Fault, Obstacle, obstacle, unrouted
 
 REQUEST_TIMEOUT = "--request-timeout=30s"
+POD_TIMEOUT = "--pod-running-timeout=30s"
 ANSWER_SECONDS = 30
 POLL_SECONDS = 1.0
 KIND = "inferenceservice.serving.kserve.io"
@@ -38,6 +41,7 @@ _UNKNOWN_KIND = "the server doesn't have a resource type"
 _UNAVAILABLE = re.compile(
     r"Unable to connect to the server|connection to the server \S+ was refused"
     r"|lost connection to pod|pod is not running|error dialing backend|etcdserver:"
+    r"|timed out waiting for the condition"
     r"|an error on the server|unable to handle the request|the server was unable to return"
     r"|server \((InternalError|ServiceUnavailable|ServerTimeout|Timeout|TooManyRequests)\)"
 )
@@ -96,11 +100,13 @@ class Cluster:
     """The namespace of a service in the cluster of a kubectl context (None: the current one).
 
     What the environment fails to do is tried again after each of ``pauses``, in seconds.
+    ``forward_seconds`` is how long a port-forward may take to begin.
     """
 
     service: Service
     context: str | None = None
     pauses: Sequence[float] = PAUSES
+    forward_seconds: float = 60.0  # beyond POD_TIMEOUT, of which kubectl's own message says more
 
     def require_context(self) -> None:
         """Check that kubectl has a context; without one it would ask localhost:8080.
@@ -240,22 +246,35 @@ class Cluster:
 
     @contextmanager
     def port_forward(self, predictor: Predictor) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-        """Yield a local address of a version's predictor, and the kubectl that forwards it."""
+        """Yield a local address of a version's predictor, and the kubectl that forwards it.
+
+        Raises:
+            UserError: the port-forward is forbidden.
+            UnavailableError: no pod runs, or the API server does not answer.
+        """
         target = f"deployment/{self.service.deployment(predictor)}"
         with subprocess.Popen(
-            ["kubectl", *self._flags(), "port-forward", target, ":8080"],
+            ["kubectl", *self._flags(), "port-forward", POD_TIMEOUT, target, ":8080"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         ) as forward:
             assert forward.stdout is not None and forward.stderr is not None  # noqa: S101 - mypy
+            # kubectl itself waits for ever for an API server that accepts and is silent
+            limit = threading.Timer(self.forward_seconds, forward.kill)
+            limit.start()
             try:
                 line = _FORWARDING.match(forward.stdout.readline())
+                limit.cancel()
                 if line is None:
                     forward.terminate()
+                    if forward.wait() == -signal.SIGKILL:
+                        seconds = f"{self.forward_seconds:g} s"
+                        raise UnavailableError(f"kubectl port-forward: no answer in {seconds}")
                     raise error_of("port-forward", forward.stderr.read())
                 yield f"http://127.0.0.1:{line[1]}", forward
             finally:
+                limit.cancel()
                 forward.terminate()
 
     def _flags(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Deploy by git alone: a controller of the cluster, such as Flux, applies what is on a branch.
 
-Nothing is applied or deleted here. Each state of a rollout is a commit, and the next one waits
-until the cluster has it.
+Nothing but the lease is written to the cluster here. Each state of a rollout is a commit, and the
+next one waits until the cluster has it.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import UnavailableError, UserError
-from deploy import overlay
+from deploy import lease, overlay
 from deploy.branch import Branch
 from deploy.cluster import Cluster, render
 from deploy.overlay import State
@@ -45,22 +45,22 @@ class GitOps:
 
     @contextmanager
     def hold(self, folder: Path) -> Iterator[Callable[[], None]]:
-        """Wait until the cluster serves what the overlay in ``folder`` says.
+        """Hold the lease, and first wait until the cluster serves what ``folder`` says.
 
-        Yield what a lease yields; but the push of another deployment makes the next one of this
-        fail, so there is none to lose.
+        Yield what :func:`deploy.lease.hold` yields.
         """
-        self.branch.catch_up()
-        document = render(folder)
-        if overlay.state_of(document) is not None:  # else no version is deployed yet
-            self._wait(document, "the present commit")
-        yield lambda: None
+        with lease.hold(self.cluster) as require_lease:
+            self.branch.catch_up()
+            document = render(folder)
+            if overlay.state_of(document) is not None:  # else no version is deployed yet
+                self._wait(document, "the present commit")
+            yield require_lease
 
     def apply(self, document: dict[str, Any], wanted: State) -> None:
         """Commit and push ``model.yaml``, and wait until the cluster serves ``document``.
 
         Raises:
-            UserError: another push came first, or git refuses.
+            UserError: another push changed the file first, or git refuses.
             UnavailableError: the controller has not applied the commit in time.
         """
         commit = self.branch.publish(f"Serve {wanted}")
@@ -83,5 +83,10 @@ class GitOps:
             return f"the controller has not applied {commit} yet"
         conditions = applied.get("status", {}).get("conditions", [])
         failed = [each["message"] for each in conditions if each["status"] == "False"]
-        cause = f": {failed[0]}" if failed else ""
-        return f"Flux has not applied {commit} yet{cause}"
+        if not failed:
+            return f"Flux has not applied {commit} yet"
+        cause = failed[0].strip().rstrip(".")
+        return (
+            f"Flux has not applied {commit} yet: {cause}; if the cluster refuses"
+            f" {overlay.FILE}, take it back with git revert and git push"
+        )

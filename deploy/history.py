@@ -3,17 +3,23 @@
 A record is opened before the first change, and closed when the deployment has ended.
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import mlflow
 from mlflow.entities import Metric, Run
 
-from components.io import registry
+from components.errors import UnavailableError, UserError
+from components.io import addresses, failures, registry
 from components.io.registry import NONE
-from deploy.canary import CanaryVerdict
+from deploy.canary import CanaryOutcome, CanaryVerdict
 from deploy.overlay import Predictor, State
 from deploy.rollout import RolloutOutcome, RolloutResult
+
+log = logging.getLogger("deploy")
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,24 @@ def find_open(client: mlflow.MlflowClient, name: str, overlay: str, new: Predict
         else:
             _close(client, run.info.run_id, "superseded", f"{new.name} was deployed instead")
     return record
+
+
+def find_unfit(client: mlflow.MlflowClient, record: str) -> str | None:
+    """Return why the canary of an open record was found worse, or None if it was not."""
+    for key, value in client.get_run(record).data.tags.items():
+        if key.startswith("at_") and value.startswith(CanaryOutcome.WORSE.value):
+            return f"{key.replace('_', ' ')}% the canary {value}"
+    return None
+
+
+@contextmanager
+def optional(what: str) -> Iterator[None]:
+    """Log what the record lacks when the registry fails: what is served must not depend on it."""
+    try:
+        with failures.explained(addresses.tracking_uri()):
+            yield
+    except (UserError, UnavailableError) as error:
+        log.warning("the record of deployments lacks %s: %s", what, error)
 
 
 def open_record(

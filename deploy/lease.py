@@ -6,7 +6,9 @@ the clocks of two machines may differ, so the time in the lease is for people on
 
 import json
 import logging
+import math
 import os
+import re
 import secrets
 import socket
 import threading
@@ -48,7 +50,8 @@ def hold(cluster: Cluster) -> Iterator[Callable[[], None]]:
         if time.monotonic() - renewed_at > SECONDS:
             name = cluster.service.manager
             raise UnavailableError(
-                f"the lease {name} was not renewed for {SECONDS} s; what was done so far stays"
+                f"the lease {name} was lost: another deployment has it, or it was not renewed for"
+                f" {SECONDS} s; what was done so far stays"
             )
 
     def keep_renewing() -> None:
@@ -58,6 +61,7 @@ def hold(cluster: Cluster) -> Iterator[Callable[[], None]]:
             try:
                 lease = read(once)
                 if lease is None or _holder(lease) != holder:
+                    renewed_at = -math.inf  # lost, however short ago it was renewed
                     return
                 write(once, _renewed(lease, holder))
                 renewed_at = now
@@ -80,12 +84,24 @@ def hold(cluster: Cluster) -> Iterator[Callable[[], None]]:
 def acquire(cluster: Cluster, holder: str) -> None:
     """Create the lease, or take over one that its holder does not renew any more.
 
-    A lease of this holder is renewed: the response to an earlier attempt was lost.
+    A lease of this holder is renewed: the response to an earlier attempt was lost. A lease without
+    a holder was released.
+
+    Raises:
+        UserError: another process has it.
+        UnavailableError: the cluster does not answer.
     """
     lease = read(cluster)
-    if lease is not None and _holder(lease) != holder:
+    if lease is not None and _holder(lease) not in ("", holder):
         lease = _unrenewed(cluster, lease)
-    write(cluster, _renewed(lease or _new(cluster), holder))
+    try:
+        write(cluster, _renewed(lease or _new(cluster), holder))
+    except UserError as error:
+        if re.search(r"\((AlreadyExists|Conflict)\)", str(error)):
+            raise UserError(
+                "another deployment started at the same moment; run this again when it has ended"
+            ) from error
+        raise
 
 
 def _unrenewed(cluster: Cluster, lease: dict[str, Any]) -> dict[str, Any] | None:
@@ -94,7 +110,7 @@ def _unrenewed(cluster: Cluster, lease: dict[str, Any]) -> dict[str, Any] | None
     Raises:
         UserError: it was renewed.
     """
-    other, seconds = _holder(lease), lease["spec"]["leaseDurationSeconds"]
+    other, seconds = _holder(lease), lease["spec"].get("leaseDurationSeconds", SECONDS)
     log.info("waiting %d s for a sign of %s, which has the lease", seconds, other)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -132,8 +148,9 @@ def _renewed(lease: dict[str, Any], holder: str) -> dict[str, Any]:
         "leaseDurationSeconds": SECONDS,
         "renewTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
     }
-    return lease | {"spec": lease["spec"] | spec}
+    return lease | {"spec": lease.get("spec", {}) | spec}
 
 
 def _holder(lease: dict[str, Any]) -> str:
-    return str(lease["spec"]["holderIdentity"])
+    """Return the holder; empty where there is none, as after a release by hand."""
+    return str(lease.get("spec", {}).get("holderIdentity", ""))

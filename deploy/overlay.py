@@ -100,8 +100,17 @@ class Service:
 
 
 def service_of(document: dict[str, Any]) -> Service:
-    """Read the names from an InferenceService."""
+    """Read the names from an InferenceService.
+
+    Raises:
+        UserError: it has no namespace.
+    """
     metadata = document["metadata"]
+    if "namespace" not in metadata:
+        raise UserError(
+            f"the InferenceService {metadata['name']} has no namespace; write it into"
+            f" {TEMPLATE}/service.yaml and {FILE}"
+        )
     arguments = container_of(document["spec"]["predictor"]).get("args", [])
     models = [flag.partition("=")[2] for flag in arguments if flag.startswith("--model_name=")]
     model = (models or [metadata["name"]])[-1]
@@ -220,13 +229,12 @@ def patch_text(path: Path, state: State, scaling: dict[str, Any]) -> str:
 
     Name and namespace stay those in the file: kustomize finds the target of the patch by them.
     """
-    stable = _named(state.stable) | scaling
+    replicas = state.replicas or Replicas(scaling["minReplicas"], scaling["minReplicas"])
+    stable = _named(state.stable) | scaling | {"minReplicas": replicas.stable}
+    if "maxReplicas" in scaling:
+        stable["maxReplicas"] = max(scaling["maxReplicas"], replicas.stable)
     spec: dict[str, Any] = {"predictor": {"$patch": "replace"} | stable}
     if state.canary is not None:
-        replicas = state.replicas or Replicas(scaling["minReplicas"], scaling["minReplicas"])
-        spec["predictor"]["minReplicas"] = replicas.stable
-        if "maxReplicas" in scaling:
-            spec["predictor"]["maxReplicas"] = max(scaling["maxReplicas"], replicas.stable)
         canary = _named(state.canary) | {"minReplicas": replicas.canary}
         spec["canary"] = [{"trafficPercent": state.percent, "predictor": canary}]
     document = yaml.safe_load(path.read_text()) | {"spec": spec}

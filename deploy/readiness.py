@@ -15,6 +15,8 @@ from deploy.errors import NETWORK_FAILURE
 Object = Mapping[str, Any]
 RESTARTS = 2  # of a container, after which its failure counts as final
 MISSING_IMAGE = ("not found", "manifest unknown", "InvalidImageName", "couldn't parse image")
+# reasons of a waiting container whose cause is its own spec or image
+OWN_FAILURES = ("CrashLoopBackOff", "CreateContainerError", "RunContainerError")
 
 
 class Fault(Enum):
@@ -37,7 +39,11 @@ def obstacle(deployment: Object | None, pods: Iterable[Object], replicas: int) -
     """Return what keeps a predictor from having ``replicas`` ready pods; None if it has them."""
     if deployment is None:
         # only KServe's controller can be late here
-        return Obstacle("KServe has not made its Deployment yet", Fault.ENVIRONMENT)
+        reason = (
+            "KServe has not made its Deployment yet; if it refuses to, the events that"
+            " kubectl describe inferenceservice shows say why"
+        )
+        return Obstacle(reason, Fault.ENVIRONMENT)
     obstacles = [found for pod in pods if (found := _of_pod(pod))]
     for final in (True, False):
         for each in obstacles:
@@ -47,7 +53,8 @@ def obstacle(deployment: Object | None, pods: Iterable[Object], replicas: int) -
     for condition in status.get("conditions", []):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             text = condition.get("message", condition.get("reason", ""))
-            fault = Fault.ENVIRONMENT if "exceeded quota" in text else Fault.PREDICTOR
+            outside = any(each in text for each in ("exceeded quota", "failed calling webhook"))
+            fault = Fault.ENVIRONMENT if outside else Fault.PREDICTOR
             return Obstacle(f"the cluster refuses its pods: {text}", fault)
     if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
         return Obstacle("its Deployment has just been changed", Fault.ENVIRONMENT)
@@ -83,9 +90,10 @@ def unrouted(route: Object, shares: Mapping[str, int]) -> str | None:
 
 
 def _of_pod(pod: Object) -> Obstacle | None:
-    if pod["metadata"].get("deletionTimestamp"):
-        return None
     status = pod.get("status", {})
+    # Kubernetes keeps evicted pods as Failed; the ReplicaSet has replaced them
+    if pod["metadata"].get("deletionTimestamp") or status.get("phase") in ("Failed", "Succeeded"):
+        return None
     for condition in status.get("conditions", []):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             text = condition.get("message", "").partition(". ")[0]
@@ -102,16 +110,26 @@ def _of_container(container: Object) -> Obstacle | None:
     waiting = state.get("waiting", {})
     ended = state.get("terminated") or last.get("terminated") or {}
     name, restarts = container["name"], container.get("restartCount", 0)
+    # deploy has fetched and checked the model before
+    fetches = name == "storage-initializer"
     if waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName"):
         text = " ".join(waiting.get("message", waiting["reason"]).split())
         missing = any(each in text or each == waiting["reason"] for each in MISSING_IMAGE)
         fault = Fault.PREDICTOR if missing else Fault.ENVIRONMENT
         return Obstacle(f"its image cannot be pulled: {text}", fault, final=missing)
+    if waiting and not ended:
+        reason = waiting.get("reason", "")
+        text = waiting.get("message") or "kubectl describe pods shows why"
+        own = reason in OWN_FAILURES and not fetches and not NETWORK_FAILURE.search(text)
+        fault = Fault.PREDICTOR if own else Fault.ENVIRONMENT
+        return Obstacle(f"the container {name} has not started: {reason}: {text}", fault)
+    if fetches and "running" in state and not ended:
+        return Obstacle("the model is still being fetched", Fault.ENVIRONMENT)
     if container.get("ready") or not ended.get("exitCode"):
         return None
     lines = ended.get("message", "").strip().splitlines()
     text = f": {lines[-1]}" if lines else ""
     cause = f"{ended.get('reason', 'Error')}, exit code {ended['exitCode']}"
-    fault = Fault.ENVIRONMENT if NETWORK_FAILURE.search(text) else Fault.PREDICTOR
+    fault = Fault.ENVIRONMENT if fetches or NETWORK_FAILURE.search(text) else Fault.PREDICTOR
     reason = f"the container {name} ended ({cause}){text}"
     return Obstacle(reason, fault, final=fault is Fault.PREDICTOR and restarts >= RESTARTS)

@@ -19,7 +19,7 @@ from components.errors import UnavailableError, UserError
 from deploy import overlay
 from deploy.canary import CanaryOutcome, CanaryVerdict
 from deploy.cluster import Cluster, render
-from deploy.errors import UndecidedError, UnfitVersionError
+from deploy.errors import UndecidedError, UnfitVersionError, retry
 from deploy.gitops import GitOps
 from deploy.overlay import Predictor, Replicas, State, state_of
 
@@ -28,6 +28,8 @@ ALL = 100
 REVIEW = "A warm, funny film."  # not a customer's
 # until a gateway uses a route that it has accepted: 2 s were seen on a real one
 SETTLE_SECONDS = 10.0
+# until an autoscaler has seen a load: metrics of pods are up to 30 s old, and it looks each 15 s
+AUTOSCALER_SECONDS = 60.0
 
 log = logging.getLogger("deploy")
 
@@ -62,13 +64,14 @@ def plan(now: State | None, new: Predictor, first: int | None) -> list[State]:
     The new predictor starts without requests, so no request waits. Before the promotion it gets all
     of them: KServe deletes the old predictor's Service before the gateway has the new routes, so a
     share that the old one still had would be lost. ``first`` is the canary's share in percent at
-    the first step that is judged, or None for no such step.
+    the first step that is judged, or None for no such step: then no present share is judged again.
     """
     if now is None or now.stable == new:
         return [State(new)]
     shares = [share for share in (first, *SHARES) if first and share and share >= first]
     present = now.percent if now.canary == new else 0
-    remaining = [present, *(share for share in [*dict.fromkeys(shares), ALL] if share > present)]
+    remaining = [present] if first or not 0 < present < ALL else []
+    remaining += [share for share in [*dict.fromkeys(shares), ALL] if share > present]
     return [*(State(now.stable, new, share) for share in remaining), State(new)]
 
 
@@ -102,8 +105,9 @@ class Rollout:
     """The rollout of an overlay to a cluster.
 
     ``require_lease`` raises when nothing may be changed any more; ``ready_seconds`` is how long a
-    predictor may take to get ready, and ``settle_seconds`` how long a gateway to use new routes.
-    With ``gitops`` git is changed, and not the cluster.
+    predictor may take to get ready, ``settle_seconds`` how long a gateway to use new routes, and
+    ``autoscaler_seconds`` how long an autoscaler to see a new load. With ``gitops`` git is changed,
+    and not the cluster.
     """
 
     cluster: Cluster
@@ -113,8 +117,15 @@ class Rollout:
     require_lease: Callable[[], None]
     ready_seconds: float
     settle_seconds: float = SETTLE_SECONDS
+    autoscaler_seconds: float = AUTOSCALER_SECONDS
     if_undecided: IfUndecided = IfUndecided.BACK
     gitops: GitOps | None = None
+
+    def finish_going_back(self, now: State, reason: str) -> RolloutResult:
+        """Go back from a canary that an interrupted rollout found unfit, if it is still there."""
+        if now.canary is not None:
+            self._go_back(now, reason)
+        return RolloutResult(RolloutOutcome.ROLLED_BACK, reason)
 
     def run(self, now: State | None, states: list[State]) -> RolloutResult:
         """Go through the states and return how that ended.
@@ -131,7 +142,7 @@ class Rollout:
             before, now = now, state
             try:
                 if state.canary is None:
-                    self._serve_alone(state)
+                    self._serve_alone(state.stable, self.cluster.replicas(state.stable))
                 else:
                     self._serve_canary(state, before)
                     if is_judged(state):
@@ -165,14 +176,26 @@ class Rollout:
         self._apply(replace(state, replicas=Replicas(live + pods, pods)))
         self._wait_routed(state, settle=state.percent == ALL)
 
-    def _serve_alone(self, state: State) -> None:
-        """Serve a predictor alone: the first one, the present one again, or a promoted canary."""
-        self._apply(state)
-        fewest = self.scaling["minReplicas"]
-        self.cluster.wait_ready(state.stable, fewest, self.ready_seconds)
-        self._wait_routed(state)
-        self._require_answer(state.stable)
-        self._tidy(state.stable)
+    def _serve_alone(self, predictor: Predictor, live: int) -> None:
+        """Serve a predictor alone, with no fewer than its ``live`` pods until it may be scaled.
+
+        An autoscaler remembers what the load asked for, and no minimum: one that saw half of the
+        requests would stop half of the pods as soon as the minimum falls.
+        """
+        alone, fewest = State(predictor), self.scaling["minReplicas"]
+        path = self.folder / overlay.FILE
+        written = overlay.patch_text(path, alone, self.scaling) == path.read_text()
+        held = live > fewest and not written
+        self._apply(replace(alone, replicas=Replicas(live, 0)) if held else alone)
+        self.cluster.wait_ready(predictor, fewest, self.ready_seconds)
+        self._wait_routed(alone)
+        self._require_answer(predictor)
+        if held:
+            seconds = self.autoscaler_seconds
+            log.info("keeping %d pods for %g s: the autoscaler must see the load", live, seconds)
+            time.sleep(seconds)
+            self._apply(alone)
+        self._tidy(predictor)
 
     def _require_pass(self, state: State) -> str:
         """Judge the canary of a step and return the reason why it goes on.
@@ -203,15 +226,10 @@ class Rollout:
         drained = replace(state, percent=0, replicas=Replicas(live + pods, pods))
         self._apply(drained)
         self._wait_routed(drained, settle=state.percent > 0)
-        alone = State(state.stable)
-        self._apply(alone)
         try:
-            self.cluster.wait_ready(state.stable, self.scaling["minReplicas"], self.ready_seconds)
-            self._wait_routed(alone)
-            self._require_answer(state.stable)
+            self._serve_alone(state.stable, live)
         except UnfitVersionError as error:  # it was fit before: the cluster has a fault
             raise UnavailableError(f"went back to {state.stable.name}, and {error}") from error
-        self._tidy(state.stable)
 
     def _wait_routed(self, state: State, settle: bool = False) -> None:
         """Wait until the gateway has the shares; ``settle`` if a predictor is deleted next."""
@@ -236,13 +254,13 @@ class Rollout:
         try:
             document = render(self.folder)
             overlay.check(document, wanted)
-        except UserError:
+            if self.gitops is None:
+                self._apply_leased(document)
+        except (UserError, UnavailableError):  # the file says what is served
             overlay.write(path, before)
             raise
-        if self.gitops:
+        if self.gitops is not None:
             self.gitops.apply(document, wanted)
-        else:
-            self.cluster.apply(document)
         state = state_of(self.cluster.inference_service() or {})
         if state != wanted:
             manager = self.cluster.service.manager
@@ -250,6 +268,16 @@ class Rollout:
                 f"the cluster serves {state} after {wanted} was applied; another field manager owns"
                 f" spec.canary: apply with --field-manager={manager} alone"
             )
+
+    def _apply_leased(self, document: dict[str, Any]) -> None:
+        """Apply a document; the lease may be lost between two attempts."""
+        once = replace(self.cluster, pauses=())
+
+        def work() -> None:
+            self.require_lease()
+            once.apply(document)
+
+        retry(work, self.cluster.pauses)
 
     def _tidy(self, predictor: Predictor) -> None:
         if self.gitops is None:

@@ -9,6 +9,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from components.errors import UnavailableError
@@ -75,8 +76,13 @@ class TrafficCounter:
         self._count("requests", counts)
         self._count("latency", buckets)
         self._count_restarts(starts)
-        unresponsive = self._unresponsive(up)
-        return {each: self._traffic(each, each in unresponsive) for each in self._predictors}
+        silent, unresponsive = self._silent(up)
+        return {
+            each: replace(
+                self._traffic(each), silent=each in silent, unresponsive=each in unresponsive
+            )
+            for each in self._predictors
+        }
 
     def _count(self, metric: str, now: dict[Labels, float]) -> None:
         last = self._last.get(metric)
@@ -102,21 +108,24 @@ class TrafficCounter:
             self._restarts[dict(labels)["predictor"]] += start != before.get(labels, start)
         self._last["starts"] = before | starts
 
-    def _unresponsive(self, up: dict[Labels, float]) -> set[str]:
-        """Return the predictors with a pod that has failed all scrapes for a minute.
+    def _silent(self, up: dict[Labels, float]) -> tuple[set[str], set[str]]:
+        """Return the predictors with a pod that failed its last scrape, and all for a minute.
 
-        One failed scrape proves nothing: Prometheus may not have scraped a new pod yet.
+        One failed scrape proves nothing: Prometheus may not have scraped a new pod yet. The minute
+        starts again while every predictor has such a pod, as Prometheus itself may be cut off.
         """
         now = time.monotonic()
         down = [labels for labels, answered in up.items() if not answered]
-        self._down_since = {labels: self._down_since.get(labels, now) for labels in down}
-        return {
+        silent = {dict(labels)["predictor"] for labels in down}
+        known = {} if silent == set(self._predictors) else self._down_since
+        self._down_since = {labels: known.get(labels, now) for labels in down}
+        return silent, {
             dict(labels)["predictor"]
             for labels, since in self._down_since.items()
             if now - since >= _UNRESPONSIVE_SECONDS
         }
 
-    def _traffic(self, predictor: str, unresponsive: bool) -> PredictorTraffic:
+    def _traffic(self, predictor: str) -> PredictorTraffic:
         by_status: dict[str, int] = defaultdict(int)
         by_gateway = 0
         by_bound: dict[str, dict[float, int]] = defaultdict(lambda: defaultdict(int))
@@ -144,7 +153,6 @@ class TrafficCounter:
             refusals=by_status["4"],
             latency=latency,
             restarts=self._restarts[predictor],
-            unresponsive=unresponsive,
         )
 
 

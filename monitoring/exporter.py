@@ -9,6 +9,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from components.cli import port
 from components.errors import UnavailableError, UserError
 from components.io import registry
 from monitoring.services import WatchedService, read_services
-from monitoring.settings import NAME, Ports, listen_address
+from monitoring.settings import NAME, NAMESPACE, Ports, listen_address
 from pipelines.client import client_errors, connect, run_state
 
 log = logging.getLogger("exporter")
@@ -43,6 +44,7 @@ Source = Callable[[], Iterable[Metric]]
 class PipelineMetrics(Collector):
     """Reads every source at each scrape; a source that fails is reported as down.
 
+    The sources are read at the same time: the scrape takes as long as the slowest.
     The keys of ``sources`` are the values of the labels ``namespace``, ``service`` and ``source``.
     """
 
@@ -57,12 +59,9 @@ class PipelineMetrics(Collector):
             "pipeline_source_up", "Whether a source could be read", labels=[*LABELS, "source"]
         )
         families: dict[str, Metric] = {}
-        for labels, read in self._sources.items():
-            try:
-                metrics = list(read())
-            except (UserError, UnavailableError) as error:
-                log.warning("%s", error)
-                metrics = []
+        with ThreadPoolExecutor(len(self._sources)) as pool:
+            results = list(pool.map(_read, self._sources.values()))
+        for labels, metrics in zip(self._sources, results, strict=True):
             up.add_metric(labels, bool(metrics))
             for metric in metrics:  # one family of each name, with the samples of all services
                 families.setdefault(metric.name, metric)
@@ -70,6 +69,15 @@ class PipelineMetrics(Collector):
                     families[metric.name].samples += metric.samples
         yield from families.values()
         yield up
+
+
+def _read(source: Source) -> list[Metric]:
+    """Return the metrics of a source, or none if it fails."""
+    try:
+        return list(source())
+    except (UserError, UnavailableError) as error:
+        log.warning("%s", error)
+        return []
 
 
 def read_registry(service: WatchedService) -> Iterator[Metric]:
@@ -229,7 +237,7 @@ def sources(args: argparse.Namespace) -> dict[tuple[str, str, str], Source]:
     if args.host:
         host = args.host.rstrip("/")
         read = partial(read_runs, host, args.namespace, args.token_file, services)
-        readers["", "", "kubeflow"] = read
+        readers[NAMESPACE, "", "kubeflow"] = read  # an alert without a namespace reaches no one
     return readers
 
 

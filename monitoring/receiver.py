@@ -133,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
     add("--port", type=port, default=Ports().receiver, help="default: %(default)s")
     add("--token-file", required=True, type=Path, help="file of the token that Alertmanager sends")
     add("--services", type=Path, help="YAML file; default: sentiment in the namespace sentiment")
-    add("--state", required=True, type=Path, help="folder that keeps the last start of each")
+    add("--state", required=True, type=Path, help="folder with the last start of each service")
     add(
         "--cool-down",
         type=positive,

@@ -47,6 +47,7 @@ def follow(
         UnavailableError: the server did not answer for ``SILENCE_SECONDS``.
     """
     states: dict[str, str] = {}
+    told: set[str] = set()  # a failed attempt stays in the list to the end of the run
     started = answered = changed = time.monotonic()
     while True:
         run = _get(client, run_id)
@@ -57,9 +58,14 @@ def follow(
                 changed = now
             if run.state in FINAL_STATES:
                 break
-            if now - changed > STALL_SECONDS and _waits(run):
-                commands = reasons.commands(run_id, namespace)
-                log.warning("a pod waits or is tried again; its events show why: %s", commands)
+            waiting = _waiting(run) - told
+            if now - changed > STALL_SECONDS and waiting:
+                message = (
+                    "a pod waits or was tried again, or the server has stopped listing tasks;"
+                    " the events show why: %s"
+                )
+                log.warning(message, reasons.commands(run_id, namespace))
+                told |= waiting
                 changed = now
         if now - started > timeout:
             message = f"the run has not ended after {timeout:.0f} s (--timeout)"
@@ -111,9 +117,9 @@ def _nodes(run: V2beta1Run) -> list[V2beta1PipelineTaskDetail]:
     return [node for node in details or [] if node.state is not None]
 
 
-def _waits(run: V2beta1Run) -> bool:
-    """Return whether a pod of a running run waits, or failed and is tried again."""
-    return any(node.state in ("PENDING", "FAILED") for node in _nodes(run))
+def _waiting(run: V2beta1Run) -> set[str]:
+    """Return the ids of a running run's nodes that wait, or failed and are tried again."""
+    return {node.task_id for node in _nodes(run) if node.state in ("PENDING", "FAILED")}
 
 
 def _tasks(run: V2beta1Run, tasks: dict[str, str]) -> list[tuple[str, V2beta1PipelineTaskDetail]]:

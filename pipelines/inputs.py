@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from components import specs, stage
 from components.stage import parameters
@@ -23,7 +23,18 @@ class Tasks:
     trial_tasks: int = Field(default=1, ge=1)
 
 
-TASKS = Tasks(**PARAMS.get(stage.KUBEFLOW) or {})
+def tasks(section: Any) -> Tasks:
+    """Return the section ``kubeflow`` of params.yaml, or end the program: it is read at import."""
+    try:
+        return Tasks(**section)
+    except TypeError:
+        raise SystemExit("params.yaml: kubeflow: not a mapping of names to numbers") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise SystemExit(f"params.yaml: kubeflow: {first['loc'][0]}: {first['msg']}") from None
+
+
+TASKS = tasks(PARAMS.get(stage.KUBEFLOW) or {})
 
 
 @dataclass(frozen=True)

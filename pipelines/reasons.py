@@ -22,12 +22,19 @@ def commands(run_id: str, namespace: str | None) -> str:
 
 
 def find(run_id: str, namespace: str | None) -> str | None:
-    """Return the error of the first failed pod, or None if kubectl or its rights do not show it."""
+    """Return the error of the first failed pod, or None if kubectl or its rights do not show it.
+
+    Pods whose retry succeeded do not count: the run did not fail by them.
+    """
     selector = ["--selector", f"pipeline/runid={run_id}"]
     found = _kubectl(namespace, "get", "workflows.argoproj.io", *selector, "--output", "json")
     for workflow in json.loads(found)["items"] if found else []:
-        for node in sorted(_nodes(workflow), key=lambda node: node.get("startedAt") or ""):
-            if node["type"] == "Pod" and node["phase"] in ("Failed", "Error"):
+        nodes = sorted(_nodes(workflow), key=lambda node: node.get("startedAt") or "")
+        retries = [n for n in nodes if n["type"] == "Retry" and n["phase"] == "Succeeded"]
+        replaced = {child for retry in retries for child in retry.get("children", [])}
+        for node in nodes:
+            failed = node["type"] == "Pod" and node["phase"] in ("Failed", "Error")
+            if failed and node["id"] not in replaced:
                 log = _kubectl(namespace, "logs", _pod(workflow, node), "--container", "main")
                 errors = ERROR.findall(log or "")
                 return errors[-1] if errors else node.get("message")

@@ -110,6 +110,7 @@ class StandInCluster:
         self.routed: dict[str, int] = {}  # the shares in the routes
         self._taken: dict[str, int] = {}  # and those that the gateway uses
         self._routed_at = 0.0
+        self._generation = 0  # of the route
         self._ready_at: dict[str, float] = {}
         self._minimum: dict[str, int] = {}
         # stands in for KServe's storage initializer
@@ -226,15 +227,19 @@ class StandInCluster:
         routed = {spec["predictor"]["name"]: 100 - sum(shares.values())} | shares
         if routed != self.routed:
             self.routed, self._routed_at = routed, time.monotonic()
+            self._generation += 1
+        # a gateway accepts a route before it uses it
+        accepted = time.monotonic() > self._routed_at + self.gateway_seconds / 2
+        observed = self._generation if accepted else self._generation - 1
         if time.monotonic() > self._routed_at + self.gateway_seconds:
             self._taken = dict(self.routed)
         backends = [
             {"name": self._deployment(name), "weight": share} for name, share in routed.items()
         ]
-        condition = {"type": "ResolvedRefs", "status": "True", "observedGeneration": 1}
+        condition = {"type": "ResolvedRefs", "status": "True", "observedGeneration": observed}
         route = {
             "kind": "HTTPRoute",
-            "metadata": {"name": self.service.name, "generation": 1},
+            "metadata": {"name": self.service.name, "generation": self._generation},
             "spec": {"rules": [{"backendRefs": backends}]},
             "status": {"parents": [{"conditions": [condition]}]},
         }

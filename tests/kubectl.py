@@ -12,6 +12,10 @@ import time
 from pathlib import Path
 
 STAND_IN = Path(os.environ["STAND_IN"])
+DENIED = (
+    'Error from server (BadRequest): admission webhook "inferenceservice.kserve-webhook-server'
+    '.validator" denied the request: '
+)
 
 
 def fail(message: str) -> int:
@@ -32,8 +36,8 @@ def put(verb: str, document: dict, folder: Path) -> int:
             versions = [each["metadata"]["resourceVersion"] for each in (document, present)]
             if versions[0] != versions[1]:
                 return fail("Error from server (Conflict): the object has been modified")
-        if verb == "apply" and present and (reason := refused(present, document)):
-            return fail(reason)
+        if verb == "apply" and (reason := refused(present, document)):
+            return fail(DENIED + reason)
         document["metadata"]["resourceVersion"] = str(time.monotonic_ns())
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(document))
@@ -41,22 +45,40 @@ def put(verb: str, document: dict, folder: Path) -> int:
     return 0
 
 
-def refused(old: dict, new: dict) -> str | None:
-    """Return why KServe's webhook refuses a change, as a real one was seen to do."""
+def refused(old: dict | None, new: dict) -> str | None:
+    """Return why KServe's webhook refuses an InferenceService.
+
+    Source: validatePredictorNameChange, as a real one was seen to refuse, and validateCanarySpecs
+    in pkg/apis/serving/v1beta1/inference_service_validation.go of KServe.
+    """
     if new["kind"] != "InferenceService":
         return None
-    before, after = (each["spec"]["predictor"] for each in (old, new))
-    uris = [
-        {each["name"]: each["value"] for each in predictor["containers"][0]["env"]}["STORAGE_URI"]
-        for predictor in (before, after)
-    ]
-    if before["name"] != after["name"] and uris[0] == uris[1]:
-        return (
-            'Error from server (BadRequest): admission webhook "inferenceservice.kserve-webhook-'
-            'server.validator" denied the request: predictor.name change requires a model change'
-            " (e.g. storageUri)"
-        )
+    stable = new["spec"]["predictor"]
+    before = old["spec"]["predictor"] if old else stable
+    if before["name"] != stable["name"] and uri_of(before) == uri_of(stable):
+        return "predictor.name change requires a model change (e.g. storageUri)"
+    canaries = new["spec"].get("canary", [])
+    names = [each["predictor"].get("name", "") for each in canaries]
+    if not all(names) or len({stable["name"], *names}) != len(names) + 1:
+        return f"canary predictor.name is required, and duplicated or conflicts: {names}"
+    if any(not 0 <= each["trafficPercent"] <= 100 for each in canaries):
+        return "canary trafficPercent must be between 0 and 100"
+    if sum(each["trafficPercent"] for each in canaries) > 100:
+        return "sum of canary trafficPercent values must be <= 100"
+    for canary in (each["predictor"] for each in canaries):
+        for key in ("maxReplicas", "scaleTarget", "scaleMetric", "autoScaling", "workerSpec"):
+            if canary.get(key):
+                return f"canary {canary['name']} must not set {key}"
+        if canary.get("minReplicas", 0) > stable.get("minReplicas", 1):
+            return (
+                f"canary {canary['name']} minReplicas must not exceed stable predictor minReplicas"
+            )
     return None
+
+
+def uri_of(predictor: dict) -> str:
+    environment = predictor["containers"][0]["env"]
+    return {each["name"]: each["value"] for each in environment}["STORAGE_URI"]
 
 
 def selected(folder: Path, kind: str, flags: dict[str, str]) -> list[str]:

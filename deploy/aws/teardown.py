@@ -77,11 +77,16 @@ def snapshots(session: Any) -> list[str]:
 def keep_snapshots(session: Any) -> None:
     """Encrypt the database's snapshots with RDS's own key: the stack's is deleted with its stack.
 
-    A copy is the only way to change the key of a snapshot.
+    A copy is the only way to change the key of a snapshot. It has the time of the snapshot in its
+    name: a later snapshot may have the name of one that was copied and deleted.
     """
     client, names = session.client("rds"), snapshots(session)
+    available = client.get_waiter("db_snapshot_available")
     for name in (each for each in names if not each.startswith(KEPT)):
-        copy = KEPT + name.removeprefix("sentiment-mlflow-")
+        available.wait(DBSnapshotIdentifier=name)  # one that is being made has no time yet
+        (snapshot,) = client.describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"]
+        time = f"{snapshot['SnapshotCreateTime']:%Y%m%d-%H%M%S}"
+        copy = f"{KEPT}{time}-{name.removeprefix('sentiment-mlflow-')}"
         if copy not in names:  # as after an interruption
             client.copy_db_snapshot(
                 SourceDBSnapshotIdentifier=name,
@@ -89,7 +94,7 @@ def keep_snapshots(session: Any) -> None:
                 KmsKeyId="alias/aws/rds",
                 CopyTags=True,
             )
-        client.get_waiter("db_snapshot_available").wait(DBSnapshotIdentifier=copy)
+        available.wait(DBSnapshotIdentifier=copy)
         client.delete_db_snapshot(DBSnapshotIdentifier=name)
 
 

@@ -67,9 +67,13 @@ def test_flux_applies_nothing_outside_the_namespace(objects, tmp_path):
     assert len(applied) == len(render("production")) - len(CLUSTER_WIDE)
 
 
-def test_ci_may_change_nothing(objects):
+def test_ci_may_change_nothing_but_the_lease(objects):
     rules = find(objects, "Role", "watcher")["rules"]
+    lease = base_service().manager
     for rule in rules:
+        if rule["resources"] == ["leases"]:
+            assert rule["verbs"] == ["create"] or rule["resourceNames"] == [lease]
+            continue
         expected = {"create"} if rule["resources"] == ["pods/portforward"] else {"get", "list"}
         assert set(rule["verbs"]) <= expected
     binding = find(objects, "RoleBinding", "flux")

@@ -47,7 +47,11 @@ def test_the_contracts_are_kept(copy):
         ("components/errors.py", "import components.cli", "No circle of imports"),
         ("sentiment/tokens.py", "import pandas", "The model knows neither MLflow nor pandas"),
         ("components/gate.py", "import kfp", "Only component specs, pipelines and monitoring"),
-        ("components/gate.py", "import kserve", "Only serving, and the client of cluster_test, import KServe"),
+        (
+            "components/gate.py",
+            "import kserve",
+            "Only serving, and the client of cluster_test, import KServe",
+        ),
         ("serving/metrics.py", "import mlflow", "Serving needs nothing of training"),
     ],
 )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components import executor, specs, trial
+from components import specs, trial
 from components import stage as declared
 from components.errors import UserError
 from pipelines import compile, inputs, ir, tasks
@@ -104,7 +104,8 @@ def ir_command(document: dict[str, Any], stage: str) -> list[str]:
         if part.startswith("*"):
             return list(value_of(part[1:]))
         if match := re.fullmatch(r"\{\{\$\.inputs\.parameters\['(\w+)'\]\}\}", part):
-            return [str(value_of(match[1]))]
+            value = value_of(match[1])
+            return [json.dumps(value) if isinstance(value, dict) else str(value)]
         return [re.sub(r"\{\{.*\['(\w+)'\]\.path\}\}", r"/tmp/\1", part)]
 
     return [*container["command"], *(word for part in container["args"] for word in fill(part))]
@@ -127,7 +128,7 @@ def test_dvc_and_kubeflow_give_the_same_parameters(stage: str):
     assert dvc[:3] == ["python", "-m", f"components.{stage}"]
     assert kubeflow[:5] == ["python", "-m", "components.executor", "{{$}}", stage]
     given = []
-    for command in (dvc[3:], executor._separate_lists(stage, kubeflow[5:])):
+    for command in (dvc[3:], kubeflow[5:]):
         # no placeholder is left; {} is an empty mapping
         assert not any("{{" in part or "${" in part for part in command), command
         parser_of(stage).parse_args(command)
@@ -164,6 +165,19 @@ def constants(inputs: dict[str, Any]) -> dict[str, Any]:
     """Return the parameters of a task that the pipeline itself sets."""
     given = inputs["parameters"].items()
     return {key: v["runtimeValue"]["constant"] for key, v in given if "runtimeValue" in v}
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ({"count_tasks": 0}, "count_tasks: Input should be greater than or equal to 1"),
+        ({"parts": ["1/2"]}, "parts: Unexpected keyword argument"),
+        ([1], "not a mapping of names to numbers"),
+    ],
+)
+def test_a_wrong_number_of_tasks_is_one_line(section: Any, problem: str):
+    with pytest.raises(SystemExit, match=re.escape(f"params.yaml: kubeflow: {problem}")):
+        inputs.tasks(section)
 
 
 def test_tasks_share_the_work_of_a_stage(monkeypatch: pytest.MonkeyPatch):

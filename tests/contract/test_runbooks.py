@@ -9,6 +9,7 @@ import pytest
 import requests
 import yaml
 
+from pipelines import ir, submit
 from tests.conftest import REPO, free_port, running
 
 BOOKS = REPO / "docs/runbooks"
@@ -25,6 +26,7 @@ def blocks(kind: str) -> list[str]:
 
 
 KUBECTL = [line for line in blocks("sh") if line.startswith("kubectl ")]
+SUBMIT = [line for line in blocks("sh") if line.startswith("python -m pipelines.submit ")]
 AMTOOL = [line for line in blocks("sh") if line.startswith("amtool ")]
 
 
@@ -41,7 +43,7 @@ def test_every_alert_has_a_runbook():
 def test_links_between_runbooks_exist():
     for path in BOOKS.glob("*.md"):
         for target in re.findall(r"\]\(([^)]+)\)", path.read_text()):
-            assert (BOOKS / target).exists(), f"{path.name}: {target}"
+            assert (BOOKS / target.partition("#")[0]).exists(), f"{path.name}: {target}"
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl: make packages")
@@ -53,6 +55,17 @@ def test_kubectl_accepts_every_command(command: str):
     assert (result.returncode == 0) == ("--no-such-flag" not in words), result.stderr
     if "--patch" in words:
         yaml.safe_load(words[words.index("--patch") + 1])
+
+
+@pytest.mark.parametrize("command", SUBMIT)
+def test_submit_accepts_every_run_and_trains_on_own_reviews(command: str):
+    arguments = shlex.split(command.replace("…", "0" * 64))[3:]
+    args = submit.parser().parse_args(arguments)
+    documents = ir.load(args.pipeline, args.image)
+    assert not ir.unpinned(documents)
+    values = ir.parameters(documents, args.param)
+    assert values["source"].startswith("s3://")
+    assert ("captured" in values) == (args.pipeline == "monitoring")
 
 
 @pytest.mark.skipif(not shutil.which("amtool"), reason="needs amtool: make packages")

@@ -8,12 +8,22 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cfnlint.decode import cfn_yaml
 
+from deploy.aws import stacks
 from tests.conftest import REPO
 from tests.documents import targets
 from tests.workflows import evaluate
 
 WORKFLOWS = {path.stem: path for path in (REPO / ".github/workflows").glob("*.yml")}
+# the jobs that log in to AWS, with the role of their environment in identities.yaml
+ROLES = {
+    ("deploy", "deploy"): "DeployRole",
+    ("images", "build"): "ReleaseRole",
+    ("retrain", "release"): "ReleaseRole",
+    ("retrain", "train"): "TrainingRole",
+    ("rollback", "rollback"): "DeployRole",
+}
 CHECKOUT = r"actions/checkout@[0-9a-f]{40} # v[\d.]+"
 
 
@@ -94,6 +104,23 @@ def test_rollback_does_not_wait_for_a_deployment():
             assert evaluate(condition, known)
 
 
+def test_credentials_last_as_long_as_the_job():
+    template = cfn_yaml.load(str(stacks.TEMPLATES / "identities.yaml"))
+    roles = {name: template["Resources"][name]["Properties"] for name in ROLES.values()}
+    action = yaml.safe_load((REPO / ".github/actions/setup/action.yml").read_text())
+    default = action["inputs"]["session-seconds"]["default"]
+    seen = set()
+    for workflow, name, each in jobs():
+        for step in each.get("steps", []):
+            if "role" in step.get("with", {}):
+                seconds = int(step["with"].get("session-seconds", default))
+                role = roles[ROLES[workflow, name]]
+                assert each["timeout-minutes"] * 60 <= seconds
+                assert seconds <= role.get("MaxSessionDuration", 3600)  # AWS's default
+                seen.add((workflow, name))
+    assert seen == ROLES.keys()
+
+
 def environments(workflow: str) -> set[str]:
     """Return the environments of a workflow's jobs, and of the workflows that it calls."""
     found = set()
@@ -133,12 +160,18 @@ def test_docs_list_what_a_runner_needs():
         assert name in section, name
 
 
-@pytest.mark.parametrize(("code", "rolled_back"), [(0, 0), (1, 0), (3, 1), (4, 0), (5, 0)])
-def test_registry_follows_rollbacks_only(tmp_path: Path, code: int, rolled_back: int):
-    """Only exit code 3, an unfit version, moves the champion back in the registry."""
-    model = tmp_path / "manifests/overlays/production/model.yaml"
-    model.parent.mkdir(parents=True)
-    model.write_text("spec:\n  predictor:\n    labels:\n      version: v6-0a1b2c3d\n")
+def calls_of_make(
+    tmp_path: Path, overlay: str, model: str, *arguments: str, code: int = 0
+) -> list[str]:
+    """Run make with a python that records its arguments; `deploy` ends with ``code``."""
+    folder = tmp_path / "manifests/overlays" / overlay
+    shutil.copytree(REPO / "manifests/overlays/production", folder)
+    service = folder / "template/service.yaml"
+    name = "sentiment/registered-model: "
+    service.write_text(service.read_text().replace(f"{name}sentiment", f"{name}{model}"))
+    (folder / "model.yaml").write_text(
+        "spec:\n  predictor:\n    labels:\n      version: v6-0a1b2c3d\n"
+    )
     python = tmp_path / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\necho "$*" >> calls\n[ "$2" != deploy ] || exit {code}\n')
@@ -146,14 +179,78 @@ def test_registry_follows_rollbacks_only(tmp_path: Path, code: int, rolled_back:
     for name in ("setup.cfg", "Dockerfile.train"):
         shutil.copy(REPO / name, tmp_path / name)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    command = ["make", "-f", str(REPO / "Makefile"), "-o", ".venv/installed", "deploy"]
+    command = ["make", "-f", str(REPO / "Makefile"), "-o", ".venv/installed", *arguments]
+    command.append(f"OVERLAY={overlay}")
     result = subprocess.run(command, cwd=tmp_path, env=kept, capture_output=True, text=True)
     assert (result.returncode == 0) is (code == 0), result.stderr
-    calls = (tmp_path / "calls").read_text().splitlines()
+    return (tmp_path / "calls").read_text().splitlines()
+
+
+@pytest.mark.parametrize(("code", "rolled_back"), [(0, 0), (1, 0), (3, 1), (4, 0), (5, 0)])
+def test_registry_follows_rollbacks_only(tmp_path: Path, code: int, rolled_back: int):
+    """Only exit code 3, an unfit version, moves the champion back in the registry."""
+    calls = calls_of_make(tmp_path, "production", "sentiment", "deploy", code=code)
     assert calls[0] == "-m deploy --alias champion --overlay production --canary 10"
     assert len(calls[1:]) == rolled_back
     for call in calls[1:]:
-        assert call.startswith("-m components.promote --rollback --to 6 --why ")
+        assert call.startswith("-m components.promote --rollback --name sentiment --to 6 --why ")
+
+
+@pytest.mark.parametrize(
+    ("overlay", "model", "moved"), [("airline", "airline", 1), ("staging", "sentiment", 0)]
+)
+def test_the_champion_that_moves_is_the_overlays(
+    tmp_path: Path, overlay: str, model: str, moved: int
+):
+    """That of its model; staging moves none, as production follows the champion."""
+    moves = calls_of_make(tmp_path / "deploy", overlay, model, "deploy", code=3)[1:]
+    assert len(moves) == moved
+    back = ("rollback", "TO=2", "WHY=slow")
+    deployed, *rolled_back = calls_of_make(tmp_path / "rollback", overlay, model, *back)
+    assert deployed == f"-m deploy --version 2 --overlay {overlay}"
+    call = f"-m components.promote --rollback --name {model} --to"
+    assert rolled_back == [f"{call} 2 --why slow"] * moved
+    assert all(each.startswith(f"{call} 6 ") for each in moves)
+
+
+def test_rollback_takes_a_template_of_this_branch_only(tmp_path: Path):
+    """The image of a template that nobody reviewed must not reach production."""
+    shutil.copytree(REPO / "manifests/overlays", tmp_path / "manifests/overlays")
+    for name in ("setup.cfg", "Dockerfile.train"):
+        shutil.copy(REPO / name, tmp_path / name)
+    template = tmp_path / "manifests/overlays/production/template/kustomization.yaml"
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    def commit(text: str) -> str:
+        template.write_text(text)
+        git("add", ".")
+        git("commit", "-qm", text)
+        return git("rev-parse", "HEAD")
+
+    def take(source: str) -> int:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+        command = ["make", "-f", str(REPO / "Makefile"), "template-of"]
+        environment = kept | {"FROM": source, "OVERLAY": "production"}
+        return subprocess.run(command, cwd=tmp_path, env=environment, check=False).returncode
+
+    git("init", "-q", "-b", "main")
+    earlier = commit("image: earlier")
+    git("switch", "-qc", "other")
+    unreviewed = commit("image: unreviewed")
+    git("switch", "-q", "main")
+    commit("image: today")
+    assert take(unreviewed) != 0
+    assert template.read_text() == "image: today"
+    assert take(earlier) == 0
+    assert template.read_text() == "image: earlier"
+    steps = [step.get("run") for step in job("rollback", "rollback")["steps"]]
+    wanted = ["make template-of", "make login", "make verify", "make rollback"]
+    assert [step for step in steps if step in wanted] == wanted
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,13 @@ properties against AWS's own schemas.
 """
 
 import json
+import time
 
 import boto3
 import pytest
 
 from components.errors import UnavailableError
-from deploy.aws import passwords, stacks
+from deploy.aws import passwords, stacks, teardown
 from tests import aws
 from tests.conftest import assert_one_line
 
@@ -243,19 +244,33 @@ def database(rds) -> dict:
     return found
 
 
-def test_snapshots_of_an_interrupted_deletion_are_kept_once(tmp_path):
-    with aws.account(tmp_path) as account:
-        assert account.run("up", "--yes").returncode == 0
-        rds = account.client("rds")
-        for name in ("sentiment-mlflow-mine", "sentiment-mlflow-kept-mine"):
-            rds.create_db_snapshot(
-                DBInstanceIdentifier="sentiment-mlflow", DBSnapshotIdentifier=name
-            )
-        assert account.run("down", "--yes").returncode == 0
-        assert {each["DBSnapshotIdentifier"] for each in snapshots(account)} == {
-            "sentiment-mlflow-kept-mine",
-            "sentiment-mlflow-kept-snapshot-database-1",
-        }
+def test_each_snapshot_is_kept_once(account, up, monkeypatch):
+    """An interrupted copy is not repeated, and a new snapshot may have the name of a kept one."""
+    for name, value in account.environment.items():
+        monkeypatch.setenv(name, value)
+    rds = account.client("rds")
+    session = boto3.Session()
+
+    def interrupt(**_: object) -> None:
+        raise ConnectionError
+
+    times = []
+    for _ in range(2):
+        made = rds.create_db_snapshot(
+            DBInstanceIdentifier="sentiment-mlflow", DBSnapshotIdentifier="sentiment-mlflow-mine"
+        )
+        times.append(made["DBSnapshot"]["SnapshotCreateTime"])
+        event = "before-call.rds.DeleteDBSnapshot"
+        session.events.register(event, interrupt)
+        with pytest.raises(ConnectionError):
+            teardown.keep_snapshots(session)
+        session.events.unregister(event, interrupt)
+        teardown.keep_snapshots(session)
+        time.sleep(1)  # the unit of the times
+    manual = [each for each in snapshots(account) if each["SnapshotType"] == "manual"]
+    assert sorted(each["DBSnapshotIdentifier"] for each in manual) == [
+        f"sentiment-mlflow-kept-{each:%Y%m%d-%H%M%S}-mine" for each in times
+    ]
 
 
 def test_billed_leftovers_are_named(tmp_path):

@@ -1,4 +1,4 @@
-"""A branch that is the lock of deployments: real git, and a repository to push to."""
+"""A branch that deployments and people push to: real git, and a repository."""
 
 import os
 import subprocess
@@ -55,6 +55,55 @@ def test_a_change_is_pushed_alone(clones):
     assert (two / "overlay/model.yaml").read_text() == "second\n"
     assert (two / "other").read_text() == "first\n"
     assert Branch(one / "overlay/model.yaml").publish("Serve v2") == commit  # no empty commit
+
+
+def test_a_push_of_other_files_is_taken(clones):
+    one, two = clones
+    own = write(two, "of two\n")
+    for number in (1, 2):
+        (one / "other").write_text(f"of one, {number}\n")
+        git(one, "commit", "--quiet", "--all", "--message", f"Other {number}")
+        git(one, "push", "--quiet")
+        (two / "overlay/model.yaml").write_text(f"of two, {number}\n")
+        commit = own.publish(f"Serve v{number}")
+        assert git(two, "rev-parse", "HEAD", "origin/main").splitlines() == [commit, commit]
+        git(one, "pull", "--quiet")
+    subjects = git(one, "log", "--format=%s").splitlines()
+    assert subjects == ["Serve v2", "Other 2", "Serve v1", "Other 1", "First"]
+    assert (two / "other").read_text() == "of one, 2\n"
+    assert (one / "overlay/model.yaml").read_text() == "of two, 2\n"
+
+
+def test_a_push_that_the_work_tree_cannot_take_is_refused(clones):
+    one, two = clones
+    before = git(two, "rev-parse", "HEAD")
+    own = write(two, "of two\n")
+    (one / "other").write_text("of one\n")
+    git(one, "commit", "--quiet", "--all", "--message", "Other")
+    git(one, "push", "--quiet")
+    (two / "other").write_text("being edited\n")
+    with pytest.raises(UserError, match="another push came first"):
+        own.publish("Serve v2")
+    assert git(two, "rev-parse", "HEAD") == before
+    assert (two / "other").read_text() == "being edited\n"
+
+
+@pytest.mark.parametrize("change", ["commit", "switch"])
+def test_what_a_person_does_in_the_work_tree_is_not_pushed(clones, change):
+    one, _ = clones
+    own = write(one, "second\n")
+    if change == "commit":
+        (one / "other").write_text("unfinished\n")
+        git(one, "commit", "--quiet", "--message", "Unfinished", "other")
+    else:
+        git(one, "switch", "--quiet", "--create", "feature", "--track")
+    before = git(one, "rev-parse", "HEAD")
+    with pytest.raises(
+        UserError, match=r"HEAD was moved during the deployment, .* clone of its own"
+    ):
+        own.publish("Serve v2")
+    assert git(one, "rev-parse", "HEAD") == before
+    assert git(one.parent / "bare", "log", "--format=%s", "main") == "First"
 
 
 def test_the_second_push_is_refused_and_leaves_the_branch_as_it_was(clones):

@@ -164,6 +164,7 @@ def test_retry_gives_up():
         ("Unable to connect to the server: net/http: TLS handshake timeout", UnavailableError),
         ("error: error upgrading connection: error dialing backend: EOF", UnavailableError),
         ("error: lost connection to pod", UnavailableError),
+        ("error: timed out waiting for the condition", UnavailableError),
         ("Error from server (InternalError): etcdserver: request timed out", UnavailableError),
         ("Unable to connect to the server: x509: certificate signed by unknown", UserError),
         ("Unable to connect to the server: getting credentials: exec: aws not found", UserError),
@@ -216,3 +217,16 @@ def test_broken_forward_is_sorted_by_fault(tmp_path, monkeypatch, stderr, ends, 
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     with pytest.raises(error, match=words):
         Cluster(base_service(), pauses=()).post(ONE, "/", {})
+
+
+def test_a_port_forward_that_says_nothing_is_unavailable(tmp_path, monkeypatch):
+    """As kubectl does where the API server accepts the connection and is silent."""
+    script = tmp_path / "kubectl"
+    script.write_text("#!/bin/sh\nexec sleep 60\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    cluster = Cluster(base_service(), pauses=(), forward_seconds=0.5)
+    start = time.monotonic()
+    with pytest.raises(UnavailableError, match=r"port-forward: no answer in 0\.5 s"):
+        cluster.post(ONE, "/", {})
+    assert time.monotonic() - start < 30

@@ -98,7 +98,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 def outcomes(result: subprocess.CompletedProcess[str]) -> dict[str, str]:
     """Return what each step said that it did."""
-    lines = re.findall(r"^cluster: \d+/\d+ ([^:]+): (.+) \(\d+ s\)$", result.stderr, re.MULTILINE)
+    lines = re.findall(r"^cluster: \d+/\d+ ([^:\n]+): (.+) \(\d+ s\)$", result.stderr, re.MULTILINE)
     return dict(lines)
 
 
@@ -128,7 +128,10 @@ def test_images_are_those_of_versions_and_of_this_tree(finished):
     }
     pinned = versions.read().images
     without_tag = re.sub(r":[^:@]+@", "@", pinned["prometheus"])
-    assert images == {pinned["seaweedfs"], without_tag, f"localhost:5001/sentiment-train@{DIGEST}"}
+    train = f"localhost:5001/sentiment-train@{DIGEST}"
+    assert images == {pinned["seaweedfs"], without_tag, train}
+    # what the receiver starts on drift
+    assert objects["ConfigMap/sentiment/sentiment-receiver"]["data"] == {"TRAIN_IMAGE": train}
 
 
 def test_passwords_are_random_private_and_kept(finished):

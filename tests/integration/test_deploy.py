@@ -143,6 +143,8 @@ def test_missing_context_is_the_users(deploy, versions, tmp_path):
     production = overlay_in(tmp_path / "overlays", "production")
     unknown = deploy("--overlay", production, "--context", "elsewhere")
     assert_one_line(unknown, "kubectl config: ", "context elsewhere not found")
+    variable = deploy("--overlay", production, CONTEXT="elsewhere")  # set by tools.cluster run
+    assert_one_line(variable, "kubectl config: ", "context elsewhere not found")
     # without a context kubectl would ask localhost:8080, where a predictor may listen
     none = {"KUBECONFIG": f"{tmp_path}/none"}
     assert_one_line(deploy("--overlay", production, **none), "kubectl config: ", "current-context")

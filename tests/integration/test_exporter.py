@@ -4,9 +4,11 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import pytest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from components.errors import UnavailableError
@@ -56,7 +58,7 @@ def test_registry_is_exported(recorded):
     assert 0 < last - first < 60
     assert values["pipeline_deployment_count_total", *OURS, "staging", "rolled_back"] == 1
     assert values["pipeline_source_up", *OURS, "mlflow"] == 1
-    assert ("pipeline_source_up", "", "", "kubeflow") not in values
+    assert ("pipeline_source_up", "sentiment", "", "kubeflow") not in values
 
 
 def test_kubeflow_runs_are_exported(recorded):
@@ -114,10 +116,22 @@ def test_failed_model_hides_no_other(recorded, tmp_path, monkeypatch):
     assert values["pipeline_version_count", *OURS] == 2
 
 
+def test_sources_are_read_at_the_same_time():
+    both = threading.Barrier(2, timeout=10)
+
+    def source() -> list[Metric]:
+        both.wait()
+        return [Metric("m", "Of both", "gauge")]
+
+    sources = {("n", name, "mlflow"): source for name in ("a", "b")}
+    (_, up) = exporter.PipelineMetrics(sources).collect()
+    assert [sample.value for sample in up.samples] == [1, 1]
+
+
 def test_failed_source_hides_no_other(recorded, monkeypatch, caplog):
     address = f"http://127.0.0.1:{free_port()}"
     values = collect("--host", address)
-    assert values["pipeline_source_up", "", "", "kubeflow"] == 0
+    assert values["pipeline_source_up", "sentiment", "", "kubeflow"] == 0
     assert values["pipeline_source_up", *OURS, "mlflow"] == 1
     assert f"{address}: no response" in caplog.text
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free_port()}")

@@ -8,9 +8,11 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import yaml
@@ -26,6 +28,7 @@ from tests.conftest import REPO
 from tests.serving import PREDICT, head
 from tests.site import Site, clients, ended, site_in
 
+UNREACHABLE = "The connection to the server 10.0.0.1:6443 was refused - did you specify the right"
 MISSING = [name for name in ("kubectl", "prometheus") if not shutil.which(name)]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}: make packages")
 
@@ -77,14 +80,46 @@ def assert_back(
     )
 
 
-def test_canary_with_errors_is_rolled_back(site):
+@contextmanager
+def failing_canary(site: Site) -> Iterator["subprocess.Popen[str]"]:
+    """Yield a deployment whose canary has 10% of the requests and answers none of them."""
     site.cluster.faults["v2"] = {"flags": ["--max_in_flight", "1", "--max_body_seconds", "60"]}
     with clients(site), site.started(2, "--canary", "10") as deployment:
         site.wait_for(v1=90, v2=10)
         with socket.create_connection(("127.0.0.1", site.cluster.port("v2"))) as held:
             # a stalled client occupies the only slot
             held.sendall(head(PREDICT, 100_000) + b" " * 50_000)
-            result = ended(deployment)
+            yield deployment
+
+
+def test_canary_with_errors_is_rolled_back(site):
+    with failing_canary(site) as deployment:
+        result = ended(deployment)
+    assert_back(site, result, "at 10% the canary is worse", "errors of")
+
+
+def test_a_locked_registry_keeps_no_bad_canary(site):
+    with failing_canary(site) as deployment, sqlite3.connect("registry.db") as locked:
+        locked.execute("BEGIN EXCLUSIVE")
+        result = ended(deployment)
+        locked.rollback()
+    assert result.returncode == EXIT_CODES[RolloutOutcome.ROLLED_BACK], result.stderr
+    for what in ("the verdict at 10%", "the end of this deployment"):
+        assert re.search(f"record of deployments lacks {what}: .*locked", result.stderr)
+    site.wait_for(v1=100)
+
+
+def test_an_interrupted_way_back_is_ended(site):
+    """A canary that was found worse is not given a second trial."""
+    with failing_canary(site) as deployment:
+        site.cluster.fail(apply=UNREACHABLE)
+        result = ended(deployment)
+        site.cluster.fail()
+        assert result.returncode == UnavailableError.exit_code, result.stderr
+        assert site.cluster.weights == {"v1": 90, "v2": 10}
+        assert_recorded(site, "v1", "v2", "started")
+    site.cluster.faults.clear()
+    result = site.deploy(2, "--canary", "10")
     assert_back(site, result, "at 10% the canary is worse", "errors of")
 
 
@@ -120,9 +155,6 @@ def test_canary_without_traffic_is_undecided(site):
     assert_back(site, result, *words, outcome=RolloutOutcome.UNDECIDED)
     # deploy itself sends one request
     assert re.search(r"had [01] requests, fewer than 60$", result.stderr)
-
-
-UNREACHABLE = "The connection to the server 10.0.0.1:6443 was refused - did you specify the right"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Whole rollouts by git alone: a bare repository, and a stand-in for Flux that applies its branch.
 
-tests/cluster.py stands in for the cluster. Its API server lets the deployment read only.
+tests/cluster.py stands in for the cluster. Its API server lets the deployment apply nothing.
 """
 
 import json
@@ -8,11 +8,13 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
+from deploy import overlay
 from deploy.__main__ import EXIT_CODES
 from deploy.rollout import RolloutOutcome
 from tests.cluster import overlay_in, repeated, set_image, version_of
@@ -22,7 +24,7 @@ MISSING = [name for name in ("kubectl", "prometheus", "git") if not shutil.which
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}: make packages")
 
 FORBIDDEN = 'Error from server (Forbidden): User "ci" cannot do this'
-READ_ONLY = dict.fromkeys(("apply", "create", "replace", "delete", "patch"), FORBIDDEN)
+READ_ONLY = dict.fromkeys(("apply", "patch"), FORBIDDEN)  # but for the lease
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -147,7 +149,7 @@ def test_a_canary_that_is_rolled_back_leaves_the_branch(controller):
 
 
 def test_killed_deployment_goes_on_after_a_race(controller):
-    """Another push stops a deployment at the next step; the canary keeps its share."""
+    """Another change of model.yaml stops a deployment; the canary keeps its share."""
     site, other = controller.site, controller.folder.parent / "other"
     with clients(site):
         with site.started(1, "--git", "--canary", "10", "--step-seconds", "60") as deployment:
@@ -158,8 +160,9 @@ def test_killed_deployment_goes_on_after_a_race(controller):
             while "at 10%" not in (line := deployment.stderr.readline()) and "10% for" not in line:
                 assert line, "the deployment ended"
             git(other, "pull", "--quiet")
-            (other / "note").write_text("of another person\n")
-            publish(other, "Something else")
+            file = other / site.overlay.name / overlay.FILE
+            file.write_text(file.read_text() + "# of another person\n")
+            publish(other, "A comment")
             stopped = ended(deployment)
         assert stopped.returncode == 1, stopped.stderr
         assert "another push came first" in stopped.stderr.splitlines()[-1]
@@ -174,6 +177,40 @@ def test_killed_deployment_goes_on_after_a_race(controller):
     assert site.cluster.weights == {"v1": 100}
     assert site.history()[0].outcome == "deployed"
     assert version_of(site.history()[0].before) == "v2"
+
+
+def test_a_push_of_something_else_stops_nothing(controller):
+    """Not even the way back of a canary that is found unfit."""
+    site, other = controller.site, controller.folder.parent / "other"
+    (old,) = site.cluster.processes
+    site.cluster.faults["v2"] = {"environment": {"MODEL_VERSION": "9"}}
+    with site.started(2, "--git", "--canary", "25") as deployment:
+        assert deployment.stderr is not None
+        while "without requests" not in subjects(controller)[0]:
+            assert deployment.poll() is None
+            time.sleep(0.05)
+        git(other, "pull", "--quiet")
+        (other / "note").write_text("of another person\n")
+        publish(other, "Something else")
+        result = ended(deployment)
+    del site.cluster.faults["v2"]
+    assert result.returncode == EXIT_CODES[RolloutOutcome.ROLLED_BACK], result.stderr
+    assert list(site.cluster.processes) == [old]
+    assert "Something else" in subjects(controller)[1:]
+    assert subjects(controller)[0] == f"Serve {old} for all"
+
+
+def test_one_deployment_runs_at_a_time(controller):
+    site = controller.site
+    with site.started(2, "--git", "--canary", "25", "--step-seconds", "600") as deployment:
+        site.wait_for(v1=75, v2=25)
+        second = site.deploy(2, "--git")
+        assert deployment.poll() is None
+        assert site.cluster.weights == {"v1": 75, "v2": 25}
+        deployment.kill()
+    assert second.returncode == 1, second.stderr
+    assert "is deploying; run this again when that has ended" in second.stderr.splitlines()[-1]
+    assert site.deploy(1, "--git").returncode == 0
 
 
 def test_a_stopped_controller_is_unavailable(controller):

@@ -70,6 +70,15 @@ def test_last_look_decides(canary: PredictorTraffic, outcome: CanaryOutcome, wor
     assert word in verdict.reason
 
 
+def test_prometheus_cut_off_from_both_decides_nothing():
+    stable = traffic(4500, silent=True)
+    verdict = judge(stable, traffic(500, silent=True), LIMITS, last=True)
+    assert verdict.outcome is UNDECIDED
+    assert verdict.reason == "neither predictor answers Prometheus"
+    # what was seen before counts
+    assert judge(stable, traffic(500, errors=9, silent=True), LIMITS, last=True).outcome is WORSE
+
+
 @pytest.mark.parametrize(
     ("stable", "canary", "outcome", "word"),
     [

@@ -81,6 +81,12 @@ def test_what_is_set_already_stays(forwarded, monkeypatch):
     assert forwarded == []
 
 
+def test_training_needs_no_prometheus(forwarded):
+    with access.environment(Kube(secret=secret()), "sentiment", prometheus=False):
+        assert "PROMETHEUS_URL" not in os.environ
+    assert access.PROMETHEUS not in forwarded
+
+
 def test_addresses_outside_are_taken_as_they_are(forwarded):
     outside = base64.b64encode(b"https://mlflow.example.org").decode()
     document = secret()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.errors import UserError
+from components.errors import UnavailableError, UserError
 from deploy import lease
 from tests.cluster import base_service
 
@@ -16,14 +16,21 @@ class InMemory:
     """A cluster that keeps one lease."""
 
     service = base_service()
+    pauses = ()
 
     def __init__(self) -> None:
         self.lease: dict[str, Any] | None = None
+        self.refusal = ""
 
     def get(self, _kind: str, _name: str) -> dict[str, Any] | None:
         return json.loads(json.dumps(self.lease))
 
-    def kubectl(self, verb: str, *_: str, stdin: str) -> None:
+    def kubectl(self, verb: str, *_: str, stdin: str = "") -> None:
+        if self.refusal:
+            raise UserError(self.refusal)
+        if verb == "delete":
+            self.lease = None
+            return
         assert verb == ("replace" if self.lease else "create")
         self.lease = json.loads(stdin)
         self.lease["metadata"]["resourceVersion"] = "1"
@@ -77,3 +84,46 @@ def test_the_same_holder_renews(cluster):
     start = time.monotonic()
     lease.acquire(cluster, "a@one")
     assert time.monotonic() - start < 1
+
+
+def test_a_lease_without_a_holder_is_free_at_once(cluster):
+    cluster.lease = {"metadata": {"resourceVersion": "1"}, "spec": {"leaseTransitions": 1}}
+    start = time.monotonic()
+    lease.acquire(cluster, "b@two")
+    assert time.monotonic() - start < 1
+    assert cluster.lease["spec"]["holderIdentity"] == "b@two"
+
+
+def test_a_lease_without_a_duration_expires(cluster):
+    lease.acquire(cluster, "a@one")
+    del cluster.lease["spec"]["leaseDurationSeconds"]
+    lease.acquire(cluster, "b@two")
+    assert cluster.lease["spec"]["holderIdentity"] == "b@two"
+
+
+@pytest.mark.parametrize("reason", ["AlreadyExists", "Conflict"])
+def test_a_lost_race_for_the_lease_names_the_other_deployment(cluster, reason):
+    cluster.refusal = f"kubectl create: Error from server ({reason}): of the API server"
+    with pytest.raises(UserError, match="another deployment started at the same moment; run this"):
+        lease.acquire(cluster, "b@two")
+
+
+def test_another_refusal_is_told_as_it_is(cluster):
+    cluster.refusal = "kubectl create: Error from server (Forbidden): of the API server"
+    with pytest.raises(UserError, match="Forbidden"):
+        lease.acquire(cluster, "b@two")
+
+
+def test_a_lease_that_another_has_is_lost_at_once(cluster, monkeypatch):
+    """Not only when it would have expired: the other one may be changing the cluster already."""
+    monkeypatch.setattr(lease, "replace", lambda same, **_: same)
+    monkeypatch.setattr(lease, "SECONDS", 6)  # looked at each two seconds
+    with lease.hold(cluster) as require_lease:
+        require_lease()
+        cluster.lease["spec"]["holderIdentity"] = "b@two"
+        start = time.monotonic()
+        with pytest.raises(UnavailableError, match="the lease sentiment-deploy was lost: another"):
+            while time.monotonic() - start < 4:
+                require_lease()
+                time.sleep(0.05)
+    assert cluster.lease["spec"]["holderIdentity"] == "b@two"

@@ -52,6 +52,12 @@ def test_names_come_from_the_inference_service():
     assert service.deployment(TWO) == f"second-{TWO.name}-predictor"
 
 
+def test_a_missing_namespace_is_told():
+    document = template() | {"metadata": {"name": "second"}}
+    with pytest.raises(UserError, match=r"second has no namespace; .*template/service\.yaml and"):
+        service_of(document)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -186,6 +192,10 @@ def test_a_predictor_has_at_least_one_replica(minimum: int | None, least: int):
         (State(ONE), 30, [*(State(ONE, TWO, share) for share in (0, 30, 50, 100)), State(TWO)]),
         (State(ONE, TWO, 25), 10, [*(State(ONE, TWO, each) for each in (25, 50, 100)), State(TWO)]),
         (State(ONE, TWO, 100), 10, [State(ONE, TWO, 100), State(TWO)]),
+        # without a canary nothing can be judged: a share is not watched again
+        (State(ONE, TWO, 50), None, [State(ONE, TWO, 100), State(TWO)]),
+        (State(ONE, TWO), None, [State(ONE, TWO), State(ONE, TWO, 100), State(TWO)]),
+        (State(ONE, TWO, 100), None, [State(ONE, TWO, 100), State(TWO)]),
         (
             State(ONE, THREE, 50),
             50,

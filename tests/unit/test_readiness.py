@@ -9,6 +9,16 @@ from deploy.readiness import Fault, Obstacle, obstacle, unrouted
 from tests.conftest import REPO
 
 RECORDINGS = REPO / "tests/recordings/kserve"
+DEPLOYMENT = {
+    "metadata": {"generation": 1},
+    "spec": {"replicas": 1},
+    "status": {
+        "observedGeneration": 1,
+        "replicas": 1,
+        "updatedReplicas": 1,
+        "availableReplicas": 1,
+    },
+}
 
 
 def replay(name: str) -> Iterator[tuple[float, dict]]:
@@ -65,20 +75,97 @@ def test_no_room_is_the_clusters_fault():
     assert not pending.final
 
 
-def test_a_missing_model_is_named():
+def test_a_failed_download_is_named_and_not_the_versions_fault():
+    """Deploy has fetched the same model a minute before."""
     objects = next(found for at, found in replay("first-deployment") if at == 17.13)
     (pod,) = (each for (kind, _), each in objects.items() if kind == "Pod")
     del pod["metadata"]["deletionTimestamp"]  # the recording begins at its end
     missing = obstacle({"metadata": {"generation": 1}}, [pod], 1)
     assert missing is not None
     assert "Failed to fetch model. No model found in unset." in missing.reason
-    assert missing.fault is Fault.PREDICTOR
-    assert missing.final
+    assert missing.fault is Fault.ENVIRONMENT
+    assert not missing.final
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        # the last lines of KServe's storage initializer, in botocore's and Python's words
+        "botocore.exceptions.EndpointConnectionError: Could not connect to the endpoint URL",
+        "botocore.exceptions.ConnectTimeoutError: Connect timeout on endpoint URL",
+        "[Errno 111] Connection refused",
+        "[Errno -3] Temporary failure in name resolution",
+        "An error occurred (503) when calling the HeadBucket operation",
+        "botocore.exceptions.NoCredentialsError: Unable to locate credentials",
+        "An error occurred (403) when calling the HeadBucket operation: Forbidden",
+    ],
+)
+def test_a_failed_download_never_rolls_back(line: str):
+    ended = {"exitCode": 1, "reason": "Error", "message": f"Traceback\n{line}\n"}
+    waiting = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 20s"}}
+    pod = fetching(2, state=waiting, lastState={"terminated": ended})
+    found = obstacle(DEPLOYMENT, [pod], 1)
+    assert found == Obstacle(
+        f"the container storage-initializer ended (Error, exit code 1): {line}", Fault.ENVIRONMENT
+    )
+
+
+def test_a_slow_download_is_named():
+    found = obstacle(DEPLOYMENT, [fetching(state={"running": {}})], 1)
+    assert found == Obstacle("the model is still being fetched", Fault.ENVIRONMENT)
 
 
 def container(restarts: int = 0, **state: dict) -> dict:
     status = {"name": "kserve-container", "ready": False, "restartCount": restarts} | state
     return {"metadata": {}, "status": {"containerStatuses": [status]}}
+
+
+def fetching(restarts: int = 0, **state: dict) -> dict:
+    """Return a pod whose model is not fetched yet; its other container waits meanwhile."""
+    pod = container(state={"waiting": {"reason": "PodInitializing"}})
+    status = {"name": "storage-initializer", "ready": False, "restartCount": restarts} | state
+    pod["status"]["initContainerStatuses"] = [status]
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("waiting", "text", "fault"),
+    [
+        # the kubelet's words
+        (
+            {
+                "reason": "CreateContainerConfigError",
+                "message": 'secret "capstone-secret" not found',
+            },
+            'CreateContainerConfigError: secret "capstone-secret" not found',
+            Fault.ENVIRONMENT,
+        ),
+        (
+            {"reason": "ContainerCreating"},
+            "ContainerCreating: kubectl describe pods shows why",
+            Fault.ENVIRONMENT,
+        ),
+        (
+            {"reason": "CreateContainerError", "message": "context deadline exceeded"},
+            "CreateContainerError: context deadline exceeded",
+            Fault.ENVIRONMENT,
+        ),
+        (
+            {"reason": "RunContainerError", "message": 'exec: "pithon": not found in $PATH'},
+            'RunContainerError: exec: "pithon": not found in $PATH',
+            Fault.PREDICTOR,
+        ),
+    ],
+)
+def test_a_container_that_has_not_started_has_its_fault(waiting: dict, text: str, fault: Fault):
+    found = obstacle(DEPLOYMENT, [container(state={"waiting": waiting})], 1)
+    assert found == Obstacle(f"the container kserve-container has not started: {text}", fault)
+
+
+def test_a_refusal_of_kserve_is_looked_for_in_its_events():
+    found = obstacle(None, [], 1)
+    assert found is not None
+    assert "kubectl describe inferenceservice" in found.reason
 
 
 @pytest.mark.parametrize(
@@ -130,6 +217,13 @@ def test_a_failed_container_has_its_fault(pod: dict, fault: Fault, final: bool):
             'pods "sentiment-v2-predictor-1" is forbidden: violates PodSecurity "restricted"',
             Fault.PREDICTOR,
         ),
+        (
+            "Internal error occurred: failed calling webhook"
+            ' "inferenceservice.kserve-webhook-server.pod-mutator": failed to call webhook: Post'
+            ' "https://x.kserve.svc:443/mutate-pods": dial tcp 10.0.0.1:443: connection refused',
+            Fault.ENVIRONMENT,
+        ),
+        ('admission webhook "images" denied the request: it is not signed', Fault.PREDICTOR),
     ],
 )
 def test_pods_that_are_refused_have_their_fault(message: str, fault: Fault):
@@ -142,17 +236,15 @@ def test_pods_that_are_refused_have_their_fault(message: str, fault: Fault):
 def test_a_deleted_pod_does_not_count():
     pod = container(9, state={"terminated": {"exitCode": 1}})
     pod["metadata"]["deletionTimestamp"] = "2026-11-28T17:46:07Z"
-    deployment = {
-        "metadata": {"generation": 1},
-        "spec": {"replicas": 1},
-        "status": {
-            "observedGeneration": 1,
-            "replicas": 1,
-            "updatedReplicas": 1,
-            "availableReplicas": 1,
-        },
-    }
-    assert obstacle(deployment, [pod], 1) is None
+    assert obstacle(DEPLOYMENT, [pod], 1) is None
+
+
+def test_an_evicted_pod_does_not_count():
+    """Kubernetes keeps it, without a deletionTimestamp."""
+    ended = {"exitCode": 137, "reason": "ContainerStatusUnknown"}
+    pod = container(state={"terminated": ended})
+    pod["status"] |= {"phase": "Failed", "reason": "Evicted"}
+    assert obstacle(DEPLOYMENT, [pod], 1) is None
 
 
 def carried(name: str, shares: dict[str, int]) -> list[tuple[float, str | None]]:

@@ -281,9 +281,11 @@ def test_packages_takes_githubs_ubuntu_as_it_is(only):
 
 
 @pytest.mark.parametrize("engine", ["docker", "podman"])
-def test_packages_installs_no_engine_where_one_is(only, engine: str):
+def test_packages_installs_no_engine_where_one_is(only, caplog, engine: str):
     calls = only("apt-get", engine, *PREPARED)
     packages.install()
+    left = [name for name in ("buildah", "podman", "runc") if name != engine]
+    assert [line.partition(": left out")[0] for line in caplog.messages] == left
     installed = calls.read_text().splitlines()[-1].split()
     assert "chromium" in installed
     assert not {"podman", "runc", "netavark", "aardvark-dns", "buildah"} & set(installed)

@@ -68,7 +68,7 @@ def _write_manifests(args: argparse.Namespace, pinned: versions.Versions) -> str
 
 
 def _train(kube: Kube, project: Path) -> str:
-    with access.environment(kube, NAMESPACE):
+    with access.environment(kube, NAMESPACE, prometheus=False):
         return champion.ensure(project)
 
 
@@ -109,11 +109,16 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tools.cluster",
         description=__doc__,
-        epilog="The capitals are variables of the environment, or of make, with these defaults.",
+        epilog="Names in capitals are variables of the environment, or of make.",
     )
     add, default = parser.add_argument, os.environ.get
     kinds, names = ["kind", "existing"], [*(each.name for each in (*COMPONENTS, KUBEFLOW)), *OTHERS]
-    add("--cluster", choices=kinds, default=default("CLUSTER", "kind"), help="default: CLUSTER")
+    add(
+        "--cluster",
+        choices=kinds,
+        default=default("CLUSTER", "kind"),
+        help="default: CLUSTER, or kind",
+    )
     add("--context", default=default("CONTEXT"), help="default: CONTEXT, or kind's, or the current")
     add("--engine", default=default("CONTAINER"), help="default: CONTAINER, or docker, or podman")
     folder = Path(".cluster")
@@ -123,8 +128,17 @@ def parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="verb", required=True)
     add = commands.add_parser("up", help="set up what is missing").add_argument
     add("--registry", default=default("REGISTRY"), help=f"default: REGISTRY; with kind {REGISTRY}")
-    add("--base", default=default("BASE", ""), help="image to build on; default: BASE, or Docker's")
-    add("--kubeflow", action="store_true", default=bool(default("KUBEFLOW")), help="KUBEFLOW=1")
+    add(
+        "--base",
+        default=default("BASE", ""),
+        help="image to build on; default: BASE, or that of the Dockerfiles",
+    )
+    add(
+        "--kubeflow",
+        action="store_true",
+        default=bool(default("KUBEFLOW")),
+        help="install Kubeflow Pipelines, too; also KUBEFLOW=1",
+    )
     add(
         "--component",
         type=Path,
@@ -136,7 +150,7 @@ def parser() -> argparse.ArgumentParser:
         "--have",
         default=default("HAVE", ""),
         metavar="NAMES",
-        help=f"what is not to be set up; default: HAVE; of {', '.join(names)}",
+        help=f"parts to leave out, separated by spaces; default: HAVE; of {', '.join(names)}",
     )
     commands.add_parser("down", help="delete what up has made")
     commands.add_parser("programs", help="build kind and helm with Go")

@@ -19,11 +19,11 @@ _SERVICE = re.compile(
 
 
 @contextmanager
-def environment(kube: Kube, namespace: str) -> Iterator[None]:
+def environment(kube: Kube, namespace: str, prometheus: bool = True) -> Iterator[None]:
     """Set the variables that deploy reads, for this process, while the block runs.
 
     A variable that is set already stays. The others come from the Secret of the overlay; an
-    address inside the cluster is reached through a forward.
+    address inside the cluster is reached through a forward. Training needs no ``prometheus``.
 
     Raises:
         UserError: the cluster has no such Secret or Service.
@@ -33,7 +33,7 @@ def environment(kube: Kube, namespace: str) -> Iterator[None]:
         found: dict[str, str] = {}
         if not {"MLFLOW_TRACKING_URI", "AWS_ENDPOINT_URL"} <= before.keys():
             found = _secret(kube, namespace)
-        if "PROMETHEUS_URL" not in before:
+        if prometheus and "PROMETHEUS_URL" not in before:
             found["PROMETHEUS_URL"] = f"http://{PROMETHEUS.service}.{PROMETHEUS.namespace}:9090"
         for name, value in found.items():
             if name not in before and (target := _inside(value)):

@@ -16,8 +16,8 @@ from tools.cluster.versions import ROOT
 
 SOURCE = ROOT / "manifests"
 OVERLAY = "overlays/local"
-# kustomizations that name images
-NAMING = (f"{OVERLAY}/{overlay.TEMPLATE}", "monitoring/receiver", "monitoring/plain", "kind/s3")
+# kustomizations that name images, beside the templates of the overlays
+NAMING = ("monitoring/receiver", "monitoring/plain", "kind/s3")
 ADDED = "added"  # the component
 FILE = "kustomization.yaml"
 
@@ -26,21 +26,25 @@ def copy(folder: Path, images: Mapping[str, str], component: Path | None) -> Pat
     """Write the copy and return the folder of its overlay.
 
     ``images`` has NAME:TAG or NAME@DIGEST by the names that manifests use. ``component`` is the
-    folder of a kustomize component for the overlay. The predictors that an earlier copy serves
-    stay.
+    folder of a kustomize component for the overlay. The predictors that the overlays of an earlier
+    copy serve stay.
     """
-    served = folder / OVERLAY / overlay.FILE
-    text = served.read_text() if served.exists() else None
+    served = {
+        each.parent.name: each.read_text() for each in folder.glob(f"overlays/*/{overlay.FILE}")
+    }
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns("*.env"))
-    if text is not None:
-        served.write_text(text)
-    for name in NAMING:
-        entries = [_image(each, images[each]) for each in _named(folder / name, images)]
-        change(folder / name, images=entries)
+    templates = sorted(folder.glob(f"overlays/*/{overlay.TEMPLATE}"))
+    for template in templates:
+        if text := served.get(template.parent.name):
+            (template.parent / overlay.FILE).write_text(text)
+    for naming in (*templates, *(folder / name for name in NAMING)):
+        entries = {each["name"]: each for each in read(naming).get("images", [])}
+        entries |= {each: _image(each, images[each]) for each in _named(naming, images)}
+        change(naming, images=[*entries.values()])
     if component is not None:
         shutil.copytree(component, folder / ADDED)
-        template = folder / NAMING[0]
+        template = folder / OVERLAY / overlay.TEMPLATE
         components = [os.path.relpath(folder / ADDED, template)]
         change(template, components=[*read(template).get("components", []), *components])
     return folder / OVERLAY
