@@ -297,12 +297,14 @@ def old_layout(site: Site, digit: str) -> None:
     document = yaml.safe_load(path.read_text())
     document["spec"] = {"predictor": named | {"containers": [container]}}
     path.write_text(yaml.safe_dump(document))
-    served = json.loads((site.directory / "inferenceservice.json").read_text())
+    object_path = site.cluster.objects / "inferenceservice-sentiment.json"
+    served = json.loads(object_path.read_text())
     image = f"registry.example.org/sentiment-serve@sha256:{digit * 64}"
     full = container | {"image": image, "args": ["--http_port=8080"]}
     served["spec"] = {"predictor": named | {"minReplicas": 2, "containers": [full]}}
-    (site.directory / "inferenceservice.partial").write_text(json.dumps(served))
-    (site.directory / "inferenceservice.partial").replace(site.directory / "inferenceservice.json")
+    partial = object_path.with_suffix(".partial")
+    partial.write_text(json.dumps(served))
+    partial.replace(object_path)
 
 
 def served_uri(site: Site) -> str:
@@ -315,7 +317,7 @@ def test_a_predictor_of_the_old_layout_keeps_its_pods(site):
     site.cluster.faults.clear()
     old_layout(site, "4")
     site.wait_routed(lambda routed: routed == {"v1": 100})
-    site.wait_routed(lambda _: (site.directory / "ready/sentiment-v1-predictor").exists())
+    site.wait_routed(lambda _: (site.cluster.objects / "port-sentiment-v1-predictor").exists())
     process = site.cluster.processes["v1"]
     set_image(site.overlay, "5")
     site.cluster.served.clear()
