@@ -28,6 +28,7 @@ FIXTURES = {
 }
 TESTS = {  # by path beneath tests/
     "system/*": "clones, containers, a browser",
+    "contract/test_aws.py::*github_may_deploy*": "kubectl",
     "contract/test_gitops.py::*": "kubectl",
     "contract/test_kubeflow_manifests.py::*": "kubectl",
     "contract/test_manifests*": "kubectl",

@@ -37,7 +37,7 @@ def test_predictions_become_events_for_monitor(trained, tmp_path):
     assert {event["type"] for event in written} == {"sentiment.prediction"}
     assert {event["source"] for event in written} == {"/models/sentiment/versions/7"}
     assert len({event["id"] for event in written}) == len(written)
-    assert read_texts(str(captured), "data.text", None) == [*TEXTS, masked]
+    assert read_texts(str(captured), "data.text", "auto") == [*TEXTS, masked]
     assert not list(captured.rglob(".*"))
 
 

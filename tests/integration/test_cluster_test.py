@@ -66,7 +66,8 @@ def caller(server: Gateway) -> Caller:
 
 def deploy_nowhere(called: Caller, directory: Path) -> Step:
     """Run a deployment that ends at once with exit code 1, as there is no overlay."""
-    return OverlayCopy(directory / "nowhere", [], called).step("nowhere", "1", Expected(1))
+    copied = OverlayCopy(directory / "nowhere", ["--prometheus=http://127.0.0.1:1"], called)
+    return copied.step("nowhere", "1", Expected(1))
 
 
 def test_every_answer_is_counted(gateway):
@@ -218,4 +219,4 @@ def test_a_failing_server_gets_ready_and_answers_500_as_told(trained, tmp_path):
         ]
         metrics = requests.get(f"{address}/metrics", timeout=60).text
     assert found == [200, 200, 200, 500, 200, 200, 500]
-    assert re.search(r'app_request_count_total{.*http_status="500".*} 2.0', metrics)
+    assert re.search(r'app_request_count_total{.*status="500".*} 2.0', metrics)

@@ -26,6 +26,6 @@ def test_names_are_filled_in():
 
 def test_the_gateway_counts_what_the_query_reads():
     """Envoy Gateway has no counters of endpoints unless it is told to."""
-    documents = yaml.safe_load_all((REPO / "manifests/cloud/gateway.yaml").read_text())
+    documents = yaml.safe_load_all((REPO / "manifests/cluster/gateway.yaml").read_text())
     (proxy,) = (each for each in documents if each["kind"] == "EnvoyProxy")
     assert proxy["spec"]["telemetry"]["metrics"]["enablePerEndpointStats"] is True
