@@ -3,8 +3,10 @@
 import time
 from contextvars import ContextVar
 from functools import cache
+from http import HTTPStatus
 
 from prometheus_client import Counter, Gauge, Histogram
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # prometheus_client adds _total to the name of a counter's samples
@@ -67,6 +69,11 @@ class RequestMetrics:
 
         try:
             await self._app(scope, receive, record_status)
+        except Exception as error:
+            # the server answers outside of this middleware
+            if status == CLIENT_CLOSED and not isinstance(error, ClientDisconnect):
+                status = HTTPStatus.INTERNAL_SERVER_ERROR.value
+            raise
         finally:
             endpoint = getattr(scope.get("route"), "path", _OTHER)
             method = scope["method"] if scope["method"] in _METHODS else _OTHER
