@@ -214,7 +214,7 @@ def test_the_champion_that_moves_is_the_overlays(
 
 
 def test_rollback_takes_a_template_of_this_branch_only(tmp_path: Path):
-    """The image of a template that nobody reviewed must not reach production."""
+    """The image of a template without a review must not reach production."""
     shutil.copytree(REPO / "manifests/overlays", tmp_path / "manifests/overlays")
     for name in ("setup.cfg", "Dockerfile.train"):
         shutil.copy(REPO / name, tmp_path / name)
