@@ -15,7 +15,7 @@ from deploy.errors import NETWORK_FAILURE
 Object = Mapping[str, Any]
 RESTARTS = 2  # of a container, after which its failure counts as final
 MISSING_IMAGE = ("not found", "manifest unknown", "InvalidImageName", "couldn't parse image")
-# reasons of a waiting container whose cause is its own spec or image
+# a container waits for one of these reasons if its spec or its image is wrong
 OWN_FAILURES = ("CrashLoopBackOff", "CreateContainerError", "RunContainerError")
 
 

@@ -70,7 +70,7 @@ class RequestMetrics:
         try:
             await self._app(scope, receive, record_status)
         except Exception as error:
-            # the server answers outside of this middleware
+            # starlette answers 500 for it, but outside of this middleware
             if status == CLIENT_CLOSED and not isinstance(error, ClientDisconnect):
                 status = HTTPStatus.INTERNAL_SERVER_ERROR.value
             raise

@@ -13,18 +13,18 @@ import pyarrow.parquet as pq
 from components.errors import UserError
 from components.io.reviews import BATCH_ROWS
 from components.reading.batches import Batch
-from components.reading.options import Options
+from components.reading.options import Options, require_columns
 
 FILE_MAGIC = b"ARROW1"  # of Arrow's file format
 STREAM_MAGIC = b"\xff\xff\xff\xff"  # of its stream format
-SHOWN_NAMES = 20
 _HUGGING_FACE = b"huggingface"  # key of the metadata with the features of a dataset
 
 
 def read_parquet(path: Path, options: Options, address: str) -> Iterator[Batch]:
     """Yield the rows of a Parquet file; the other columns are not read."""
     with _arrow_errors(address, "Parquet"), pq.ParquetFile(path) as file:
-        names = _names(file.schema_arrow, options, address)
+        require_columns(file.schema_arrow.names, options, address)
+        names = {options.text_column, options.label_column}
         # the reader keeps in memory what one call reads
         groups = range(file.num_row_groups)
         parts = (b for g in groups for b in file.iter_batches(BATCH_ROWS, [g], columns=[*names]))
@@ -40,18 +40,9 @@ def read_arrow(path: Path, options: Options, address: str) -> Iterator[Batch]:
         else:
             source.seek(0)
             file = parts = pa.ipc.open_stream(source)
-        _names(file.schema, options, address)
+        require_columns(file.schema.names, options, address)
         pieces = (p.slice(at, BATCH_ROWS) for p in parts for at in range(0, len(p), BATCH_ROWS))
         yield from _batches(pieces, file.schema, options, address)
-
-
-def _names(schema: pa.Schema, options: Options, address: str) -> dict[str, str]:
-    wanted = {options.text_column: "--text-column", options.label_column: "--label-column"}
-    for name, flag in wanted.items():
-        if schema.names.count(name) != 1:
-            found = ", ".join(schema.names[:SHOWN_NAMES])
-            raise UserError(f"{address}: no column {name!r} among ({found}); see {flag}")
-    return wanted
 
 
 def _batches(

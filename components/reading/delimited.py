@@ -12,12 +12,11 @@ from components.errors import UserError
 from components.reading import dialects, encodings, labels
 from components.reading.batches import Batch, batched
 from components.reading.dialects import Dialect, Row
-from components.reading.options import AUTO, Options
+from components.reading.options import AUTO, Options, require_columns
 
 SEPARATORS = (",", ";", "\t", "|")
 NAMED = {"tab": "\t"}
 SAMPLE_ROWS = 100
-SHOWN_NAMES = 20
 _CLEARLY_LONGER = 1.5  # texts than the cells of any other column, to be found without a name
 
 log = logging.getLogger("ingest")
@@ -186,19 +185,10 @@ def find_columns(sample: list[list[str]], options: Options, address: str) -> Lay
         text, label = guess
         said = f", no header, text in column {text + 1}, label in column {label + 1}"
         return Layout(text, label, 0, said)
-    columns = options.text_column, options.label_column
-    for flag, name in zip(("--text-column", "--label-column"), columns, strict=True):
-        if names.count(name) != 1:
-            what = "no column" if name not in names else "more than one column"
-            found = ", ".join(names[:SHOWN_NAMES])
-            raise UserError(
-                f"{address}: {what} {name!r} among ({found}); see {flag}{_hint(header)}"
-            )
-    return Layout(names.index(columns[0]), names.index(columns[1]), int(header))
-
-
-def _hint(header: bool) -> str:
-    return ", or --header absent if the first row is a review" if header else ""
+    way_out = ", or --header absent if the first row is a review" if header else ""
+    require_columns(names, options, address, way_out)
+    places = names.index(options.text_column), names.index(options.label_column)
+    return Layout(*places, int(header))
 
 
 def _guess(sample: list[list[str]]) -> tuple[int, int] | None:

@@ -10,11 +10,10 @@ from components.errors import UserError
 from components.io.reviews import BATCH_ROWS
 from components.reading import encodings
 from components.reading.batches import Batch
-from components.reading.options import Options
+from components.reading.options import SHOWN_NAMES, Options
 
 CHUNK = 1 << 16  # characters
 LONGEST_ITEM = 1 << 26  # characters; it bounds what a broken item can hold in memory
-SHOWN_NAMES = 20
 _BLANKS = " \t\r\n"
 _MISSING = object()
 

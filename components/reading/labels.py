@@ -11,8 +11,8 @@ from typing import Any
 
 from components.errors import UserError
 
-CLASSES = ("negative", "positive")  # sentiment.model.LABELS, whose import takes seconds
-DROP = "drop"  # key of the mapping for the values whose rows are dropped
+CLASSES = ("negative", "positive")  # as in sentiment.model, which takes seconds to import
+DROP = "drop"  # in the place of a class: rows with these labels are left out
 MOST_VALUES = 100  # that a column of labels may have
 SHOWN = 20  # values in a message
 _NEGATIVE, _NEUTRAL, _POSITIVE = "negative", "neutral", "positive"

@@ -1,12 +1,15 @@
 """What the user may say about the source; all but the source is detected where it is left out."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
 
+from components.errors import UserError
 from components.stage import parameters
 
 AUTO = "auto"
+SHOWN_NAMES = 20  # of columns, in a message
 Format = Literal[
     "auto", "csv", "tsv", "json", "jsonl", "parquet", "arrow", "excel", "fasttext", "texts"
 ]
@@ -59,3 +62,19 @@ class Options:
         default="refuse",
         description="What to do about a row of CSV with broken quotes or another number of fields.",
     )
+
+
+def require_columns(
+    names: Sequence[str], options: Options, address: str, way_out: str = ""
+) -> None:
+    """Check that a table has the column of the text and that of the label, once each.
+
+    Raises:
+        UserError: it has not; the message ends with ``way_out``.
+    """
+    columns = {"--text-column": options.text_column, "--label-column": options.label_column}
+    for flag, name in columns.items():
+        if names.count(name) != 1:
+            what = "no column" if name not in names else "more than one column"
+            found = ", ".join(names[:SHOWN_NAMES])
+            raise UserError(f"{address}: {what} {name!r} among ({found}); see {flag}{way_out}")

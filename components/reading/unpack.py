@@ -49,6 +49,7 @@ def unpack(path: Path, scratch: Path, address: str) -> Path:
             path = plain
             with path.open("rb") as file:
                 start = file.read(_TAR_AT + len(_TAR))
+            break  # a file that is compressed twice is no known format
     if start[_TAR_AT:] == _TAR:
         with _readable(address, "tar"), tarfile.open(path, "r:") as archive:
             return _extract(_tar_members(archive), scratch / "members", address)

@@ -1,10 +1,14 @@
 """Every shape of file is read whole or refused in one line; the account of rows is complete."""
 
+import bz2
+import gzip
 import json
 import zipfile
 from itertools import chain, repeat
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -206,3 +210,18 @@ def test_an_archive_writes_nothing_outside(tmp_path):
         archive.writestr("../outside.csv", "text,label\na,1\n")
     with pytest.raises(UserError, match="would be written outside"):
         ingest(Options(str(tmp_path / "a.zip")), tmp_path / "r.parquet")
+
+
+def test_a_file_that_is_compressed_twice_is_refused(tmp_path):
+    source = tmp_path / "reviews.csv.bz2.gz"
+    source.write_bytes(gzip.compress(bz2.compress(swallowing(",").encode())))
+    with pytest.raises(UserError, match="neither text nor a known format"):
+        ingest(Options(source=str(source)), tmp_path / "r.parquet")
+
+
+def test_two_columns_of_one_name_are_told(tmp_path):
+    source = tmp_path / "reviews.parquet"
+    columns = [["good"], ["bad"], ["1"]]
+    pq.write_table(pa.table([*map(pa.array, columns)], names=["text", "text", "label"]), source)
+    with pytest.raises(UserError, match="more than one column 'text' among"):
+        ingest(Options(source=str(source)), tmp_path / "r.parquet")

@@ -137,7 +137,7 @@ def _parts(component: Component, versions: Versions, kube: Kube) -> Iterable[lis
     for chart in component.charts:
         yield render(chart, component.namespace, versions, kube.version())
     if not component.charts:
-        yield kustomize(str(ROOT / "manifests" / component.name))
+        yield kustomize(ROOT / "manifests" / component.name)
     for file in component.files:
         yield load((FOLDER / file).read_text())
 

@@ -119,8 +119,8 @@ class Record:
         self.kube.apply([document])
 
 
-def kustomize(folder: Path | str) -> list[Object]:
-    """Return the objects of a folder, or of the address of one in a git repository."""
+def kustomize(folder: Path) -> list[Object]:
+    """Return the objects of a folder."""
     return load(kubectl("kustomize", str(folder)))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from components.io.files import replacing_directory
 from deploy import overlay
 from tools.cluster.versions import ROOT
 
@@ -32,21 +33,21 @@ def copy(folder: Path, images: Mapping[str, str], component: Path | None) -> Pat
     served = {
         each.parent.name: each.read_text() for each in folder.glob(f"overlays/*/{overlay.FILE}")
     }
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(SOURCE, folder, ignore=shutil.ignore_patterns("*.env"))
-    templates = sorted(folder.glob(f"overlays/*/{overlay.TEMPLATE}"))
-    for template in templates:
-        if text := served.get(template.parent.name):
-            (template.parent / overlay.FILE).write_text(text)
-    for naming in (*templates, *(folder / name for name in NAMING)):
-        entries = {each["name"]: each for each in read(naming).get("images", [])}
-        entries |= {each: _image(each, images[each]) for each in _named(naming, images)}
-        change(naming, images=[*entries.values()])
-    if component is not None:
-        shutil.copytree(component, folder / ADDED)
-        template = folder / OVERLAY / overlay.TEMPLATE
-        components = [os.path.relpath(folder / ADDED, template)]
-        change(template, components=[*read(template).get("components", []), *components])
+    with replacing_directory(folder) as partial:
+        shutil.copytree(SOURCE, partial, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.env"))
+        templates = sorted(partial.glob(f"overlays/*/{overlay.TEMPLATE}"))
+        for template in templates:
+            if text := served.get(template.parent.name):
+                (template.parent / overlay.FILE).write_text(text)
+        for naming in (*templates, *(partial / name for name in NAMING)):
+            entries = {each["name"]: each for each in read(naming).get("images", [])}
+            entries |= {each: _image(each, images[each]) for each in _named(naming, images)}
+            change(naming, images=[*entries.values()])
+        if component is not None:
+            shutil.copytree(component, partial / ADDED)
+            template = partial / OVERLAY / overlay.TEMPLATE
+            components = [os.path.relpath(partial / ADDED, template)]
+            change(template, components=[*read(template).get("components", []), *components])
     return folder / OVERLAY
 
 
