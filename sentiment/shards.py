@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +24,9 @@ from sentiment.ngrams import Counts, Ints
 Shard = Callable[[], tuple[csr_array, NDArray[np.int8]]]
 Result = TypeVar("Result")
 _ROWS = ("starts", "columns", "counts", "labels")
+# NumPy parses a file's header as Python syntax, and before Python 3.11.8 two threads that parse
+# at once can end in a SystemError (https://github.com/python/cpython/issues/106905)
+_one_header_at_a_time = Lock()
 
 
 def write_counts(counts: Counts, labels: NDArray[np.int8], directory: Path) -> None:
@@ -50,12 +54,17 @@ def rows_of(directory: Path, width: int) -> Shard:
 
 
 def _open(directory: Path) -> Counts:
-    return Counts(*(np.load(directory / f"{name}.npy", mmap_mode="r") for name in Counts._fields))
+    return Counts(*_map(directory, Counts._fields))
 
 
 def _read(directory: Path, width: int) -> tuple[csr_array, NDArray[np.int8]]:
-    starts, columns, counts, labels = (np.load(directory / f"{name}.npy") for name in _ROWS)
+    starts, columns, counts, labels = (np.array(each) for each in _map(directory, _ROWS))
     return csr_array((counts, columns, starts), shape=(len(labels), width)), labels
+
+
+def _map(directory: Path, names: Sequence[str]) -> list[NDArray[Any]]:
+    with _one_header_at_a_time:
+        return [np.load(directory / f"{name}.npy", mmap_mode="r") for name in names]
 
 
 def _write(directory: Path, **arrays: NDArray[np.generic]) -> None:
