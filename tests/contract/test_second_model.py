@@ -1,4 +1,4 @@
-"""A second model beside the first, made by the steps in docs/cluster.md, and another gateway."""
+"""A second model beside the first, made by the steps in docs/second-model.md, and another gateway."""
 
 import json
 import re
@@ -25,10 +25,10 @@ from tests.gateway_policies import INSIDE, OUTSIDE
 from tests.manifests import Object, find, kustomize, name, schema_errors
 from tests.policies import broken, of_kind, workloads
 
-PAGE = (REPO / "docs/cluster.md").read_text()
-SECTION = PAGE.partition("## A second model\n")[2].partition("\n## ")[0]
+PAGE = (REPO / "docs/second-model.md").read_text()
+CLUSTER = (REPO / "docs/cluster.md").read_text()
 BESIDE, CERTIFICATE, APART = map(
-    yaml.safe_load, re.findall(r"^```yaml\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
+    yaml.safe_load, re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 )
 ISVC = ("InferenceService", "airline")
 
@@ -50,7 +50,7 @@ def kustomization(folder: Path, **changes: Any) -> None:
 def overlays(tmp_path: Path) -> Path:
     """The overlays with one for the model ``airline``, as the page says."""
     shutil.copytree(REPO / "manifests", tmp_path / "manifests")
-    steps = blocks(SECTION)[0]
+    steps = blocks(PAGE)[0]
     subprocess.run(["bash", "-euc", steps], cwd=tmp_path, check=True, timeout=60)
     folder = tmp_path / "manifests/overlays"
     write(folder / "airline/template/kustomization.yaml", BESIDE)
@@ -173,7 +173,7 @@ def test_a_version_of_the_second_model_is_deployed(overlays: Path):
 
 def test_kserve_routes_the_addresses_to_the_gateway(overlays: Path):
     """KServe's hosts are NAME-NAMESPACE and each domain of its configuration."""
-    (block,) = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^```json\n(.*?)^```", CLUSTER, re.MULTILINE | re.DOTALL)
     config = json.loads(block)
     objects = kustomize(overlays / "local")
     (gateway,) = of_kind(objects, "Gateway")
@@ -185,8 +185,8 @@ def test_kserve_routes_the_addresses_to_the_gateway(overlays: Path):
         names = service_of(model)
         hosts = [f"{names.name}-{names.namespace}.{domain}" for domain in domains]
         assert address(served) in hosts
-        assert f"{address(served)}:5000" in PAGE
-    assert f"{config['ingressDomain']}`" in PAGE
+        assert f"{address(served)}:5000" in CLUSTER + PAGE
+    assert f"{config['ingressDomain']}`" in CLUSTER
 
 
 def test_another_gateway_has_nothing_of_envoy(overlays: Path):
