@@ -1,4 +1,4 @@
-"""A second model beside the first, made by the steps in docs/second-model.md, and another gateway."""
+"""A second model beside the first, by docs/second-model.md, and another gateway."""
 
 import json
 import re
