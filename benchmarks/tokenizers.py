@@ -67,7 +67,7 @@ def score(tokenizer: Callable[[str], list[str]], table: pd.DataFrame) -> tuple[f
         for train, held_out in folds:
             model = sentiment.model.build()
             model.fit(table["text"].iloc[train], labels[train])
-            p[held_out] = sentiment.model.probabilities(model, table["text"].iloc[held_out])
+            p[held_out] = sentiment.model.probabilities(model, table["text"].iloc[held_out])[:, 1]
     return float(((p > 0.5) == labels).mean()), float(log_loss(labels, p))
 
 

@@ -99,7 +99,7 @@ def _count_shard(max_n: int, output: Path, shard: tuple[str, Path]) -> tuple[str
         raise UserError(f"{path}: has missing values; run prepare first")
     counts = ngrams.count(table["text"], max_n)
     write_counts(counts, table["label"].to_numpy(), output / name)
-    facts = ShardFacts(len(table), reviews.digest([table]), max_n)
+    facts = ShardFacts(len(table), reviews.digest([table]), max_n, reviews.classes(path))
     records.write(output / name / SHARD_FILE, facts)
     return name, len(table)
 

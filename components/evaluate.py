@@ -3,65 +3,90 @@
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from components import stage
 from components.io import reviews
 from components.io.files import replacing, replacing_directory, write_json
-from components.io.models import load_model, load_trials
+from components.io.models import load_facts, load_model, load_trials
 from components.report import measures
 from components.report.plots import write_curves, write_trials
 from components.stage import Artifact
 from sentiment import behaviour, drift
+from sentiment.model import class_names, probabilities
 
 log = logging.getLogger("evaluate")
 
-PREDICTIONS = pa.schema([*reviews.SCHEMA, ("probability", pa.float64()), ("predicted", pa.int8())])
+_SCORED = pa.schema([*reviews.SCHEMA, ("predicted", pa.int8())])
+# the probability of the second of two classes, or those of all of more
+PREDICTIONS = _SCORED.append(pa.field("probability", pa.float64()))
+PREDICTIONS_OF_MORE = _SCORED.append(pa.field("probabilities", pa.list_(pa.float64())))
+
+
+class Scored(NamedTuple):
+    """The test reviews and their probabilities, shape (reviews, classes).
+
+    ``table`` has label, source and the statistics of :mod:`sentiment.drift` for each review;
+    memory does not keep the texts.
+    """
+
+    table: pd.DataFrame
+    p: NDArray[np.float64]
 
 
 def evaluate(
     model_directory: Path, test: Iterable[pd.DataFrame], predictions: Path
-) -> tuple[dict[str, float], dict[str, Any], pd.DataFrame]:
+) -> tuple[dict[str, float], dict[str, Any], Scored]:
     """Write each prediction; return the metrics, the findings and the scores.
 
-    The findings are ``slices``, ``calibration``, ``behaviour`` (see :mod:`sentiment.behaviour`)
-    and the ``reference`` that monitor compares requests with. The scores are label, source and
-    the statistics of :mod:`sentiment.drift` for each review; memory does not keep the texts.
+    The findings are ``classes``, ``slices``, ``calibration``, ``behaviour`` (see
+    :mod:`sentiment.behaviour`) and the ``reference`` that monitor compares requests with.
     """
     model = load_model(model_directory)
-    scored = pd.concat(_score(model, test, predictions), ignore_index=True)
-    labels, p = scored["label"].to_numpy(), scored["score"].to_numpy()
-    statistics = {name: scored[name].to_numpy() for name in drift.STATISTICS}
+    tables, p = zip(*_score(model, test, predictions), strict=True)
+    scored = Scored(pd.concat(tables, ignore_index=True), np.concatenate(p))
+    labels, names = scored.table["label"].to_numpy(), class_names(model)
+    statistics = {
+        name: values.to_numpy()
+        for name, values in scored.table.drop(columns=["label", "source"]).items()
+    }
     findings = {
-        "slices": measures.slices(scored, p, statistics["length"]),
-        "calibration": measures.calibration(labels, p),
+        "classes": measures.classes(labels, scored.p, names),
+        "slices": measures.slices(scored.table, scored.p, statistics["length"]),
+        "calibration": measures.calibration(labels, scored.p),
         "behaviour": behaviour.run(model),
         "reference": drift.reference(statistics),
     }
-    return measures.measure(labels, p), findings, scored
+    return measures.measure(labels, scored.p), findings, scored
 
 
 def _score(
     model: Pipeline, test: Iterable[pd.DataFrame], predictions: Path
-) -> Iterator[pd.DataFrame]:
+) -> Iterator[tuple[pd.DataFrame, NDArray[np.float64]]]:
+    schema = PREDICTIONS if len(class_names(model)) == 2 else PREDICTIONS_OF_MORE
     done = 0
     with (
         replacing(predictions) as partial,
-        pq.ParquetWriter(partial, PREDICTIONS, compression="zstd") as writer,
+        pq.ParquetWriter(partial, schema, compression="zstd") as writer,
     ):
         for table in test:
-            statistics = drift.describe(model, table["text"].tolist())
-            p = statistics["score"]
-            predicted = table.assign(probability=p, predicted=(p > 0.5).astype("int8"))
-            writer.write_table(pa.Table.from_pandas(predicted, PREDICTIONS, preserve_index=False))
+            texts = table["text"].tolist()
+            p = probabilities(model, texts)
+            shown = p[:, 1] if schema is PREDICTIONS else list(p)
+            predicted = table.assign(
+                predicted=p.argmax(axis=1).astype("int8"), **{schema.names[-1]: shown}
+            )
+            writer.write_table(pa.Table.from_pandas(predicted, schema, preserve_index=False))
             done += len(table)
             log.info("%d reviews scored", done)
-            yield table[["label", "source"]].assign(**statistics)
+            yield table[["label", "source"]].assign(**drift.describe(model, texts, p)), p
 
 
 def run(
@@ -72,9 +97,10 @@ def run(
     findings: Annotated[Path, Artifact("JSON file to write", output=True)],
     metrics: Annotated[Path, Artifact("JSON file to write", output=True)],
 ) -> None:
-    values, found, scores = evaluate(model, reviews.labelled(test), predictions)
+    values, found, scored = evaluate(model, reviews.labelled(test), predictions)
     with replacing_directory(plots) as partial:
-        write_curves(scores["label"].to_numpy(), scores["score"].to_numpy(), partial)
+        names = load_facts(model).classes
+        write_curves(scored.table["label"].to_numpy(), scored.p, names, partial)
         write_trials(load_trials(model), partial)
     write_json(findings, found)
     write_json(metrics, values)

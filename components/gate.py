@@ -6,7 +6,6 @@ A refusal is an outcome, not an error: the exit code is 0.
 import logging
 import tempfile
 from collections.abc import Iterable, Sequence
-from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,6 @@ from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-import sentiment.model
 from components import stage
 from components.errors import UserError
 from components.io import killed, records, registry, reviews
@@ -26,12 +24,19 @@ from components.io.registry import Registered
 from components.stage import Artifact
 from components.verdict import GateLimits, GateVerdict, capabilities, first, paired
 from sentiment import behaviour
+from sentiment.model import class_names, probabilities
 
 log = logging.getLogger("gate")
 
 
-def gate(name: str, version: str, test: Iterable[pd.DataFrame], limits: GateLimits) -> GateVerdict:
-    """Return the verdict on ``version``.
+def gate(
+    name: str,
+    version: str,
+    test: Iterable[pd.DataFrame],
+    limits: GateLimits,
+    classes: Sequence[str] = reviews.CLASSES,
+) -> GateVerdict:
+    """Return the verdict on ``version``; ``classes`` are those of the labels of ``test``.
 
     Both models are read from the registry, as serving will read them. A refusal is recorded in the
     registry here; a promotion is recorded by promote, which moves the alias.
@@ -45,13 +50,14 @@ def gate(name: str, version: str, test: Iterable[pd.DataFrame], limits: GateLimi
             why = f"version {version} is the champion already"
             return GateVerdict(name, version, current, "unchanged", False, why, {})
         models = [_load(client, each) for each in (challenger, champion) if each]
-        labels, right = _score(models, test)
+        labels, right = _score(models, test, classes)
         if champion is None:
             check = first(labels, right[0], limits)
         else:
-            after, before = map(_behave, models)
             check = paired(right[1], right[0], limits)
-            check &= capabilities(before, after, limits)
+            if all(map(behaviour.fits, models)):
+                after, before = map(_behave, models)
+                check &= capabilities(before, after, limits)
         if check.passed:
             return GateVerdict(name, version, current, "passed", True, check.why, check.figures)
         decision = registry.Decision("refused", current, version, check.why, check.figures)
@@ -74,29 +80,29 @@ def _load(client: mlflow.MlflowClient, version: ModelVersion) -> Pipeline:
 
 
 def _score(
-    models: Sequence[Pipeline], test: Iterable[pd.DataFrame]
+    models: Sequence[Pipeline], test: Iterable[pd.DataFrame], classes: Sequence[str]
 ) -> tuple[NDArray[np.int8], list[NDArray[np.bool_]]]:
-    """Return the labels, and for each model whether it gets each review right."""
+    """Return the labels, and for each model whether it gets each review right.
+
+    Classes are compared by name: a champion may have others than the challenger.
+    """
+    wanted, names = np.array(classes), [np.array(class_names(model)) for model in models]
     labels: list[NDArray[np.int8]] = []
     right: list[list[NDArray[np.bool_]]] = [[] for _ in models]
     for table in test:
         labels.append(table["label"].to_numpy())
-        for model, found in zip(models, right, strict=True):
-            p = sentiment.model.probabilities(model, table["text"])
-            found.append((p > 0.5) == (labels[-1] == 1))
+        for model, own, found in zip(models, names, right, strict=True):
+            most = probabilities(model, table["text"]).argmax(axis=1)
+            found.append(own[most] == wanted[labels[-1]])
         log.info("%d reviews scored", sum(map(len, labels)))
     return np.concatenate(labels), [np.concatenate(found) for found in right]
 
 
 def _behave(model: Pipeline) -> dict[str, list[bool]]:
     """Return for each capability which of its cases pass, in the order of the suite."""
-    suite = list(behaviour.cases())
-    texts = chain.from_iterable(case.texts for case in suite)
-    p = iter(sentiment.model.probabilities(model, texts).tolist())
     outcomes: dict[str, list[bool]] = {}
-    for case in suite:
-        passed = case.passes(*islice(p, len(case.texts)))
-        outcomes.setdefault(case.capability, []).append(passed)
+    for case, answers in behaviour.answered(model):
+        outcomes.setdefault(case.capability, []).append(case.passes(*answers))
     return outcomes
 
 
@@ -107,7 +113,8 @@ def run(
     limits: GateLimits,
 ) -> None:
     challenger = records.read(registered, Registered)
-    found = gate(challenger.name, challenger.version, reviews.labelled(test), limits)
+    tables, classes = reviews.labelled(test), reviews.classes(test)
+    found = gate(challenger.name, challenger.version, tables, limits, classes)
     records.write(verdict, found)
     log.info("version %s %s: %s", found.version, found.outcome, found.why)
 

@@ -18,7 +18,7 @@ from components.errors import UserError
 from components.io import accounts
 from components.io.accounts import FileAccount
 from components.io.files import replacing
-from components.io.reviews import SCHEMA
+from components.io.reviews import SCHEMA, class_metadata
 from components.reading import builtin, formats, labels
 from components.reading.batches import Batch
 from components.reading.labels import Values
@@ -62,14 +62,15 @@ def ingest(options: Options, output: Path) -> list[FileAccount]:
                 _read(options, values, files, rows)
             if not any(file.codes for file in files):
                 raise UserError(f"{options.source}: holds no reviews{_why(files)}")
-            classes, said = labels.decide(values, options.labels)
+            class_of, classes, said = labels.decide(values, options.labels)
             log.info("labels: %s", said)
-            account = [_account(file, [*classes.items()]) for file in files]
+            account = [_account(file, [*class_of.items()]) for file in files]
             for each in account:
                 log.info("%s", each)
             if not any(each.kept for each in account):
                 raise UserError(f"{options.source}: all rows are dropped; see ingest.labels")
-            _write(spool, partial, [*classes.values()], account)
+            indices = [_index(name, classes) for name in class_of.values()]
+            _write(spool, partial, indices, class_metadata(classes), account)
         finally:
             spool.unlink(missing_ok=True)
     return account
@@ -138,9 +139,15 @@ def _account(file: _File, classes: list[tuple[str, str]]) -> FileAccount:
     return FileAccount(file.address, read, read - dropped.total(), dict(dropped))
 
 
-def _write(spool: Path, target: Path, names: list[str], account: list[FileAccount]) -> None:
+def _write(
+    spool: Path,
+    target: Path,
+    index_of: list[int],
+    metadata: dict[str, str],
+    account: list[FileAccount],
+) -> None:
     """Write the rows that are kept, with the index of the class in the place of the value."""
-    classes = np.array([_index(name) for name in names], np.int8)
+    classes = np.array(index_of, np.int8)
     with (
         pa.OSFile(str(spool)) as file,  # a path would be mapped into memory
         pa.ipc.open_stream(file) as rows,
@@ -150,11 +157,11 @@ def _write(spool: Path, target: Path, names: list[str], account: list[FileAccoun
             indices = classes[batch.column("label").to_numpy()]
             kept = batch.set_column(1, SCHEMA.field("label"), pa.array(indices))
             writer.write_batch(kept.filter(pa.array(indices >= 0)))
-        writer.add_key_value_metadata(accounts.metadata(account))
+        writer.add_key_value_metadata(metadata | accounts.metadata(account))
 
 
-def _index(name: str) -> int:
-    return -1 if name == labels.DROP else labels.CLASSES.index(name)
+def _index(name: str, classes: list[str]) -> int:
+    return -1 if name == labels.DROP else classes.index(name)
 
 
 def run(

@@ -44,6 +44,9 @@ def merge(
     longest = {facts.max_n for facts in shard_facts.values()}
     if len(longest) > 1:
         raise UserError("the counts were not made with the same --max-n; run count again")
+    classes = {facts.classes for facts in shard_facts.values()}
+    if len(classes) > 1:
+        raise UserError("the counts are not of the same classes; run prepare and count again")
     log.info("merging %d shards", len(names))
     loaders = [shards.counts_of(paths[name]) for name in names]
     try:
@@ -58,6 +61,7 @@ def merge(
         features=len(keys),
         data_digest=hashlib.sha256(json.dumps(digests).encode()).hexdigest(),
         rows={name: facts.rows for name, facts in shard_facts.items()},
+        classes=classes.pop(),
     )
     with replacing_directory(output) as partial:
         for name in names:

@@ -20,12 +20,14 @@ from components.reading.options import Format, Options
 from components.reading.sources import fetch
 from components.stage import Artifact, parameters
 from sentiment import drift
+from sentiment.model import probabilities
 from sentiment.store import FINDINGS_FILE
 
 log = logging.getLogger("monitor")
 
 MEANING = {
-    "score": "probability of positive",
+    "score": "probability of the second of two classes, or of the likeliest of more",
+    "class": "the likeliest class",
     "length": "tokens in a text",
     "unknown": "share of tokens that the model does not know",
 }
@@ -35,7 +37,8 @@ MEANING = {
 class Drift:
     """The comparison of requests with the reference of a version: drift or not, why, the figures.
 
-    ``stability`` and ``means`` are the population stability index and the mean of each statistic.
+    ``stability`` and ``means`` are the population stability index and the mean of each statistic;
+    a class has no mean.
     """
 
     name: str
@@ -67,20 +70,21 @@ def monitor(name: str, texts: Sequence[str], max_psi: float, min_rows: int) -> D
         why = f"{rows} captured requests, too few to tell; {min_rows} are needed"
         return Drift(name, version, rows, False, why, {}, {})
     log.info("scoring %d texts with version %s", rows, version)
-    statistics = drift.describe(model, texts)
+    statistics = drift.describe(model, texts, probabilities(model, texts))
     stability = drift.stability(reference, statistics)
     above = [f"{key} {value:.3f}" for key, value in stability.items() if value > max_psi]
     limit = f"a population stability index of {max_psi}"
     why = f"{', '.join(above)}: above {limit}" if above else f"nothing is above {limit}"
-    means = {key: float(values.mean()) for key, values in statistics.items()}
+    means = {key: float(values.mean()) for key, values in statistics.items() if key != "class"}
     return Drift(name, version, rows, bool(above), why, stability, means)
 
 
 def markdown(found: Drift) -> str:
     """Return the comparison as Markdown."""
     rows = "\n".join(
-        f"| {key} | {MEANING[key]} | {value:.4f} | {found.means[key]:.4f} |"
+        f"| {key} | {MEANING[key]} | {value:.4f} | {mean} |"
         for key, value in found.stability.items()
+        for mean in [f"{found.means[key]:.4f}" if key in found.means else ""]
     )
     return f"""# {"Drift" if found.drifted else "No drift"}: {found.name} {found.version}
 

@@ -37,16 +37,16 @@ def prepare(
     """Write a directory of shards for each split and return the rows of each.
 
     Empty texts are dropped, and all copies of a text but the first, and every copy of a text that
-    has both labels. A hash of the text decides the split and the shard. So no text changes sides
+    has several labels. A hash of the text decides the split and the shard. So no text changes sides
     as data grow, and a new model can be compared with an old one on texts that neither learned
     from. All copies of a text are in one shard, so that memory holds one shard at a time.
 
     Raises:
-        UserError: the reviews cannot be read, or a split lacks reviews of one label.
+        UserError: the reviews cannot be read, or a split lacks reviews of a class.
     """
     shares = {"test": test_fraction, "valid": valid_fraction}
     shares["train"] = 1 - test_fraction - valid_fraction
-    total = tables_of.rows(source)
+    total, names = tables_of.rows(source), tables_of.classes(source)
     shards = {
         name: min(MAX_SHARDS, math.ceil(total * share / shard_rows) or 1)
         for name, share in shares.items()
@@ -59,18 +59,20 @@ def prepare(
         for name in SPLITS:
             for raw in sorted(partial[name].glob("*.arrow")):
                 shard = _clean(raw, dropped)
-                tables_of.write(raw.with_suffix(".parquet"), shard)
+                tables_of.write(raw.with_suffix(".parquet"), shard, names)
                 labels[name].update(shard["label"].tolist())
                 raw.unlink()
-            if len(labels[name]) < 2:
-                rows = labels[name].total()
+            classes = max(2, len(names))
+            missing = [each for each in range(classes) if not labels[name][each]]
+            if missing:
+                absent = ", ".join([*names, "another"][each] for each in missing)
                 raise UserError(
-                    f"{source}: the {name} split has {rows} reviews, and not of both labels;"
-                    " more data is needed"
+                    f"{source}: the {name} split has {labels[name].total()} reviews, and none of"
+                    f" class {absent}; more data is needed"
                 )
         log.info(
-            "dropped %d empty, %d of two labels and %d copies of %d reviews",
-            *(dropped[kind] for kind in ("empty", "of two labels", "copies")),
+            "dropped %d empty, %d of several labels and %d copies of %d reviews",
+            *(dropped[kind] for kind in ("empty", "of several labels", "copies")),
             total,
         )
     return {name: labels[name].total() for name in SPLITS}
@@ -104,11 +106,11 @@ def _distribute(
 def _clean(raw: Path, dropped: Counter[str]) -> pd.DataFrame:
     with pa.ipc.open_stream(raw) as stream:
         shard = stream.read_pandas()
-    both = shard.groupby("key")["label"].transform("nunique") > 1
-    copies = shard["key"].duplicated() & ~both
-    dropped["of two labels"] += int(both.sum())
+    several = shard.groupby("key")["label"].transform("nunique") > 1
+    copies = shard["key"].duplicated() & ~several
+    dropped["of several labels"] += int(several.sum())
     dropped["copies"] += int(copies.sum())
-    return shard[~both & ~copies].drop(columns="key")
+    return shard[~several & ~copies].drop(columns="key")
 
 
 def _digest(key: str) -> bytes:

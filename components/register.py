@@ -25,6 +25,7 @@ from components.io.models import load_facts, load_model, load_trials
 from components.io.registry import Registered
 from components.report.card import write as write_card
 from components.stage import Artifact, parameters
+from sentiment.model import class_names
 from sentiment.store import FINDINGS_FILE
 
 log = logging.getLogger("register")
@@ -32,10 +33,6 @@ log = logging.getLogger("register")
 # the packages that read and run the model file, at the versions that wrote it
 REQUIREMENTS = ("numpy", "scikit-learn", "scipy", "skops")
 EXAMPLE = "A warm, funny film."  # no customer's text: it is stored with every version
-SIGNATURE = ModelSignature(
-    inputs=Schema([TensorSpec(np.dtype(str), (-1,))]),
-    outputs=Schema([TensorSpec(np.dtype(float), (-1, 2))]),
-)
 
 
 def register(
@@ -101,10 +98,14 @@ def _find(client: mlflow.MlflowClient, name: str, digests: dict[str, str]) -> st
 def _pack(model_directory: Path, output: Path) -> None:
     """Write the model in MLflow's scikit-learn flavour, with the files that train wrote."""
     requirements = [f"{name}=={importlib.metadata.version(name)}" for name in REQUIREMENTS]
+    model = load_model(model_directory)
     mlflow.sklearn.save_model(
-        load_model(model_directory),
+        model,
         output,
-        signature=SIGNATURE,
+        signature=ModelSignature(
+            inputs=Schema([TensorSpec(np.dtype(str), (-1,))]),
+            outputs=Schema([TensorSpec(np.dtype(float), (-1, len(class_names(model))))]),
+        ),
         input_example=np.array([EXAMPLE]),
         pip_requirements=requirements,
         code_paths=[str(Path(sentiment.__file__).parent)],

@@ -44,6 +44,7 @@ def train(matrix: Matrix, selections: Sequence[Path], output: Path) -> TrainingF
         iterations=best.iterations,
         slope=best.slope,
         offset=best.offset,
+        classes=len(matrix.facts.classes),
     )
     used = linear.squares > 0  # the other columns add nothing to a score
     parameters = records.plain(best.candidate) | {
@@ -53,7 +54,7 @@ def train(matrix: Matrix, selections: Sequence[Path], output: Path) -> TrainingF
     pipeline = sentiment.model.build(**parameters)
     pipeline["ngrams"].adopt(matrix.tokens, matrix.keys[used])
     pipeline["classifier"].adopt(
-        Linear(linear.weights[used], linear.squares[used], linear.intercept)
+        Linear(linear.weights[used], linear.squares[used], linear.intercept), matrix.facts.classes
     )
     with replacing_directory(output) as partial:
         facts = TrainingFacts(
@@ -63,6 +64,7 @@ def train(matrix: Matrix, selections: Sequence[Path], output: Path) -> TrainingF
             parameters=parameters,
             valid=best.valid,
             model_digest=sentiment.store.save(pipeline, partial),
+            classes=matrix.facts.classes,
         )
         records.write(partial / FACTS_FILE, facts)
         records.write(partial / TRIALS_FILE, ranked)

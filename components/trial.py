@@ -56,7 +56,11 @@ def trial(
         started = time.monotonic()
         try:
             result = training.attempt(
-                weighting(matrix, candidate), rows, matrix.valid, max_iterations
+                weighting(matrix, candidate),
+                rows,
+                matrix.valid,
+                max_iterations,
+                len(matrix.facts.classes),
             )
         except ValueError as error:
             raise UserError(f"{candidate.name}: {error}") from error

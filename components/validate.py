@@ -5,7 +5,7 @@ import logging
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -43,9 +43,11 @@ class ValidationLimits:
 
     min_rows: int = Field(default=100, ge=0, description="Fewest reviews.")
     max_empty: float = _share(0.01, "Largest share of reviews without text.")
-    min_class: float = _share(0.1, "Least share of the rarer label.")
+    min_class: float = _share(
+        0.1, "Least share of the rarer of two classes; of N classes the rarest may have 2/N of it."
+    )
     max_duplicates: float = _share(0.2, "Largest share of copies.")
-    max_conflicts: float = _share(0.01, "Largest share of texts that have both labels.")
+    max_conflicts: float = _share(0.01, "Largest share of texts that have several labels.")
     max_length: int = Field(default=100_000, ge=1, description="Characters that a review may have.")
     max_too_long: float = _share(0.0, "Largest share of reviews with more characters.")
     max_damaged: float = _share(0.05, "Largest share of texts that were decoded wrongly.")
@@ -56,7 +58,7 @@ class ValidationReport:
     """The counts, the limits, and one line for each broken limit.
 
     ``shares`` are of all reviews; ``length`` has quantiles in characters; ``files`` is the account
-    of rows that ingest wrote.
+    of rows that ingest wrote; ``classes`` are the numbers of reviews by class.
     """
 
     rows: int
@@ -66,9 +68,14 @@ class ValidationReport:
     limits: ValidationLimits
     breaches: list[str]
     files: list[FileAccount] = Field(default_factory=list)
+    classes: dict[str, int] = Field(default_factory=dict)
 
 
-def validate(tables: Iterable[pd.DataFrame], limits: ValidationLimits) -> ValidationReport:
+def validate(
+    tables: Iterable[pd.DataFrame],
+    limits: ValidationLimits,
+    classes: Sequence[str] = tables_of.CLASSES,
+) -> ValidationReport:
     """Count what is wrong with the reviews and compare it with the limits.
 
     About twenty bytes of each review are kept, so that memory holds few texts at a time.
@@ -85,21 +92,23 @@ def validate(tables: Iterable[pd.DataFrame], limits: ValidationLimits) -> Valida
         damaged += sum(_DAMAGE.search(text) is not None for text in texts)
         log.info("%d reviews read", len(keys))
     length = np.array(lengths)
-    counted = _copies(np.array(keys), np.array(labels))
+    of_class = np.bincount(np.array(labels, np.int64), minlength=max(2, len(classes))).tolist()
+    counted = _copies(np.array(keys), np.array(labels)) | {"smallest_class": min(of_class)}
     counted |= {"too_long": int((length > limits.max_length).sum()), "damaged": damaged}
     rows = len(length)
     shares = {name: number / rows if rows else 0.0 for name, number in counted.items()}
     breaches = [f"{rows} rows, at least {limits.min_rows} wanted"] * (rows < limits.min_rows)
-    for share, flag, broken in (
-        ("empty", "max_empty", shares["empty"] > limits.max_empty),
-        ("smaller_class", "min_class", shares["smaller_class"] < limits.min_class),
-        ("duplicates", "max_duplicates", shares["duplicates"] > limits.max_duplicates),
-        ("conflicts", "max_conflicts", shares["conflicts"] > limits.max_conflicts),
-        ("too_long", "max_too_long", shares["too_long"] > limits.max_too_long),
-        ("damaged", "max_damaged", shares["damaged"] > limits.max_damaged),
-    ):
-        if broken:
-            breaches.append(f"{share} {shares[share]:.2%}, {flag} is {getattr(limits, flag):.2%}")
+    least = limits.min_class * 2 / len(of_class)
+    if shares["smallest_class"] < least:
+        rarest = [*classes, "another"][of_class.index(min(of_class))]
+        of_classes = "" if len(of_class) == 2 else f" for {len(of_class)} classes"
+        breaches.append(
+            f"class {rarest} {shares['smallest_class']:.2%}, min_class is {least:.2%}{of_classes}"
+        )
+    for share in ("empty", "duplicates", "conflicts", "too_long", "damaged"):
+        most = getattr(limits, f"max_{share}")
+        if shares[share] > most:
+            breaches.append(f"{share} {shares[share]:.2%}, max_{share} is {most:.2%}")
     return ValidationReport(
         rows=rows,
         sources=dict(sources.most_common()),
@@ -110,21 +119,21 @@ def validate(tables: Iterable[pd.DataFrame], limits: ValidationLimits) -> Valida
         },
         limits=limits,
         breaches=breaches,
+        classes=dict(zip(classes, of_class, strict=False)),
     )
 
 
 def _copies(keys: NDArray[np.uint64], labels: NDArray[np.float64]) -> dict[str, int]:
-    """Count the empty texts, the rarer label, second copies, and texts that have both labels."""
-    positive = int(labels.sum())
+    """Count the empty texts, second copies, and texts that have several labels."""
     filled = keys != 0
     keys, labels = keys[filled], labels[filled]
     order = np.lexsort((labels, keys))
     texts, changes = run_starts(keys[order]), run_starts(labels[order])
+    within = np.setdiff1d(changes, texts)
     return {
         "empty": int((~filled).sum()),
-        "smaller_class": min(positive, len(filled) - positive),
         "duplicates": len(keys) - len(texts),
-        "conflicts": len(np.union1d(texts, changes)) - len(texts),
+        "conflicts": len(np.unique(np.searchsorted(texts, within))),
     }
 
 
@@ -138,7 +147,7 @@ def run(
     report: Annotated[Path, Artifact("JSON file to write", output=True)],
     limits: ValidationLimits,
 ) -> int:
-    found = validate(tables_of.batches(reviews), limits)
+    found = validate(tables_of.batches(reviews), limits, tables_of.classes(reviews))
     found = replace(found, files=accounts.read(reviews))
     records.write(report, found)
     for file in found.files:

@@ -74,13 +74,13 @@ def first(labels: NDArray[np.int8], challenger: NDArray[np.bool_], limits: GateL
     """Judge a challenger where there is no champion.
 
     The Wilson interval of its accuracy must lie above the floor, and above the accuracy of always
-    answering the commoner label. ``challenger`` says for each review whether it was right.
+    answering the commonest label. ``challenger`` says for each review whether it was right.
     """
     interval = binomtest(int(challenger.sum()), len(labels)).proportion_ci(
         confidence_level=CONFIDENCE, method="wilson"
     )
-    commoner = max(float(labels.mean()), 1 - float(labels.mean()))
-    floor = max(commoner, limits.min_accuracy)
+    commonest = float(np.bincount(labels).max() / len(labels))
+    floor = max(commonest, limits.min_accuracy)
     figures = {
         "challenger_accuracy": float(challenger.mean()),
         "challenger_accuracy_low": float(interval.low),

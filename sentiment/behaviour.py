@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sklearn.pipeline import Pipeline
 
-from sentiment.model import probabilities
+from sentiment.model import LABELS, class_names, probabilities
 
 POSITIVE = (
     "A wonderful film with a clever script. I loved every minute of it.",
@@ -80,13 +80,27 @@ def cases() -> Iterator[Case]:
         yield Case("empty", (text,), lambda p: 0.05 < p < 0.95)
 
 
-def run(model: Pipeline) -> list[dict[str, Any]]:
-    """Return for each capability the numbers of cases and of passed cases, and some failures."""
+def fits(model: Pipeline) -> bool:
+    """Return whether the classes of a model are those of the cases."""
+    return class_names(model) == LABELS
+
+
+def answered(model: Pipeline) -> Iterator[tuple[Case, list[float]]]:
+    """Yield each case with the model's probability of *positive* for each of its texts."""
     suite = list(cases())
-    p = iter(probabilities(model, chain.from_iterable(case.texts for case in suite)).tolist())
-    results: dict[str, dict[str, Any]] = {}
+    p = probabilities(model, chain.from_iterable(case.texts for case in suite))
+    positive = iter(p[:, LABELS.index("positive")].tolist())
     for case in suite:
-        answers = [next(p) for _ in case.texts]
+        yield case, [next(positive) for _ in case.texts]
+
+
+def run(model: Pipeline) -> list[dict[str, Any]]:
+    """Return for each capability the numbers of cases and of passed cases, and some failures.
+
+    A model of other classes has none.
+    """
+    results: dict[str, dict[str, Any]] = {}
+    for case, answers in answered(model) if fits(model) else ():
         none: dict[str, Any] = {"cases": 0, "passed": 0, "failures": []}
         result = results.setdefault(case.capability, {"capability": case.capability} | none)
         result["cases"] += 1

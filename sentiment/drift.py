@@ -7,38 +7,55 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from sentiment.model import probabilities
 from sentiment.tokens import tokenize
 
 BINS = 10
-STATISTICS = ("score", "length", "unknown")
 Statistics = dict[str, NDArray[np.float64]]
 
 
-def describe(model: Pipeline, texts: Sequence[str]) -> Statistics:
-    """Return three figures for each text, arrays of shape (texts,).
-
-    ``score`` is the probability of *positive*, ``length`` the number of tokens, ``unknown`` the
-    share of tokens without a column in the model (0 for a text without tokens).
-    """
+def describe(
+    model: Pipeline, texts: Sequence[str], probabilities: NDArray[np.float64]
+) -> Statistics:
+    """Return the statistics of texts; ``probabilities`` are the model's for them."""
     vocabulary = model["ngrams"].index()
     lengths, unknown = [], []
     for text in texts:
         tokens = tokenize(text)
         lengths.append(len(tokens))
         unknown.append(sum(token not in vocabulary for token in tokens) / (len(tokens) or 1))
-    return {
-        "score": probabilities(model, texts),
-        "length": np.array(lengths, float),
-        "unknown": np.array(unknown),
-    }
+    return statistics(probabilities, np.array(lengths, float), np.array(unknown))
+
+
+def statistics(
+    probabilities: NDArray[np.float64], lengths: NDArray[np.float64], unknown: NDArray[np.float64]
+) -> Statistics:
+    """Return figures for each text, arrays of shape (texts,).
+
+    ``score`` is the probability of the second of two classes. More classes have that of the most
+    probable one instead, and its number as ``class``. ``length`` is the number of tokens, and
+    ``unknown`` the share of tokens without a column in the model (0 for a text without tokens).
+    """
+    found = {"score": scores(probabilities)}
+    if probabilities.shape[1] > 2:
+        found["class"] = probabilities.argmax(axis=1).astype(float)
+    return found | {"length": lengths, "unknown": unknown}
+
+
+def scores(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the score of each text, as :func:`statistics` says."""
+    return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities.max(axis=1)
 
 
 def reference(statistics: Statistics) -> dict[str, Any]:
-    """Return each statistic as a histogram over its own deciles, in types that JSON can hold."""
+    """Return each statistic as a histogram over its own deciles, in types that JSON can hold.
+
+    Classes have a bin each.
+    """
     histograms = {}
     for name, values in statistics.items():
         edges = np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
+        if name == "class":
+            edges = np.arange(1.0, values.max(initial=0) + 1)
         histograms[name] = {"edges": edges.tolist(), "counts": _count(values, edges).tolist()}
     return histograms
 

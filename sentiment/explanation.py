@@ -1,7 +1,7 @@
 """Explain a probability: what each n-gram adds to the log-odds, and where it occurs in the text.
 
-The model is a linear function of the n-grams, so that nothing here is an estimate: the bias and
-the contributions of all n-grams add up to the log-odds.
+The log-odds of a class are a linear function of the n-grams, so that nothing here is an estimate:
+the bias and the contributions of all n-grams add up to them.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from sklearn.pipeline import Pipeline
 
 from sentiment import ngrams
-from sentiment.exact import Floats, sigmoid
+from sentiment.exact import Floats, class_probabilities
 from sentiment.ngrams import MAX_COUNT, Ints
 from sentiment.tokens import Span, locate
 
@@ -32,9 +32,12 @@ class Explanation(NamedTuple):
     ``log_odds`` is ``bias``, the contributions of ``ngrams`` (the strongest, strongest first) and
     ``other``, the sum of all other contributions. It is also ``bias`` and the shares of
     ``tokens``, in the text's order: each contribution is divided equally among its tokens.
+    All are of the class ``label``: of two classes ``log_odds`` are those of its probability, of
+    more those against all others, before the probabilities are divided by their sum.
     """
 
-    probability: float
+    label: int
+    probabilities: list[float]
     log_odds: float
     bias: float
     ngrams: list[Ngram]
@@ -52,14 +55,20 @@ class Explainer:
         self._keys = vectorizer.keys_
         self._linear = classifier.linear()
 
-    def explain(self, text: str, top: int) -> Explanation:
-        """Return the probability of *positive* and its parts, with ``top`` n-grams."""
+    def explain(self, text: str, top: int, label: int | None = None) -> Explanation:
+        """Return the probabilities and the parts of that of one class, with ``top`` n-grams.
+
+        Without ``label`` the class is the second of two, or the most probable of more.
+        """
         located = locate(text)
         occurring, firsts, lengths = self._occurrences([token for token, _ in located])
         columns, ngram, counts = np.unique(occurring, return_inverse=True, return_counts=True)
         row = self._row(columns, counts)
-        log_odds = self._linear.score(row)
-        contributions = self._linear.contributions(row).data
+        scores = self._linear.score(row)
+        probabilities = class_probabilities(scores)[0]
+        if label is None:
+            label = 1 if len(probabilities) == 2 else int(probabilities.argmax())
+        contributions = self._linear.contributions(row, label).data
         strongest = np.argsort(-np.abs(contributions), kind="stable")
         shown = []
         for number in strongest[:top]:
@@ -68,9 +77,10 @@ class Explainer:
             shown.append(_ngram(runs, float(contributions[number])))
         shares = _shares((contributions / counts)[ngram] / lengths, firsts, lengths, len(located))
         return Explanation(
-            probability=float(sigmoid(log_odds)[0]),
-            log_odds=float(log_odds[0]),
-            bias=float(self._linear.intercept),
+            label=label,
+            probabilities=probabilities.tolist(),
+            log_odds=float(self._linear.toward(scores[0], label)),
+            bias=float(self._linear.toward(np.asarray(self._linear.intercept), label)),
             ngrams=shown,
             other=float(contributions[strongest[top:]].sum()),
             tokens=[(span, share) for (_, span), share in zip(located, shares, strict=True)],

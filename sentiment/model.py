@@ -1,6 +1,6 @@
-"""The model: one scikit-learn Pipeline from raw text to the probability of *positive*."""
+"""The model: one scikit-learn Pipeline from raw text to the probabilities of the classes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Self
 
@@ -12,19 +12,20 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sentiment import weighting
-from sentiment.exact import Floats, sigmoid
-from sentiment.regression import Linear, least_squares_path, platt
+from sentiment.exact import Floats, class_probabilities
+from sentiment.regression import Linear, calibrate, least_squares_path
 from sentiment.shards import split_rows
 from sentiment.vectorizer import NgramVectorizer
 
-LABELS = ("negative", "positive")  # the names of the labels 0 and 1
+LABELS = ("negative", "positive")  # the names of the classes, if a model does not name its own
 
 
 class NgramClassifier(ClassifierMixin, BaseEstimator):
-    """A linear function of weighted n-gram counts, fitted by ``iterations`` of least squares.
+    """Linear functions of weighted n-gram counts, fitted by ``iterations`` of least squares.
 
     ``weights_``, ``squares_`` and ``intercept_`` are the fields of
-    :class:`sentiment.regression.Linear`.
+    :class:`sentiment.regression.Linear`, ``classes_`` are the labels 0, 1, …, and ``names_`` the
+    names of their classes; a model without ``names_`` has those of ``LABELS``.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class NgramClassifier(ClassifierMixin, BaseEstimator):
         self.iterations = iterations
 
     def fit(self, X: csr_array, y: ArrayLike) -> Self:
-        """Fit to labels 0 and 1, and calibrate on the same rows.
+        """Fit to labels 0, 1, …, and calibrate on the same rows.
 
         Scores of training rows are too extreme for a good calibration; the stage train
         calibrates on validation rows.
@@ -48,22 +49,28 @@ class NgramClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: no n-gram correlates with the labels.
         """
-        shards = split_rows(X, np.asarray(y, np.int8))
-        counted = weighting.frequencies(shards, X.shape[1])
+        labels = np.asarray(y, np.int8)
+        classes = max(2, int(labels.max(initial=0)) + 1)
+        shards = split_rows(X, labels)
+        counted = weighting.frequencies(shards, X.shape[1], classes)
         scale = weighting.scale(counted, 1, self.alpha, self.ratio_power, self.idf_power)
-        fitted = list(islice(least_squares_path(shards, scale), self.iterations))
+        fitted = list(islice(least_squares_path(shards, scale, classes), self.iterations))
         if not fitted:
             raise ValueError("no n-gram tells the labels apart: nothing to learn")
-        return self.adopt(fitted[-1].calibrated(*platt(fitted[-1].score(X), np.asarray(y))))
+        calibration = calibrate(fitted[-1].score(X), labels, classes)
+        names = LABELS if classes == 2 else [str(label) for label in range(classes)]
+        return self.adopt(fitted[-1].calibrated(*calibration), names)
 
-    def adopt(self, linear: Linear) -> Self:
-        """Become fitted, with ``linear`` as the function."""
-        self.classes_ = np.array([0, 1])
-        self.weights_, self.squares_, self.intercept_ = linear
+    def adopt(self, linear: Linear, names: Sequence[str] = LABELS) -> Self:
+        """Become fitted, with ``linear`` as the functions of the classes ``names``."""
+        self.classes_ = np.arange(len(names))
+        self.names_ = np.array(names)
+        self.weights_, self.squares_, intercept = linear
+        self.intercept_ = intercept if np.ndim(intercept) else float(intercept)
         return self
 
     def decision_function(self, X: csr_array) -> Floats:
-        """Return the log-odds of label 1, shape (rows,)."""
+        """Return the log-odds of label 1, shape (rows,), or of each class against all others."""
         return self.linear().score(X)
 
     def linear(self) -> Linear:
@@ -71,11 +78,11 @@ class NgramClassifier(ClassifierMixin, BaseEstimator):
         return Linear(self.weights_, self.squares_, self.intercept_)
 
     def predict_proba(self, X: csr_array) -> NDArray[np.float64]:
-        positive = sigmoid(self.decision_function(X))
-        return np.column_stack([1 - positive, positive])
+        return class_probabilities(self.decision_function(X))
 
     def predict(self, X: csr_array) -> NDArray[np.int64]:
-        return (self.predict_proba(X)[:, 1] > 0.5).astype(np.int64)
+        """Return the label of the largest probability, the first of equal ones."""
+        return self.predict_proba(X).argmax(axis=1)
 
 
 def build(
@@ -94,8 +101,13 @@ def build(
 
 
 def probabilities(model: Pipeline, texts: Iterable[str]) -> NDArray[np.float64]:
-    """Return the probability of *positive* for each text, shape (texts,).
+    """Return the probability of each class for each text, shape (texts, classes).
 
-    The value for a text does not depend on the other texts.
+    The values for a text do not depend on the other texts.
     """
-    return model.predict_proba(texts)[:, 1]
+    return model.predict_proba(texts)
+
+
+def class_names(model: Pipeline) -> tuple[str, ...]:
+    """Return the names of the classes, in the order of their probabilities."""
+    return tuple(map(str, getattr(model["classifier"], "names_", LABELS)))

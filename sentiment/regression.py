@@ -19,6 +19,8 @@ from sentiment.exact import Floats, sigmoid, total
 from sentiment.shards import Shard, parallel_map
 from sentiment.weighting import TERM_FREQUENCY
 
+# slope and offset of scores: a number, or one for each of more than two classes
+Calibration = float | tuple[float, ...]
 _ROUNDING = 1e-24  # a squared norm, relative to the first, that is rounding error
 _NEWTON_STEPS = 30
 _RIDGE = 1e-6  # avoids a division by zero where all scores are equal
@@ -29,70 +31,102 @@ class Linear(NamedTuple):
 
     ``length`` is the Euclidean length of the row with each column multiplied by its scale;
     ``squares`` has the squared scales. The score of a row of length 0 is the intercept.
+
+    Two classes have one function, whose score is high for the second: ``weights`` has the shape
+    (columns,), ``intercept`` () and the scores (rows,). More classes have a function each, by
+    which a class is told from all others: shapes (columns, classes), (classes,), (rows, classes).
     """
 
     weights: Floats
     squares: Floats
-    intercept: float
+    intercept: Floats | float
 
     def score(self, counts: csr_array) -> Floats:
         terms = _terms(counts)
-        scores: Floats = terms @ self.weights * _inverse_lengths(terms, self.squares)
+        scores = _by_row(terms @ self.weights, _inverse_lengths(terms, self.squares))
         return scores + self.intercept
 
-    def contributions(self, counts: csr_array) -> csr_array:
-        """Return what each count adds to the score of its row, beside the intercept."""
+    def contributions(self, counts: csr_array, label: int = 1) -> csr_array:
+        """Return what each count adds to the score of its row for a class, beside the intercept."""
         terms = _terms(counts)
         lengths = np.repeat(_inverse_lengths(terms, self.squares), np.diff(terms.indptr))
-        values = terms.data * self.weights[terms.indices] * lengths
+        values = terms.data * self.toward(self.weights[terms.indices], label) * lengths
         return csr_array((values, terms.indices, terms.indptr), shape=terms.shape)
 
-    def calibrated(self, slope: float, offset: float) -> "Linear":
-        """Return the function whose score is ``slope * score + offset``."""
-        return Linear(self.weights * slope, self.squares, self.intercept * slope + offset)
+    def toward(self, values: Floats, label: int) -> Floats:
+        """Return those of some weights, scores or intercepts that are for the class ``label``."""
+        if self.weights.ndim > 1:
+            return values[..., label]
+        return values if label == 1 else -values
+
+    def calibrated(self, slope: Calibration, offset: Calibration) -> "Linear":
+        """Return the function whose score is ``slope * score + offset``.
+
+        Both are a number for one function, and have a number for each of several.
+        """
+        slopes, offsets = np.asarray(slope), np.asarray(offset)
+        intercept = self.intercept * slopes + offsets
+        return Linear(self.weights * slopes, self.squares, intercept)
 
 
-def least_squares_path(shards: Sequence[Shard], scale: Floats) -> Iterator[Linear]:
-    """Yield the fit to the labels (0 or 1) after each iteration, until the residual is 0.
+def least_squares_path(
+    shards: Sequence[Shard], scale: Floats, classes: int = 2
+) -> Iterator[Linear]:
+    """Yield the fit to the labels after each iteration, until the residual is 0.
 
     Columns are multiplied by ``scale``, and rows normalised to length 1. The mean of each column
-    is subtracted implicitly, so that the matrix stays sparse.
+    is subtracted implicitly, so that the matrix stays sparse. The functions of more than two
+    classes are fitted in the same passes over the rows.
     """
     squares = scale * scale
-    inverse, positive = [], 0.0
-    mean, residual = np.zeros_like(scale), np.zeros_like(scale)
-    for inverse_lengths, labels, columns, of_positive in parallel_map(
-        partial(_start, squares), shards
+    shape = scale.shape if classes == 2 else (len(scale), classes)
+    inverse, texts = [], np.zeros(shape[1:])
+    mean, residual = np.zeros_like(scale), np.zeros(shape)
+    for inverse_lengths, of_class, columns, columns_of_class in parallel_map(
+        partial(_start, squares, classes), shards
     ):
         inverse.append(inverse_lengths)
-        positive += labels
+        texts += of_class
         mean += columns
-        residual += of_positive
+        residual += columns_of_class
     rows = sum(map(len, inverse))
     mean *= scale / rows
-    residual *= scale
+    residual = _by_row(residual, scale)
     negligible = _ROUNDING * total(residual * residual)
-    residual -= positive * mean
-    weights, direction = np.zeros_like(scale), residual
+    residual -= np.multiply.outer(mean, texts)
+    weights, direction = np.zeros(shape), residual
     norm = total(residual * residual)
-    while norm > negligible:
-        product, scores = np.zeros_like(scale), 0.0
+    while (norm > negligible).any():
+        product, scores = np.zeros(shape), np.zeros(shape[1:])
         for columns, sum_of_scores in parallel_map(
-            partial(_step, scale * direction), shards, inverse
+            partial(_step, _by_row(direction, scale)), shards, inverse
         ):
             product += columns
             scores += sum_of_scores
-        product = product * scale - scores * mean
-        curvature = total(direction * product)
-        weights = weights + norm / curvature * direction
-        residual = residual - norm / curvature * product
+        product = _by_row(product, scale) - np.multiply.outer(mean, scores)
+        # a class that is fitted before the others stays as it is
+        length = _divide(norm, total(direction * product), norm > negligible)
+        weights = weights + length * direction
+        residual = residual - length * product
         norm, before = total(residual * residual), norm
-        direction = residual + norm / before * direction
-        yield Linear(weights * scale, squares, positive / rows - total(mean * weights))
+        direction = residual + _divide(norm, before, before > negligible) * direction
+        intercept = texts / rows - total(_by_row(weights, mean))
+        yield Linear(_by_row(weights, scale), squares, intercept)
 
 
-def platt(scores: Floats, labels: NDArray[np.int8]) -> tuple[float, float]:
-    """Return slope and offset that turn scores into log-odds, by Newton's method.
+def calibrate(
+    scores: Floats, labels: NDArray[np.int8], classes: int = 2
+) -> tuple[Calibration, Calibration]:
+    """Return slope and offset of :func:`platt`, or a tuple of each of more than two classes."""
+    if classes == 2:
+        return platt(scores, labels)
+    found = [platt(scores[:, label], labels == label) for label in range(classes)]
+    slopes, offsets = zip(*found, strict=True)
+    return slopes, offsets
+
+
+def platt(scores: Floats, labels: NDArray[np.int8] | NDArray[np.bool_]) -> tuple[float, float]:
+    """Return slope and offset that turn scores into log-odds of label 1, by Newton's method.
 
     The targets are not 0 and 1, but the estimates after one more text of each label (Platt 1999,
     "Probabilistic Outputs for Support Vector Machines"), which keeps the slope finite.
@@ -100,31 +134,47 @@ def platt(scores: Floats, labels: NDArray[np.int8]) -> tuple[float, float]:
     positive = int(labels.sum())
     negative = len(labels) - positive
     targets = np.where(labels == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    middle = total(scores) / len(scores)
+    middle = float(total(scores)) / len(scores)
     spread = float(np.sqrt(total((scores - middle) ** 2) / len(scores))) or 1.0
     x = (scores - middle) / spread
     slope, offset = 0.0, 0.0
     for _ in range(_NEWTON_STEPS):
         p = sigmoid(slope * x + offset)
         error, weight = p - targets, p * (1 - p)
-        a, b, c = total(weight * x * x) + _RIDGE, total(weight * x), total(weight) + _RIDGE
-        g, h = total(error * x), total(error)
+        a, b, c = (float(total(each)) for each in (weight * x * x, weight * x, weight))
+        a, c = a + _RIDGE, c + _RIDGE
+        g, h = float(total(error * x)), float(total(error))
         slope -= (c * g - b * h) / (a * c - b * b)
         offset -= (a * h - b * g) / (a * c - b * b)
     return slope / spread, offset - slope * middle / spread
 
 
-def _start(squares: Floats, shard: Shard) -> tuple[Floats, float, Floats, Floats]:
+def _start(squares: Floats, classes: int, shard: Shard) -> tuple[Floats, Floats, Floats, Floats]:
     counts, labels = shard()
+    targets = labels.astype(float)
+    if classes > 2:
+        targets = (labels[:, np.newaxis] == np.arange(classes)).astype(float)
     terms = _terms(counts)
     inverse = _inverse_lengths(terms, squares)
-    return inverse, float(labels.sum()), terms.T @ inverse, terms.T @ (labels * inverse)
+    of_class = terms.T @ _by_row(targets, inverse)
+    return inverse, total(targets), terms.T @ inverse, of_class
 
 
-def _step(scaled_direction: Floats, shard: Shard, inverse: Floats) -> tuple[Floats, float]:
+def _step(scaled_direction: Floats, shard: Shard, inverse: Floats) -> tuple[Floats, Floats]:
     terms = _terms(shard()[0])
-    scores = terms @ scaled_direction * inverse
-    return terms.T @ (scores * inverse), total(scores)
+    scores = _by_row(terms @ scaled_direction, inverse)
+    return terms.T @ _by_row(scores, inverse), total(scores)
+
+
+def _by_row(values: Floats, factors: Floats) -> Floats:
+    """Multiply each row of ``values``, shape (rows,) or (rows, classes), by its factor."""
+    product: Floats = (values.T * factors).T
+    return product
+
+
+def _divide(above: Floats, below: Floats, where: NDArray[np.bool_]) -> Floats:
+    """Return the quotients, 0 elsewhere."""
+    return np.divide(above, below, out=np.zeros_like(above), where=where)
 
 
 def _terms(counts: csr_array) -> csr_array:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from sentiment import ngrams
-from sentiment.exact import Floats, sigmoid
+from sentiment.exact import Floats, class_probabilities
 from sentiment.lookup import NONE, Lookup
 from sentiment.ngrams import Ints
 from sentiment.tokens import tokenize
@@ -24,7 +24,10 @@ _END = ""  # after each text: an unknown token, so that no n-gram spans two text
 
 
 class Scored(NamedTuple):
-    """For each text the log-odds of *positive*, and the numbers of tokens and unknown tokens."""
+    """For each text its log-odds, and the numbers of tokens and unknown tokens.
+
+    The log-odds are those of :meth:`sentiment.model.NgramClassifier.decision_function`.
+    """
 
     log_odds: Floats
     tokens: Ints
@@ -32,7 +35,8 @@ class Scored(NamedTuple):
 
     @property
     def probabilities(self) -> Floats:
-        return sigmoid(self.log_odds)
+        """Return the probability of each class for each text, shape (texts, classes)."""
+        return class_probabilities(self.log_odds)
 
 
 class Scorer:
@@ -80,8 +84,10 @@ class Scorer:
         cells = cells.take(bounds[:-1])
         text_of, columns = cells >> self._bits, cells & (1 << self._bits) - 1
         terms = TERM_FREQUENCY.take(bounds[1:] - bounds[:-1], mode="clip")  # clipped at MAX_COUNT
-        weights, squares = self._factors.take(columns, axis=0).T
-        score = np.bincount(text_of, terms * weights, texts)
+        *weights, squares = self._factors.take(columns, axis=0).T
         squared = np.bincount(text_of, terms**2 * squares, texts)
         inverse = np.divide(1.0, np.sqrt(squared), out=np.zeros(texts), where=squared > 0)
-        return score * inverse + self._intercept
+        if len(weights) == 1:
+            return np.bincount(text_of, terms * weights[0], texts) * inverse + self._intercept
+        scores = [np.bincount(text_of, terms * each, texts) * inverse for each in weights]
+        return np.column_stack(scores) + self._intercept

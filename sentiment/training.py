@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
 from sentiment import weighting
-from sentiment.exact import sigmoid
-from sentiment.regression import Linear, least_squares_path, platt
+from sentiment.exact import class_probabilities
+from sentiment.regression import Calibration, Linear, calibrate, least_squares_path
 from sentiment.shards import Shard, parallel_map
 
 _DIGITS = 12  # of a log loss: the 16th digit of NumPy's logarithm depends on the processor
@@ -36,15 +36,19 @@ class Trial(NamedTuple):
     """
 
     iterations: int
-    slope: float
-    offset: float
+    slope: Calibration
+    offset: Calibration
     log_loss: float
     accuracy: float
     losses: list[float]
 
 
 def attempt(
-    weighting: Weighting, train: Sequence[Shard], valid: Sequence[Shard], max_iterations: int
+    weighting: Weighting,
+    train: Sequence[Shard],
+    valid: Sequence[Shard],
+    max_iterations: int,
+    classes: int = 2,
 ) -> Trial:
     """Fit to ``train`` and return the best number of iterations on ``valid``.
 
@@ -54,15 +58,16 @@ def attempt(
     labels = np.concatenate([shard()[1] for shard in valid])
     best: Trial | None = None
     losses: list[float] = []
-    for linear in islice(least_squares_path(train, _scale(weighting, train)), max_iterations):
+    scale = _scale(weighting, train, classes)
+    for linear in islice(least_squares_path(train, scale, classes), max_iterations):
         scores = np.concatenate(
             list(parallel_map(lambda shard, at=linear: at.score(shard()[0]), valid))
         )
-        slope, offset = platt(scores, labels)
-        p = sigmoid(slope * scores + offset)
-        losses.append(round(float(log_loss(labels, p, labels=[0, 1])), _DIGITS))
+        slope, offset = calibrate(scores, labels, classes)
+        p = class_probabilities(np.asarray(slope) * scores + np.asarray(offset))
+        losses.append(round(float(log_loss(labels, p, labels=range(classes))), _DIGITS))
         if best is None or losses[-1] < best.log_loss:
-            accuracy = float(((p > 0.5) == labels).mean())
+            accuracy = float((p.argmax(axis=1) == labels).mean())
             best = Trial(len(losses), slope, offset, losses[-1], accuracy, losses)
     if best is None:
         raise ValueError("no n-gram tells the labels apart: nothing to learn")
@@ -70,13 +75,18 @@ def attempt(
 
 
 def fit(
-    weighting: Weighting, rows: Sequence[Shard], iterations: int, slope: float, offset: float
+    weighting: Weighting,
+    rows: Sequence[Shard],
+    iterations: int,
+    slope: Calibration,
+    offset: Calibration,
+    classes: int = 2,
 ) -> Linear:
     """Fit to ``rows`` with the results of a :class:`Trial`."""
-    fits = islice(least_squares_path(rows, _scale(weighting, rows)), iterations - 1, iterations)
-    return next(fits).calibrated(slope, offset)
+    path = least_squares_path(rows, _scale(weighting, rows, classes), classes)
+    return next(islice(path, iterations - 1, iterations)).calibrated(slope, offset)
 
 
-def _scale(parameters: Weighting, rows: Sequence[Shard]) -> NDArray[np.float64]:
-    counted = weighting.frequencies(rows, len(parameters.allowed))
+def _scale(parameters: Weighting, rows: Sequence[Shard], classes: int) -> NDArray[np.float64]:
+    counted = weighting.frequencies(rows, len(parameters.allowed), classes)
     return np.where(parameters.allowed, weighting.scale(counted, *parameters[:-1]), 0.0)

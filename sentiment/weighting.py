@@ -1,10 +1,12 @@
 """Scale the columns: naive Bayes log-count ratio times inverse document frequency.
 
 The ratio is that of Wang and Manning 2012, "Baselines and Bigrams: Simple, Good Sentiment and
-Topic Classification". The regression finds the sign; exponents balance the two factors.
+Topic Classification". The regression finds the sign; exponents balance the two factors. Of more
+than two classes, that class counts whose ratio against all others is the largest.
 """
 
 from collections.abc import Sequence
+from functools import partial, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -18,32 +20,39 @@ TERM_FREQUENCY = np.append(0.0, 1.0 + ln(np.arange(1, 256)))
 
 
 class Frequencies(NamedTuple):
-    """The number of texts, and for each column the numbers of texts and positive texts with it."""
+    """The number of texts, and the numbers of texts with each column.
+
+    ``texts`` is of all texts, shape (columns,), and ``of_class`` of those of each class, shape
+    (classes, columns); of two classes it has the second alone, as the first is the rest.
+    """
 
     rows: int
     texts: NDArray[np.int64]
-    positive: NDArray[np.int64]
+    of_class: NDArray[np.int64]
 
 
-def frequencies(shards: Sequence[Shard], width: int) -> Frequencies:
+def frequencies(shards: Sequence[Shard], width: int, classes: int = 2) -> Frequencies:
     """Count the texts with each column, over all shards; ``width`` is the number of columns."""
-    rows, texts, positive = 0, np.zeros(width, np.int64), np.zeros(width, np.int64)
-    for length, all_texts, of_positive in parallel_map(_frequencies, shards):
+    labels = range(classes) if classes > 2 else (1,)
+    rows, texts = 0, np.zeros(width, np.int64)
+    of_class = np.zeros((len(labels), width), np.int64)
+    for length, all_texts, of_each in parallel_map(partial(_frequencies, labels), shards):
         rows += length
         texts += all_texts
-        positive += of_positive
-    return Frequencies(rows, texts, positive)
+        of_class += of_each
+    return Frequencies(rows, texts, of_class)
 
 
-def _frequencies(shard: Shard) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
-    matrix, labels = shard()
-    is_positive = np.repeat(labels == 1, np.diff(matrix.indptr))
-    width = matrix.shape[1]
-    return (
-        len(labels),
-        np.bincount(matrix.indices, minlength=width),
-        np.bincount(matrix.indices[is_positive], minlength=width),
+def _frequencies(
+    labels: Sequence[int], shard: Shard
+) -> tuple[int, NDArray[np.int64], list[NDArray[np.int64]]]:
+    matrix, found = shard()
+    label_of, width = np.repeat(found, np.diff(matrix.indptr)), matrix.shape[1]
+    of_class = [matrix.indices[label_of == label] for label in labels]
+    texts, *counts = (
+        np.bincount(columns, minlength=width) for columns in (matrix.indices, *of_class)
     )
+    return len(found), texts, counts
 
 
 def scale(
@@ -53,9 +62,14 @@ def scale(
 
     ``alpha`` is added to each count of the ratio; the exponents are multiples of one half.
     """
-    p = counted.positive + alpha
-    q = counted.texts - counted.positive + alpha
-    ratio = (ln(p) - ln(p.sum())) - (ln(q) - ln(q.sum()))
+    ratio = reduce(
+        np.maximum, (_ratio(counted.texts, of_class, alpha) for of_class in counted.of_class)
+    )
     idf = ln(1 + counted.rows) - ln(1 + counted.texts)
-    factors = power(np.abs(ratio), ratio_power) * power(idf, idf_power)
+    factors = power(ratio, ratio_power) * power(idf, idf_power)
     return np.where(counted.texts >= min_df, factors, 0.0)
+
+
+def _ratio(texts: NDArray[np.int64], of_class: NDArray[np.int64], alpha: float) -> Floats:
+    p, q = of_class + alpha, texts - of_class + alpha
+    return np.abs((ln(p) - ln(p.sum())) - (ln(q) - ln(q.sum())))

@@ -1,23 +1,29 @@
-"""Read the options of a v1 ``:explain`` request and write its explanations."""
+"""Write v1 predictions, read the options of an ``:explain`` request and write explanations."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from kserve.errors import InvalidInput
 
 from sentiment.explanation import Explainer
-from sentiment.model import LABELS
 
 MAX_TOP = 100
+_NAMES = ("top", "tokens", "class")
 
 
 class Options(NamedTuple):
-    """The number of n-grams to show, and the choice to show each token's contribution."""
+    """The number of n-grams to show, the choice to show each token's contribution, and the class.
+
+    ``label`` is the number of the class to explain; see
+    :meth:`sentiment.explanation.Explainer.explain`.
+    """
 
     top: int = 10
     tokens: bool = False
+    label: int | None = None
 
 
-def read_options(payload: dict[str, Any]) -> Options:
+def read_options(payload: dict[str, Any], classes: Sequence[str]) -> Options:
     """Return the options in the optional ``parameters`` of a request.
 
     Raises:
@@ -26,9 +32,16 @@ def read_options(payload: dict[str, Any]) -> Options:
     parameters = payload.get("parameters", {})
     if not isinstance(parameters, dict):
         raise InvalidInput('"parameters" must be an object')
-    if not parameters.keys() <= set(Options._fields):
-        raise InvalidInput('"parameters" may have top and tokens, and nothing else')
-    options = Options(**parameters)
+    if not parameters.keys() <= set(_NAMES):
+        raise InvalidInput('"parameters" may have top, tokens and class, and nothing else')
+    name = parameters.get("class")
+    if name is not None and name not in classes:
+        raise InvalidInput(f"parameters.class must be one of {', '.join(classes)}")
+    options = Options(
+        parameters.get("top", Options().top),
+        parameters.get("tokens", Options().tokens),
+        None if name is None else classes.index(name),
+    )
     if type(options.top) is not int or not 0 <= options.top <= MAX_TOP:
         raise InvalidInput(f"parameters.top must be an integer from 0 to {MAX_TOP}")
     if type(options.tokens) is not bool:
@@ -36,12 +49,29 @@ def read_options(payload: dict[str, Any]) -> Options:
     return options
 
 
-def explain(explainer: Explainer, text: str, options: Options) -> dict[str, Any]:
-    """Return the explanation of one text as the caller gets it in JSON."""
-    explanation = explainer.explain(text, options.top)
+def prediction(classes: Sequence[str], label: int, probabilities: list[float]) -> dict[str, Any]:
+    """Return a prediction as the caller gets it in JSON.
+
+    ``probability`` is that of the second of two classes; with more there is none.
+    """
     response: dict[str, Any] = {
-        "label": LABELS[explanation.probability > 0.5],
-        "probability": explanation.probability,
+        "label": classes[label],
+        "probabilities": dict(zip(classes, probabilities, strict=True)),
+    }
+    if len(classes) == 2:
+        response["probability"] = probabilities[1]
+    return response
+
+
+def explain(
+    explainer: Explainer, classes: Sequence[str], text: str, options: Options
+) -> dict[str, Any]:
+    """Return the explanation of one text as the caller gets it in JSON."""
+    explanation = explainer.explain(text, options.top, options.label)
+    most = explanation.probabilities.index(max(explanation.probabilities))
+    response: dict[str, Any] = prediction(classes, most, explanation.probabilities)
+    response |= {
+        "class": classes[explanation.label],
         "log_odds": explanation.log_odds,
         "bias": explanation.bias,
         "ngrams": [

@@ -2,12 +2,13 @@
 
 import uuid
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from kserve import InferOutput, InferRequest, InferResponse, Model
-from kserve.errors import ModelNotFound
+from kserve.errors import InvalidInput, ModelNotFound
 
-from sentiment.model import LABELS
+from sentiment.scorer import Scored
 from serving import explanations, kserve_patches, metrics
 from serving.capture.writer import Capture
 from serving.model.loading import LoadedModel, ServedModel
@@ -18,7 +19,7 @@ _EXPLAIN_COST = 4  # times that of a prediction
 
 
 class SentimentPredictor(Model):
-    """Answers v1 and v2 requests with label and probability of *positive*.
+    """Answers v1 and v2 requests with the label and the probabilities of the classes.
 
     Requests are already checked, by :class:`serving.decode.dataplane.CheckedDataPlane` or
     :class:`serving.rpc.CheckedServicer`.
@@ -54,10 +55,18 @@ class SentimentPredictor(Model):
         return [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
 
     def get_output_types(self) -> list[dict[str, Any]]:
-        return [
+        classes = len(self._served.current.classes)
+        outputs = [
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
-            {"name": "probability", "datatype": "FP64", "shape": [-1]},
+            {"name": "probabilities", "datatype": "FP64", "shape": [-1, classes]},
         ]
+        if classes == 2:
+            outputs.append({"name": "probability", "datatype": "FP64", "shape": [-1]})
+        return outputs
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._served.current.classes
 
     async def predict(
         self,
@@ -69,67 +78,92 @@ class SentimentPredictor(Model):
 
         Raises:
             ModelNotFound: a v2 request names another version than the one that is served; 404.
+            InvalidInput: a v2 request names an output that the model does not have; 400.
         """
         model = self._served.current
         if isinstance(payload, InferRequest):
             if payload.model_version not in (None, "", model.version):
                 raise ModelNotFound(f"{self.name} version {payload.model_version}")
             texts = payload.inputs[0].data
+            _check_outputs(payload, model.classes)
         else:
             texts = payload["instances"]
         metrics.set_reviews(len(texts))
-        probabilities = await self._score(model, texts)
-        labels = [LABELS[probability > 0.5] for probability in probabilities]
+        labels, probabilities = await self._score(model, texts)
+        predictions = [
+            explanations.prediction(model.classes, label, p)
+            for label, p in zip(labels, probabilities, strict=True)
+        ]
         if self._capture is not None:
-            self._capture.offer(model.version, texts, labels, probabilities)
+            self._capture.offer(model.version, texts, predictions)
         if response_headers is not None:
             response_headers[VERSION_HEADER] = model.version
         if isinstance(payload, InferRequest):
-            return _v2_response(payload, self.name, model.version, labels, probabilities)
-        return {
-            "predictions": [
-                {"label": label, "probability": probability}
-                for label, probability in zip(labels, probabilities, strict=True)
-            ]
-        }
+            named = [model.classes[label] for label in labels]
+            return _v2_response(payload, self.name, model.version, named, probabilities)
+        return {"predictions": predictions}
 
     async def explain(
         self, payload: dict[str, Any], headers: dict[str, str] | None = None
     ) -> dict[str, Any]:
-        """Return the contributions of n-grams to the probability of each review.
+        """Return the contributions of n-grams to the probability of a class, for each review.
 
         Raises:
             InvalidInput: the parameters are not as documented; 400.
         """
-        model, options = self._served.current, explanations.read_options(payload)
+        model = self._served.current
+        options = explanations.read_options(payload, model.classes)
         metrics.set_reviews(len(payload["instances"]))
         explained = []
         for text in payload["instances"]:
-            work = partial(explanations.explain, model.explainer, text, options)
+            work = partial(explanations.explain, model.explainer, model.classes, text, options)
             explained.append(await self._scheduler.run(work, _EXPLAIN_COST * len(text)))
         if headers is not None:
             kserve_patches.keep_event_headers(headers)
             headers[VERSION_HEADER] = model.version
         return {"explanations": explained}
 
-    async def _score(self, model: LoadedModel, texts: list[str]) -> list[float]:
-        probabilities: list[float] = []
+    async def _score(
+        self, model: LoadedModel, texts: list[str]
+    ) -> tuple[list[int], list[list[float]]]:
+        """Return the number of the likeliest class, and the probabilities of all, of each text."""
+        labels: list[int] = []
+        probabilities: list[list[float]] = []
         for chunk in chunks(texts):
             work = partial(model.scorer.score, chunk)
-            scored = await self._scheduler.run(work, sum(map(len, chunk)))
-            scores = scored.probabilities.tolist()
-            model.window.add(scores, scored)
-            probabilities += scores
-        return probabilities
+            scored: Scored = await self._scheduler.run(work, sum(map(len, chunk)))
+            p = scored.probabilities
+            most = p.argmax(axis=1).tolist()
+            model.window.add(p, most, scored)
+            labels += most
+            probabilities += p.tolist()
+        return labels, probabilities
+
+
+def _check_outputs(request: InferRequest, classes: tuple[str, ...]) -> None:
+    names = [output.name for output in request.request_outputs or ()]
+    if len(classes) > 2 and "probability" in names:
+        raise InvalidInput(
+            f"the outputs are label and probabilities: a model of {len(classes)} classes has no"
+            " single probability"
+        )
 
 
 def _v2_response(
-    request: InferRequest, name: str, version: str, labels: list[str], probabilities: list[float]
+    request: InferRequest,
+    name: str,
+    version: str,
+    labels: list[str],
+    probabilities: list[list[float]],
 ) -> InferResponse:
+    rows, classes = len(labels), len(probabilities[0])
+    values = list(chain.from_iterable(probabilities))
     outputs = {
-        "label": InferOutput("label", [len(labels)], "BYTES", labels),
-        "probability": InferOutput("probability", [len(labels)], "FP64", probabilities),
+        "label": InferOutput("label", [rows], "BYTES", labels),
+        "probabilities": InferOutput("probabilities", [rows, classes], "FP64", values),
     }
+    if classes == 2:
+        outputs["probability"] = InferOutput("probability", [rows], "FP64", values[1::2])
     requested = request.request_outputs
     return InferResponse(
         request.id or str(uuid.uuid4()),  # optional in a request, required in a response

@@ -185,6 +185,7 @@ def run_stages(
     given: Sequence[str] = CANDIDATES,
     max_n: int = 2,
     min_df: int = 2,
+    classes: Sequence[str] = reviews.CLASSES,
 ) -> Trained:
     paths = Trained(
         directory,
@@ -197,7 +198,7 @@ def run_stages(
         directory / "plots",
         directory / "predictions.parquet",
     )
-    reviews.write(paths.reviews, table)
+    reviews.write(paths.reviews, table, classes)
     splits = {name: getattr(paths, name) for name in prepare.SPLITS}
     prepare.prepare(paths.reviews, splits, valid_fraction=0.1, test_fraction=0.2, shard_rows=1000)
     fit(paths, given, max_n, min_df)
@@ -206,7 +207,8 @@ def run_stages(
     write_json(paths.metrics, values)
     write_json(paths.findings, findings)
     paths.plots.mkdir()
-    plots.write_curves(scored["label"].to_numpy(), scored["score"].to_numpy(), paths.plots)
+    labels, names = scored.table["label"].to_numpy(), reviews.classes(paths.test)
+    plots.write_curves(labels, scored.p, names, paths.plots)
     plots.write_trials(load_trials(paths.model), paths.plots)
     return paths
 

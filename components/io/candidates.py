@@ -77,6 +77,7 @@ def _checked(text: str) -> str:
     return text
 
 
+Positive = Annotated[float, Field(gt=0)]
 CandidateText = Annotated[str, AfterValidator(_checked)]
 
 
@@ -93,8 +94,9 @@ class Score:
 class Trial:
     """A candidate that was fitted to the share ``budget`` of the training reviews.
 
-    ``slope`` and ``offset`` are those of the calibration. ``code_digest`` is only in the files of
-    the stage trial: a changed comment changes it, and no result.
+    ``slope`` and ``offset`` are those of the calibration, tuples for more than two classes.
+    ``code_digest`` is only in the files of the stage trial: a changed comment changes it, and no
+    result.
     """
 
     candidate: Candidate
@@ -103,8 +105,8 @@ class Trial:
     data_digest: str = Field()
     min_df: int = Field(ge=1)
     iterations: int = Field(ge=1)
-    slope: float = Field(gt=0)
-    offset: float = Field()
+    slope: Positive | tuple[float, ...] = Field()
+    offset: float | tuple[float, ...] = Field()
     valid: Score = Field()
     code_digest: str | None = None
 

@@ -23,22 +23,27 @@ MATRIX_FILE = "matrix.json"
 
 @record
 class ShardFacts:
-    """Facts of a counted shard: its reviews, their digest and the longest n-gram counted."""
+    """Facts of a counted shard: its reviews, their digest, the longest n-gram, the classes."""
 
     rows: int
     digest: str
     max_n: int
+    classes: tuple[str, ...]
 
 
 @record
 class MatrixFacts:
-    """Facts of a matrix; ``rows`` are the numbers of reviews by the name of their shard."""
+    """Facts of a matrix; ``rows`` are the numbers of reviews by the name of their shard.
+
+    ``classes`` are their names, in the order of the labels.
+    """
 
     max_n: int
     min_df: int
     features: int
     data_digest: str
     rows: dict[str, int]
+    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from components.io import records
 from components.io.candidates import Score, Trial
 from components.io.files import read_json
 from components.io.records import record
+from components.io.reviews import CLASSES
 from sentiment.store import FACTS_FILE
 
 TRIALS_FILE = "trials.json"  # trials of the search; the model was made from the first
@@ -17,7 +18,7 @@ TRIALS_FILE = "trials.json"  # trials of the search; the model was made from the
 
 @record
 class TrainingFacts:
-    """Facts of a training: reviews, n-grams, digests, parameters and the best trial."""
+    """Facts of a training: reviews, n-grams, digests, parameters, the best trial, the classes."""
 
     rows: int
     features: int
@@ -25,6 +26,7 @@ class TrainingFacts:
     parameters: dict[str, int | float]
     valid: Score
     model_digest: str
+    classes: tuple[str, ...] = CLASSES
 
 
 def load_model(directory: Path) -> Pipeline:

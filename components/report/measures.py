@@ -1,5 +1,6 @@
 """Measures of a model on labelled reviews."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,10 +15,19 @@ LENGTHS = (0, 50, 150, 300, 600)  # lower bounds of the slices, in tokens
 
 
 def measure(labels: NDArray[np.int8], p: NDArray[np.float64]) -> dict[str, float]:
-    """Return the metrics of probabilities ``p`` of *positive*; a tie at 0.5 counts as negative."""
-    predicted = p > 0.5
+    """Return the metrics of probabilities ``p``, shape (reviews, classes).
+
+    Of equal probabilities the first class counts. Precision, recall and the area under the ROC
+    curve are of the second of two classes, and the means over all of more.
+    """
+    predicted, number = p.argmax(axis=1), p.shape[1]
+    binary = number == 2
     precision, recall, _, _ = metrics.precision_recall_fscore_support(
-        labels, predicted, average="binary", zero_division=0.0
+        labels,
+        predicted,
+        labels=None if binary else range(number),
+        average="binary" if binary else "macro",
+        zero_division=0.0,
     )
     threshold, accuracy = abstention(labels, p)
     values = {
@@ -26,8 +36,10 @@ def measure(labels: NDArray[np.int8], p: NDArray[np.float64]) -> dict[str, float
         "macro_f1": metrics.f1_score(labels, predicted, average="macro"),
         "precision": precision,
         "recall": recall,
-        "roc_auc": metrics.roc_auc_score(labels, p),
-        "log_loss": metrics.log_loss(labels, p),
+        "roc_auc": metrics.roc_auc_score(
+            labels, p[:, 1] if binary else p, multi_class="ovr", labels=range(number)
+        ),
+        "log_loss": metrics.log_loss(labels, p, labels=range(number)),
         "expected_calibration_error": expected_calibration_error(labels, p),
         "abstention_threshold": threshold,
         "accuracy_at_90_coverage": accuracy,
@@ -40,11 +52,39 @@ def expected_calibration_error(labels: NDArray[np.int8], p: NDArray[np.float64])
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3.
     """
-    confidence = np.maximum(p, 1 - p)
-    correct = (p > 0.5) == (labels == 1)
+    return _mean_gap(p.max(axis=1), p.argmax(axis=1) == labels)
+
+
+def classes(
+    labels: NDArray[np.int8], p: NDArray[np.float64], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return rows, precision, recall, F1 and calibration error of each class.
+
+    The calibration error is the gap between its probability and its share (Kull et al. 2019,
+    "Beyond Temperature Scaling", classwise-ECE, for one class).
+    """
+    measured = metrics.precision_recall_fscore_support(
+        labels, p.argmax(axis=1), labels=range(len(names)), zero_division=0.0
+    )
+    return [
+        {
+            "class": name,
+            "rows": int(rows),
+            "precision": float(precision),
+            "recall": float(recall),
+            "f1": float(f1),
+            "calibration_error": _mean_gap(p[:, label], labels == label),
+        }
+        for label, (name, precision, recall, f1, rows) in enumerate(
+            zip(names, *measured, strict=True)
+        )
+    ]
+
+
+def _mean_gap(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     gaps = np.bincount(bins, confidence - correct, minlength=CALIBRATION_BINS)
-    return float(np.abs(gaps).sum() / len(labels))
+    return float(np.abs(gaps).sum() / len(correct))
 
 
 def abstention(labels: NDArray[np.int8], p: NDArray[np.float64]) -> tuple[float, float]:
@@ -52,10 +92,10 @@ def abstention(labels: NDArray[np.int8], p: NDArray[np.float64]) -> tuple[float,
 
     Source: El-Yaniv and Wiener 2010, "On the Foundations of Noise-free Selective Classification".
     """
-    confidence = np.maximum(p, 1 - p)
+    confidence = p.max(axis=1)
     threshold = float(np.quantile(confidence, 1 - COVERAGE, method="higher"))
     answered = confidence >= threshold
-    return threshold, float(((p > 0.5) == (labels == 1))[answered].mean())
+    return threshold, float((p.argmax(axis=1) == labels)[answered].mean())
 
 
 def slices(
@@ -76,7 +116,7 @@ def slices(
                     {
                         "slice": kind,
                         "rows": int(inside.sum()),
-                        "accuracy": float(((p > 0.5) == (labels == 1))[inside].mean()),
+                        "accuracy": float((p.argmax(axis=1) == labels)[inside].mean()),
                         "expected_calibration_error": expected_calibration_error(
                             labels[inside], p[inside]
                         ),
@@ -86,13 +126,19 @@ def slices(
 
 
 def calibration(labels: NDArray[np.int8], p: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Return mean probability and share of positive reviews, in tenths of the probability."""
-    tenths = np.minimum((p * 10).astype(int), 9)
+    """Return mean probability and share of right answers, in tenths of the probability.
+
+    They are of the second of two classes, or of the most probable of more.
+    """
+    score, right = p[:, 1], labels == 1
+    if p.shape[1] > 2:
+        score, right = p.max(axis=1), p.argmax(axis=1) == labels
+    tenths = np.minimum((score * 10).astype(int), 9)
     return [
         {
             "rows": int((tenths == tenth).sum()),
-            "predicted": float(p[tenths == tenth].mean()),
-            "observed": float(labels[tenths == tenth].mean()),
+            "predicted": float(score[tenths == tenth].mean()),
+            "observed": float(right[tenths == tenth].mean()),
         }
         for tenth in np.unique(tenths)
     ]

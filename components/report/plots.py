@@ -12,25 +12,39 @@ from sklearn import metrics
 from sklearn.calibration import calibration_curve
 
 from components.io.candidates import Trial
-from sentiment.model import LABELS
 
 POINTS = 500  # of a curve: a plot of 500 pixels shows no more
 
 
-def write_curves(labels: NDArray[np.int8], p: NDArray[np.float64], directory: Path) -> None:
-    """Write the confusion matrix and the curves of probabilities ``p`` of *positive*."""
-    names = np.array(LABELS)
-    confusion = pd.DataFrame({"actual": names[labels], "predicted": names[(p > 0.5).astype(int)]})
+def write_curves(
+    labels: NDArray[np.int8], p: NDArray[np.float64], classes: Sequence[str], directory: Path
+) -> None:
+    """Write the confusion matrix and the curves of probabilities ``p``, shape (reviews, classes).
+
+    The curves are of the second of two classes. Of more classes, each probability of each review
+    is a point of one curve, as in micro-averaging.
+    """
+    names, most = np.array(classes), p.argmax(axis=1)
+    confusion = pd.DataFrame({"actual": names[labels], "predicted": names[most]})
     confusion.to_csv(directory / "confusion.csv", index=False)
     matrix = metrics.ConfusionMatrixDisplay.from_predictions(
-        labels, p > 0.5, display_labels=names, colorbar=False, ax=(axes := _axes())
+        labels,
+        most,
+        labels=range(len(names)),
+        display_labels=names,
+        colorbar=False,
+        xticks_rotation="horizontal" if len(names) <= 3 else "vertical",
+        ax=(axes := _axes()),
     )
     _save(axes, "Confusion matrix", directory / "confusion.png")
     matrix.figure_.clear()
 
-    fpr, tpr, thresholds = metrics.roc_curve(labels, p)
-    precision, recall, _ = metrics.precision_recall_curve(labels, p)
-    observed, predicted = calibration_curve(labels, p, n_bins=10)
+    right, score = labels == 1, p[:, 1]
+    if len(names) > 2:
+        right, score = (labels[:, np.newaxis] == np.arange(len(names))).ravel(), p.ravel()
+    fpr, tpr, thresholds = metrics.roc_curve(right, score)
+    precision, recall, _ = metrics.precision_recall_curve(right, score)
+    observed, predicted = calibration_curve(right, score, n_bins=10)
     for name, title, x, y in (
         ("roc", "ROC curve", ("false_positive_rate", fpr), ("true_positive_rate", tpr)),
         ("precision_recall", "Precision and recall", ("recall", recall), ("precision", precision)),

@@ -97,7 +97,8 @@ def _served() -> Sequence[Panel]:
 
 
 def _predictions() -> Sequence[Panel]:
-    positive = rate(PREDICTIONS, "predictor", where='prediction="positive"')
+    of_class = rate(PREDICTIONS, "predictor", "prediction")
+    of_all = rate(PREDICTIONS, "predictor")
     unknown = rate("model_unknown_token_count_total", "predictor")
     return [
         time_series_panel(
@@ -109,16 +110,17 @@ def _predictions() -> Sequence[Panel]:
         ),
         heatmap_panel(
             "Score, distribution",
-            "Number of reviews by probability of positive: each row is a tenth, labelled with its"
-            " upper edge. A confident model fills the first and the last row.",
+            "Number of reviews by probability of the second of two classes, or of the likeliest of"
+            " more: each row is a tenth, labelled with its upper edge. A confident model of two"
+            " classes fills the first and the last row.",
             "short",
             increase("model_score_bucket", "le"),
         ),
         time_series_panel(
-            "Positive predictions",
-            "Share of positive among the predictions, for each predictor.",
+            "Shares of the classes",
+            "Share of each class among the predictions, for each predictor.",
             "percentunit",
-            {"{{predictor}}": f"{positive} / {rate(PREDICTIONS, 'predictor')}"},
+            {"{{prediction}}, {{predictor}}": f"{of_class} / on (predictor) group_left {of_all}"},
             alerts=["SentimentClassShift"],
         ),
         time_series_panel(
@@ -192,8 +194,8 @@ def _canary() -> Sequence[Panel]:
         ),
         time_series_panel(
             "Score, mean",
-            "Mean probability of positive of each predictor: two models with the same traffic"
-            " should be close.",
+            "Mean score of each predictor, the probability of the second of two classes or of the"
+            " likeliest of more: two models with the same traffic should be close.",
             "percentunit",
             {"{{predictor}}": mean("model_score", "predictor")},
             span=6,

@@ -11,10 +11,10 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 from prometheus_client import Counter
@@ -39,8 +39,7 @@ class CapturedRequest(NamedTuple):
     time: float
     version: str
     texts: Sequence[str]
-    labels: Sequence[str]
-    probabilities: Sequence[float]
+    predictions: Sequence[Mapping[str, Any]]
 
     def characters(self) -> int:
         return sum(map(len, self.texts))
@@ -66,16 +65,12 @@ class Capture:
         self._writer.start()
 
     def offer(
-        self,
-        version: str,
-        texts: Sequence[str],
-        labels: Sequence[str],
-        probabilities: Sequence[float],
+        self, version: str, texts: Sequence[str], predictions: Sequence[Mapping[str, Any]]
     ) -> None:
         """Queue a request if it is in the sample and the queue has room; never wait."""
         if random.random() >= self._sample:  # noqa: S311 - not for cryptography
             return
-        request = CapturedRequest(time.time(), version, texts, labels, probabilities)
+        request = CapturedRequest(time.time(), version, texts, predictions)
         with self._changed:
             queued = self._queued + request.characters()
             if queued > MAX_QUEUED:
@@ -125,8 +120,7 @@ class Capture:
 
     def _lines(self, request: CapturedRequest) -> Iterator[bytes]:
         timestamp = datetime.fromtimestamp(request.time, UTC).isoformat()
-        rows = zip(request.texts, request.labels, request.probabilities, strict=True)
-        for text, label, probability in rows:
+        for text, prediction in zip(request.texts, request.predictions, strict=True):
             time.sleep(0)  # release the interpreter lock, or a request waits for many lines
             event = {
                 "specversion": "1.0",
@@ -135,6 +129,6 @@ class Capture:
                 "type": EVENT_TYPE,
                 "time": timestamp,
                 "datacontenttype": "application/json",
-                "data": {"text": mask(text), "label": label, "probability": probability},
+                "data": {"text": mask(text)} | prediction,
             }
             yield orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)

@@ -13,7 +13,7 @@ from serving.decode.checks import check_count, check_texts, check_unicode, parse
 from serving.limits import RequestLimits
 
 INPUT = "text"
-OUTPUTS = ("label", "probability")
+OUTPUTS = ("label", "probabilities", "probability")
 _LENGTH = struct.Struct("<I")
 
 
@@ -155,6 +155,6 @@ def _select_outputs(outputs: Iterable[tuple[object, bool]]) -> list[RequestedOut
     selected: dict[str, RequestedOutput] = {}
     for name, binary in outputs:
         if name not in OUTPUTS or name in selected:
-            raise InvalidInput(f"the outputs are {OUTPUTS[0]} and {OUTPUTS[1]}, each once at most")
+            raise InvalidInput(f"the outputs are {', '.join(OUTPUTS)}, each once at most")
         selected[str(name)] = RequestedOutput(str(name), {"binary_data": binary})
     return list(selected.values()) or None

@@ -33,6 +33,8 @@ class TemplateRoute(Route):
 class VersionedEndpoints(V2Endpoints):
     """KServe's v2 handlers for one model version, with the data plane's decoding of bodies.
 
+    The metadata have the names of the classes.
+
     KServe answers any request that names a version with a 501 (kserve#4655, seen with 0.21.0).
     """
 
@@ -50,8 +52,13 @@ class VersionedEndpoints(V2Endpoints):
     async def model_metadata(self, model_name: str, model_version: str | None = None) -> Any:
         self._check_version(model_name, model_version)
         metadata = await super().model_metadata(model_name)
-        metadata.versions = [self.dataplane.get_model_from_registry(model_name).version]
-        return metadata
+        model = self.dataplane.get_model_from_registry(model_name)
+        metadata.versions = [model.version]
+        described = metadata.model_dump()
+        for output in described["outputs"]:  # KServe's form of a tensor has no room for names
+            if output["name"] == "probabilities":
+                output["parameters"] = {"classes": model.classes}
+        return OrjsonResponse(described)
 
     async def model_ready(self, model_name: str, model_version: str | None = None) -> Any:
         self._check_version(model_name, model_version)

@@ -12,6 +12,7 @@ import yaml
 
 import sentiment.store
 from sentiment.explanation import Explainer
+from sentiment.model import class_names
 from sentiment.scorer import Scorer
 from sentiment.store import FACTS_FILE, FINDINGS_FILE, MODEL_FILE
 from serving.model import registry
@@ -19,10 +20,6 @@ from serving.model.registry import SourceError
 from serving.model.window import Window
 
 _WARM_UP = ["A wonderful film, well acted.", "Dull from start to end.", ""]
-_SIGNATURE = {  # texts in, the probabilities of negative and positive out
-    "inputs": [{"type": "tensor", "tensor-spec": {"dtype": "str", "shape": [-1]}}],
-    "outputs": [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2]}}],
-}
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,7 @@ class LoadedModel:
     digest: str
     state: str
     created: float | None
+    classes: tuple[str, ...]
     scorer: Scorer
     explainer: Explainer
     window: Window
@@ -120,11 +118,12 @@ def _load_folder(
         metadata = _read_metadata(folder)
         if digest != (registered_digest or metadata.digest or digest):
             raise SourceError(f"{folder}: the model file is not the one that was registered")
-        if metadata.signature not in (None, _SIGNATURE):
+        model = sentiment.store.load(folder)
+        classes = class_names(model)
+        if metadata.signature not in (None, _signature_of(len(classes))):
             raise SourceError(
                 f"{folder}: its signature is {metadata.signature}, not texts to probabilities"
             )
-        model = sentiment.store.load(folder)
         scorer = Scorer(model)
     except OSError as error:
         raise SourceError(f"{error.filename or folder}: {error.strerror or error}") from error
@@ -137,10 +136,21 @@ def _load_folder(
         digest=digest,
         state=state,
         created=metadata.created,
+        classes=classes,
         scorer=scorer,
         explainer=Explainer(model),
-        window=Window(metadata.reference),
+        window=Window(metadata.reference, classes),
     )
+
+
+def _signature_of(classes: int) -> dict[str, Any]:
+    """Return the signature of a model from texts to the probabilities of its classes."""
+    texts = {"dtype": "str", "shape": [-1]}
+    probabilities = {"dtype": "float64", "shape": [-1, classes]}
+    return {
+        "inputs": [{"type": "tensor", "tensor-spec": texts}],
+        "outputs": [{"type": "tensor", "tensor-spec": probabilities}],
+    }
 
 
 def _read_metadata(folder: Path) -> _Metadata:
@@ -159,7 +169,7 @@ def _read_metadata(folder: Path) -> _Metadata:
 
 
 def _signature(mlmodel: dict[str, Any]) -> dict[str, Any]:
-    return {key: json.loads(mlmodel["signature"][key]) for key in _SIGNATURE}
+    return {key: json.loads(mlmodel["signature"][key]) for key in ("inputs", "outputs")}
 
 
 def _created(mlmodel: dict[str, Any]) -> float | None:

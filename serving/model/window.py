@@ -1,13 +1,14 @@
 """Metrics of the texts that a model scores, and their drift from its reference."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import Counter, Histogram
 
 from sentiment import drift
-from sentiment.model import LABELS
 from sentiment.scorer import Scored
 
 SIZE = 2_000  # texts, the latest, that are compared with the reference
@@ -15,9 +16,10 @@ MIN_TEXTS = 200  # below, the index is large by chance alone
 
 # prometheus_client adds _total to the name of a counter's samples
 PREDICTIONS = Counter("model_prediction_count", "Predictions by class", ["prediction"])
-_OF_LABEL = [PREDICTIONS.labels(label) for label in LABELS]  # 0 before the first, not absent
 SCORE = Histogram(
-    "model_score", "Probability of positive", buckets=[tenth / 10 for tenth in range(1, 11)]
+    "model_score",
+    "Probability of the second of two classes, or of the likeliest of more",
+    buckets=[tenth / 10 for tenth in range(1, 11)],
 )
 TOKENS = Histogram(
     "model_review_tokens", "Tokens in a review", buckets=(10, 25, 50, 100, 200, 400, 800, 1600)
@@ -29,21 +31,26 @@ class Window:
     """The latest texts that a model has scored.
 
     ``reference`` is that of :func:`sentiment.drift.reference`; None if the model has none.
+    ``classes`` are the names of the model's classes.
     """
 
-    def __init__(self, reference: dict[str, Any] | None) -> None:
+    def __init__(self, reference: dict[str, Any] | None, classes: Sequence[str]) -> None:
         self._reference = reference
-        self._texts: deque[tuple[float, float, float]] = deque(maxlen=SIZE)
+        # made here, so that a class without a prediction is 0 and not absent
+        self._counters = [PREDICTIONS.labels(name) for name in classes]
+        self._texts: deque[tuple[float, int, float, float]] = deque(maxlen=SIZE)
 
-    def add(self, probabilities: list[float], scored: Scored) -> None:
-        for p, tokens, unknown in zip(
-            probabilities, scored.tokens.tolist(), scored.unknown.tolist(), strict=True
+    def add(self, probabilities: NDArray[np.float64], labels: list[int], scored: Scored) -> None:
+        """Add texts with their probabilities, shape (texts, classes), and likeliest labels."""
+        scores = drift.scores(probabilities).tolist()
+        for score, label, tokens, unknown in zip(
+            scores, labels, scored.tokens.tolist(), scored.unknown.tolist(), strict=True
         ):
-            _OF_LABEL[p > 0.5].inc()
-            SCORE.observe(p)
+            self._counters[label].inc()
+            SCORE.observe(score)
             TOKENS.observe(tokens)
             UNKNOWN.inc(unknown)
-            self._texts.append((p, tokens, unknown / (tokens or 1)))
+            self._texts.append((score, label, tokens, unknown / (tokens or 1)))
 
     def stability(self) -> dict[str, float]:
         """Return the population stability index of each statistic.
@@ -52,5 +59,6 @@ class Window:
         """
         if self._reference is None or len(self._texts) < MIN_TEXTS:
             return {}
+        names = ("score", "class", "length", "unknown")
         columns = np.array(self._texts).T
-        return drift.stability(self._reference, dict(zip(drift.STATISTICS, columns, strict=True)))
+        return drift.stability(self._reference, dict(zip(names, columns, strict=True)))

@@ -151,21 +151,26 @@ function rangeOf(batch) {
 
 function finish() {
   const header = [...table.header];
-  for (let name of ["label", "probability"]) {
+  const classes = Object.keys(predictions[0].probabilities);
+  const two = classes.length === 2;
+  const shown = two ? ["probability"] : classes.map((name) => `probability_${name}`);
+  for (let name of ["label", ...shown]) {
     while (header.includes(name)) name = `predicted_${name}`;
     header.push(name);
   }
   const rows = table.rows.map((row, i) => {
-    const { label, probability } = predictions[i];
-    return [...row, label, String(probability)];
+    const { label, probabilities } = predictions[i];
+    const values = classes.slice(two ? 1 : 0).map((name) => String(probabilities[name]));
+    return [...row, label, ...values];
   });
   const result = new Blob([format([header, ...rows], table.form)], { type: "text/csv" });
   URL.revokeObjectURL(download.href);
   download.href = URL.createObjectURL(result);
   download.download = file.files[0].name.replace(/(\.\w+)?$/, "-sentiment$1");
-  const positive = predictions.filter(({ label }) => label === "positive").length;
-  const negative = predictions.length - positive;
-  status.textContent = `Done: ${positive} positive, ${negative} negative.${versionNote()}`;
+  const counts = classes
+    .map((name) => `${predictions.filter(({ label }) => label === name).length} ${name}`)
+    .reverse();
+  status.textContent = `Done: ${counts.join(", ")}.${versionNote()}`;
   download.hidden = false;
   if (document.activeElement === run) download.focus();
 }

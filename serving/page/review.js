@@ -48,11 +48,21 @@ async function explain() {
 }
 
 function show(text, explanation) {
-  const { label, probability } = explanation;
+  const { label, class: explained, probabilities } = explanation;
+  const probability = probabilities[explained];
+  const others = Object.keys(probabilities).filter((name) => name !== explained);
+  for (const each of document.querySelectorAll("[data-for]")) each.textContent = explained;
+  for (const each of document.querySelectorAll("[data-against]")) {
+    each.textContent = others.length === 1 ? others[0] : "another class";
+  }
   element("label").textContent = label;
   element("probability").textContent = percent(probability);
   element("mark").style.left = `${100 * probability}%`;
-  answer.dataset.label = label;
+  answer.dataset.label = label === explained ? "positive" : "negative"; // the colour
+  element("classes").hidden = others.length === 1;
+  element("classes").textContent = others
+    .map((name) => `${name}: ${percent(probabilities[name])}`)
+    .join(", ");
   const located = showWords(text, explanation.tokens);
   const strongest = Math.max(...explanation.ngrams.map((each) => Math.abs(each.contribution)));
   ngrams.replaceChildren(...explanation.ngrams.map((each) => row(each, strongest, located)));
@@ -61,7 +71,7 @@ function show(text, explanation) {
   element("log-odds").textContent = signed(explanation.log_odds);
   answer.hidden = false;
   element("verdict").scrollIntoView({ block: "nearest" });
-  status.textContent = `${label}. Probability of positive: ${percent(probability)}.`;
+  status.textContent = `${label}. Probability of ${explained}: ${percent(probability)}.`;
 }
 
 // Show the text with each word in its colour, and return the position of each word

@@ -31,8 +31,8 @@ def test_predictions_become_events_for_monitor(trained, tmp_path):
     written = events(captured)  # all of them, as the server has stopped
     masked = "Mail [email] or call [phone], card [card]."
     assert [event.data["text"] for event in written] == [*TEXTS, masked]
-    assert [event.data["probability"] for event in written[:-1]] == [
-        prediction["probability"] for prediction in predictions
+    assert [event.data for event in written[:-1]] == [
+        {"text": text} | prediction for text, prediction in zip(TEXTS, predictions, strict=True)
     ]
     assert {event["type"] for event in written} == {"sentiment.prediction"}
     assert {event["source"] for event in written} == {"/models/sentiment/versions/7"}
@@ -88,7 +88,7 @@ def test_full_queue_drops_and_counts_predictions(monkeypatch):
     target = SlowTarget()
     capture = writer.Capture("sentiment", target, 1.0)
     for _ in range(100):
-        capture.offer("1", ["x" * 1000], ["positive"], [0.9])
+        capture.offer("1", ["x" * 1000], [{"label": "positive", "probability": 0.9}])
         assert capture._queued <= 10_000
     capture.stop()
     dropped = writer.DROPPED.labels("no room")._value.get() - before

@@ -33,6 +33,21 @@ def test_contributions_add_up_to_the_log_odds(server, trained):
         added_up = explanation["bias"] + shown + explanation["other"]
         assert added_up == pytest.approx(explanation["log_odds"], abs=1e-9)
         assert {key: explanation[key] for key in prediction} == prediction
+        assert explanation["class"] == "positive"
+
+
+def test_either_class_can_be_explained(server):
+    positive, negative = (
+        explain(server, TEXTS, **{"class": name}) for name in ("positive", "negative")
+    )
+    for one, other in zip(positive, negative, strict=True):
+        assert one["probabilities"] == other["probabilities"]
+        assert other["class"] == "negative"
+        for key in ("log_odds", "bias", "other"):
+            assert other[key] == -one[key]
+        assert [-n["contribution"] for n in other["ngrams"]] == [
+            n["contribution"] for n in one["ngrams"]
+        ]
 
 
 def test_strongest_ngrams_come_first_with_spans(server, trained):
@@ -81,7 +96,9 @@ def test_tokens_are_optional_and_add_up(server):
         ({"top": 10**400}, ""),
         ({"tokens": 1}, "parameters.tokens"),
         ({"tokens": None}, "parameters.tokens"),
-        ({"topp": 3}, "top and tokens"),
+        ({"topp": 3}, "top, tokens and class"),
+        ({"class": "neutral"}, "one of negative, positive"),
+        ({"class": ["positive"]}, "parameters.class"),
     ],
 )
 def test_invalid_parameters_are_refused(server, parameters, word):

@@ -238,8 +238,8 @@ def test_one_class_stops_prepare(stage, tmp_path):
     frame.to_csv(tmp_path / "one.csv", index=False)
     assert stage("ingest", "--source", "one.csv", "--output", "r.parquet").returncode == 0
     said = run_all(stage)
-    assert "smaller_class 0.00%" in said["validate"]
-    assert "not of both labels" in said["prepare"]
+    assert "class negative 0.00%, min_class is 10.00%" in said["validate"]
+    assert "none of class negative" in said["prepare"]
     assert "train" in said["count"]
     assert "no counts of train and valid" in said["merge"]
     assert not (tmp_path / "model").exists()

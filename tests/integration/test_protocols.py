@@ -27,13 +27,19 @@ def batch(imdb) -> list[str]:
 def expected(trained, batch) -> list[float]:
     assert len(batch) == 256
     model = sentiment.store.load(trained.model)
-    probabilities = sentiment.model.probabilities(model, batch).tolist()
+    probabilities = sentiment.model.probabilities(model, batch)[:, 1].tolist()
     assert len(set(probabilities)) > 250  # so that a wrong order is noticed
     return probabilities
 
 
 def labels(probabilities: list[float]) -> list[str]:
     return [sentiment.model.LABELS[p > 0.5] for p in probabilities]
+
+
+def all_outputs(probabilities: list[float]) -> dict[str, list]:
+    """Return the outputs of v2 for the probabilities of *positive*."""
+    both = [[1 - p, p] for p in probabilities]
+    return {"label": labels(probabilities), "probabilities": both, "probability": probabilities}
 
 
 def rest(server, protocol: str, request, headers: dict | None = None):
@@ -87,7 +93,7 @@ def test_rest_client_predicts_over_v2(server, batch, expected, binary_input, bin
     headers: dict[str, str] = {}
     response = rest(server, "v2", request, headers)
     assert ("inference-header-content-length" in headers) == binary_output
-    assert outputs(response) == {"label": labels(expected), "probability": expected}
+    assert outputs(response) == all_outputs(expected)
     assert response.id == "abc"
     assert response.model_name == "sentiment"
 
@@ -108,7 +114,7 @@ def test_grpc_client_predicts_over_v2(server, batch, expected, raw):
     if not raw:
         data = InferInput("text", [len(batch)], "BYTES", [text.encode() for text in batch])
     response = over_grpc(server, InferRequest("sentiment", [data], request_id="abc"))
-    assert outputs(response) == {"label": labels(expected), "probability": expected}
+    assert outputs(response) == all_outputs(expected)
     assert response.id == "abc"
     assert response.model_version == "7"
 
@@ -163,11 +169,13 @@ def test_clients_find_server_live_and_model_ready(server):
 
 def test_metadata_shows_types_over_rest_and_grpc(server):
     inputs = [("text", "BYTES", [-1])]
-    results = [("label", "BYTES", [-1]), ("probability", "FP64", [-1])]
+    results = [("label", "BYTES", [-1]), ("probabilities", "FP64", [-1, 2])]
+    results.append(("probability", "FP64", [-1]))
     _, body, _ = server.ask("/v2/models/sentiment")
     assert [(t["name"], t["datatype"], t["shape"]) for t in body["inputs"]] == inputs
     assert [(t["name"], t["datatype"], t["shape"]) for t in body["outputs"]] == results
     assert body["versions"] == ["7"]
+    assert body["outputs"][1]["parameters"] == {"classes": ["negative", "positive"]}
     with grpc.insecure_channel(server.grpc) as channel:
         stub = GRPCInferenceServiceStub(channel)
         answer = stub.ModelMetadata(pb.ModelMetadataRequest(name="sentiment"), timeout=30)

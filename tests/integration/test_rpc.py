@@ -59,7 +59,7 @@ STATUSES = {INVALID: "400", grpc.StatusCode.NOT_FOUND: "404", EXHAUSTED: "429"}
         (message(inputs=BARE, raw_input_contents=[GOOD, GOOD]), INVALID, "once"),
         (message(inputs=BARE, raw_input_contents=[GOOD[:5]]), INVALID, "within a value"),
         (message(inputs=BARE, raw_input_contents=[b"\xff" * 4]), INVALID, "within a value"),
-        (message(outputs=[{"name": "loss"}]), INVALID, "label and probability"),
+        (message(outputs=[{"name": "loss"}]), INVALID, "label, probabilities, probability"),
         (message(outputs=[{"name": "label"}] * 2), INVALID, "once"),
         (message(model_name="other"), grpc.StatusCode.NOT_FOUND, "other"),
         (message(model_name=""), grpc.StatusCode.NOT_FOUND, "does not exist"),

@@ -78,7 +78,7 @@ def test_200_replacements_fail_no_request(trained, trained_worse, tmp_path):
     models = [trained.model, trained_worse.model]
     digests = [sentiment.store.digest(model)[:12] for model in models]
     expected = {
-        digest: {sentiment.model.probabilities(sentiment.store.load(model), TEXTS[:1])[0]}
+        digest: {sentiment.model.probabilities(sentiment.store.load(model), TEXTS[:1])[0, 1]}
         for digest, model in zip(digests, models, strict=True)
     }
     folder = tmp_path / "model"

@@ -11,10 +11,16 @@ from sentiment import behaviour
 
 
 class Words:
-    """A model whose score is the sum of word weights, case-sensitive unless ``lower``."""
+    """A model whose score is the sum of word weights, case-sensitive unless ``lower``.
+
+    It is its own classifier, without names of classes.
+    """
 
     def __init__(self, weights: dict[str, float], lower: bool = True) -> None:
         self.weights, self.lower = weights, lower
+
+    def __getitem__(self, step: str) -> "Words":
+        return self
 
     def predict_proba(self, texts):
         texts = [text.lower() if self.lower else text for text in texts]

@@ -50,21 +50,35 @@ def test_repeated_values_give_fewer_bins():
 def test_describe_scores_lengths_and_unknowns(trained):
     model = sentiment.store.load(trained.model)
     texts = ["A film", "", "zzgrmpf zzgrmpf film <br />"]
-    statistics = drift.describe(model, texts)
+    statistics = drift.describe(model, texts, probabilities(model, texts))
     assert statistics["length"].tolist() == [2, 0, 3]
     assert statistics["unknown"].tolist() == [0, 0, pytest.approx(2 / 3)]
-    assert statistics["score"].tolist() == probabilities(model, texts).tolist()
+    assert statistics["score"].tolist() == probabilities(model, texts)[:, 1].tolist()
 
 
 def test_the_reference_comes_from_test_reviews(trained):
     """A model is surer of reviews that it was trained on, and knows more of their words."""
     reference = json.loads(trained.findings.read_text())["reference"]
     model = sentiment.store.load(trained.model)
+    tables = [reviews.read(path)["text"].tolist() for path in (trained.test, trained.valid)]
     test, learned = (
-        drift.stability(reference, drift.describe(model, reviews.read(path)["text"].tolist()))
-        for path in (trained.test, trained.valid)
+        drift.stability(reference, drift.describe(model, texts, probabilities(model, texts)))
+        for texts in tables
     )
     assert test == {"score": 0, "length": 0, "unknown": 0}
     assert learned["score"] > 0.2
     assert learned["unknown"] > 0.2
     assert learned["length"] < 0.1
+
+
+def test_more_classes_have_a_bin_each():
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet([2, 2, 2], 3000)
+    lengths = np.full(3000, 9.0)
+    found = drift.statistics(p, lengths, lengths)
+    assert found["score"].tolist() == p.max(axis=1).tolist()
+    reference = drift.reference(found)
+    assert reference["class"]["counts"] == np.bincount(p.argmax(axis=1)).tolist()
+    assert drift.stability(reference, found)["class"] == 0
+    shifted = drift.statistics(p[p.argmax(axis=1) == 2], lengths, lengths)
+    assert drift.stability(reference, shifted)["class"] > 1

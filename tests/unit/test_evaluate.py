@@ -11,6 +11,12 @@ from components.io.files import replacing, replacing_directory, write_json
 from components.report import measures
 
 
+def two(p: object) -> np.ndarray:
+    """Return the probabilities of two classes from those of the second."""
+    second = np.asarray(p, float)
+    return np.column_stack([1 - second, second])
+
+
 def test_calibration_error_follows_the_paper():
     rng = np.random.default_rng(0)
     p = rng.random(2000)
@@ -21,14 +27,14 @@ def test_calibration_error_follows_the_paper():
         inside = (confidence >= low) & (confidence < low + 1 / 15)
         if inside.any():
             expected += inside.mean() * abs(confidence[inside].mean() - correct[inside].mean())
-    assert measures.expected_calibration_error(labels, p) == pytest.approx(expected)
+    assert measures.expected_calibration_error(labels, two(p)) == pytest.approx(expected)
 
 
 def test_metrics_of_perfect_and_wrong_model():
     labels = np.array([0, 1, 0, 1], np.int8)
-    perfect = measures.measure(labels, labels.astype(float))
+    perfect = measures.measure(labels, two(labels))
     assert (perfect["accuracy"], perfect["roc_auc"], perfect["log_loss"]) == (1, 1, 0)
-    hopeless = measures.measure(labels, 1 - labels.astype(float))
+    hopeless = measures.measure(labels, two(1 - labels))
     assert (hopeless["accuracy"], hopeless["macro_f1"], hopeless["roc_auc"]) == (0, 0, 0)
 
 
@@ -104,7 +110,7 @@ def test_abstention_keeps_the_surest_90_percent():
     p = np.linspace(0.5, 1, 101)[1:]
     labels = np.ones(100, np.int8)
     labels[:15] = 0  # the ten least sure are wrong, and five more
-    threshold, accuracy = measures.abstention(labels, p)
+    threshold, accuracy = measures.abstention(labels, two(p))
     assert (p >= threshold).sum() == 90
     assert accuracy == pytest.approx(85 / 90)
 
@@ -112,7 +118,7 @@ def test_abstention_keeps_the_surest_90_percent():
 def test_slices_cover_each_review_twice():
     test = pd.DataFrame({"label": [1, 0, 1, 0], "source": ["a", "a", "b", "b"]})
     p = np.array([0.9, 0.2, 0.4, 0.1])
-    found = measures.slices(test, p, np.array([0.0, 49, 50, 5000]))
+    found = measures.slices(test, two(p), np.array([0.0, 49, 50, 5000]))
     assert [(each["slice"], each["rows"], each["accuracy"]) for each in found] == [
         ("source a", 2, 1.0),
         ("source b", 2, 0.5),
@@ -123,7 +129,7 @@ def test_slices_cover_each_review_twice():
 
 
 def test_calibration_in_tenths():
-    found = measures.calibration(np.array([0, 1, 1], np.int8), np.array([0.05, 0.95, 1.0]))
+    found = measures.calibration(np.array([0, 1, 1], np.int8), two([0.05, 0.95, 1.0]))
     assert found == [
         {"rows": 1, "predicted": 0.05, "observed": 0.0},
         {"rows": 2, "predicted": 0.975, "observed": 1.0},

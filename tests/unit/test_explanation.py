@@ -55,7 +55,7 @@ def test_parts_add_up_for_any_text(small, text, top):
     assert len(explanation.ngrams) <= top
     scorer = Scorer(small)
     assert explanation.log_odds == pytest.approx(scorer.score([text]).log_odds[0], abs=1e-9)
-    assert explanation.probability == scorer.score([text]).probabilities[0]
+    assert explanation.probabilities == scorer.score([text]).probabilities[0].tolist()
 
 
 @pytest.mark.parametrize("top", [0, 10, ALL])
@@ -68,7 +68,7 @@ def test_parts_add_up_for_reviews(trained, top):
         assert_adds_up(explanation)
         assert explanation.log_odds == pytest.approx(scorer.score([text]).log_odds[0], abs=1e-9)
     served = sentiment.model.probabilities(model, texts).tolist()
-    assert [explanation.probability for explanation in explanations] == served
+    assert [explanation.probabilities for explanation in explanations] == served
 
 
 @settings(deadline=None)

@@ -70,9 +70,9 @@ def test_validate_counts_each_problem():
     assert report.rows == 6
     assert report.shares == {
         "empty": 1 / 6,
-        "smaller_class": 0.5,
         "duplicates": 2 / 6,
         "conflicts": 1 / 6,
+        "smallest_class": 0.5,
         "too_long": 0.0,
         "damaged": 1 / 6,
     }

@@ -24,7 +24,7 @@ from tests.shapes import SHAPES, documented
 
 
 def test_the_classes_are_those_of_the_model():
-    assert labels.CLASSES == LABELS
+    assert reviews.CLASSES == LABELS
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.what)
@@ -117,16 +117,57 @@ def test_dropped_lines_of_broken_quotes_are_counted(tmp_path):
         (["F", "t"], "np"),
         ([False, True], "np"),
         (["n", "y", 0, 1.0, "pos"], "npnpp"),
+        (["-1", "0", "1"], "nNp"),
+        (["0", "2", "4"], "nNp"),
+        (["1", "2", "3", "4", "5"], "nnNpp"),
+        (["neutral", "POS", "neg"], "Npn"),
     ],
 )
 def test_usual_spellings(values, classes):
     counted = labels.Values("x")
     codes = [counted.code(value, "x", "row", 1) for value in values]
-    used, _ = labels.decide(counted, {})
-    assert "".join([*used.values()][code][0] for code in codes) == classes
+    used, _, _ = labels.decide(counted, {})
+    initials = {"negative": "n", "neutral": "N", "positive": "p"}
+    assert "".join(initials[[*used.values()][code]] for code in codes) == classes
 
 
-@pytest.mark.parametrize("values", ["1 2", "2 4", "4", "0 2", "0 1 2 3 4", "1.5 5"])
+@pytest.mark.parametrize(
+    ("values", "given", "classes"),
+    [
+        (["positive", "Neutral", "negative"], {}, ["negative", "neutral", "positive"]),
+        (["Joy", "anger", "sadness"], {}, ["anger", "joy", "sadness"]),
+        (["b", "a"], {"second": ["a"], "first": ["b"]}, ["second", "first"]),
+        (["1", "0"], {"positive": [1], "negative": [0]}, ["negative", "positive"]),
+        (
+            ["1", "0", "2"],
+            {"positive": [1], "drop": [2], "negative": [0]},
+            ["negative", "positive"],
+        ),
+        (["ham", "spam"], {}, ["ham", "spam"]),
+    ],
+)
+def test_classes_have_an_order(values, given, classes):
+    counted = labels.Values("x")
+    for value in values:
+        counted.code(value, "x", "row", 1)
+    assert labels.decide(counted, given)[1] == classes
+
+
+def test_too_many_classes_are_refused(tmp_path):
+    given = {f"class {n}": [n] for n in range(labels.MOST_CLASSES + 1)}
+    with pytest.raises(UserError, match="51 classes; 50 are possible"):
+        ingest(Options(source="nowhere.csv", labels=given), tmp_path / "r.parquet")
+    content = "text,label\n" + "".join(f"review {n},kind {n}\n" for n in range(51))
+    with pytest.raises(UserError, match="labels that are of no class"):
+        read(tmp_path, "many.csv", content)
+
+
+def test_other_labels_beside_usual_ones_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"'mixed' \(first: .*drop: \[\"mixed\"\]"):
+        read(tmp_path, "a.csv", "text,label\na,positive\nb,negative\nc,mixed\n")
+
+
+@pytest.mark.parametrize("values", ["1 2", "2 4", "4", "0 2", "0 1 2 3 4", "1.5 5", "1.5 2.5"])
 def test_open_scales_are_refused(values):
     counted = labels.Values("x")
     for value in values.split():
@@ -148,7 +189,6 @@ def test_the_proposed_mapping_can_be_pasted(tmp_path):
     ("given", "message"),
     [
         ({"negative": [1], "positive": [1.0]}, "'1' is in negative and positive"),
-        ({"negative": [1], "neutral": [2], "positive": [3]}, "the model has negative and positive"),
     ],
 )
 def test_a_wrong_mapping_is_refused_before_reading(tmp_path, given, message):

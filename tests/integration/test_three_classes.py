@@ -1,0 +1,165 @@
+"""Three classes from a source to a served answer, the gate and drift."""
+
+import json
+
+import grpc
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+import sentiment.model
+import sentiment.store
+from components import gate, ingest, monitor, promote, register, validate
+from components.io import reviews
+from components.io.files import read_json
+from components.io.models import TrainingFacts, load_trials
+from components.io.records import read
+from components.reading.options import Options
+from components.report import card
+from components.verdict import GateLimits
+from serving.model.loading import load
+from tests.conftest import Trained, run_stages
+from tests.serving import EXPLAIN, INFER, JSON, serving
+
+NAMES = ("negative", "neutral", "positive")
+TEXTS = [
+    "The kettle: broke. The zip useless.",
+    "The lamp is grey. As described.",
+    "Lovely desk!",
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("three")
+    ingest.ingest(Options("builtin:remarks"), folder / "reviews.parquet")
+    classes = reviews.classes(folder / "reviews.parquet")
+    table = reviews.read(folder / "reviews.parquet")
+    limits = validate.ValidationLimits(max_conflicts=1, max_duplicates=1)
+    report = validate.validate([table], limits, classes)
+    assert (report.breaches, set(report.classes.values())) == ([], {1000})
+    return run_stages(table, folder / "stages", classes=classes)
+
+
+@pytest.fixture(scope="module")
+def offline(three) -> np.ndarray:
+    return sentiment.model.probabilities(sentiment.store.load(three.model), TEXTS)
+
+
+@pytest.fixture(scope="module")
+def server(three, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serving")
+    with serving(three.model, folder, "--model_version", "7") as server:
+        yield server
+
+
+def test_the_classes_pass_through_all_stages(three):
+    for path in (three.reviews, three.train, three.test):
+        assert reviews.classes(path) == NAMES
+    assert read(three.model / "training.json", TrainingFacts).classes == NAMES
+    metrics, findings = read_json(three.metrics), read_json(three.findings)
+    assert metrics["accuracy"] > 0.9
+    assert [each["class"] for each in findings["classes"]] == [*NAMES]
+    assert sum(each["rows"] for each in findings["classes"]) == metrics["rows"]
+    assert findings["behaviour"] == []
+    confusion = pd.read_csv(three.plots / "confusion.csv")
+    assert set(confusion["actual"]) == set(NAMES)
+    predictions = pq.read_table(three.predictions).to_pandas()
+    p = np.stack(predictions["probabilities"])
+    assert (p.argmax(axis=1) == predictions["predicted"]).all()
+    text = card.write(
+        "remarks", read(three.model / "training.json", TrainingFacts), load_trials(three.model),
+        metrics, findings, {},
+    )  # fmt: skip
+    assert "negative, neutral or positive" in text
+    assert "## Behaviour" not in text
+
+
+def test_v1_answers_equal_the_model(server, offline):
+    predictions = server.predict(TEXTS)
+    for prediction, p in zip(predictions, offline, strict=True):
+        assert prediction == {
+            "label": NAMES[p.argmax()],
+            "probabilities": dict(zip(NAMES, p.tolist(), strict=True)),
+        }
+    assert [each["label"] for each in predictions[:3]] == [*NAMES]
+
+
+def test_v2_and_grpc_answers_equal_the_model(server, offline):
+    tensor = {"name": "text", "shape": [len(TEXTS)], "datatype": "BYTES", "data": TEXTS}
+    _, answer, _ = server.ask(INFER, json.dumps({"inputs": [tensor]}).encode(), JSON)
+    label, probabilities = answer["outputs"]
+    assert label["data"] == [NAMES[p.argmax()] for p in offline]
+    assert probabilities["shape"] == [len(TEXTS), 3]
+    assert probabilities["data"] == offline.ravel().tolist()
+    _, described, _ = server.ask("/v2/models/sentiment")
+    assert described["outputs"][1]["parameters"] == {"classes": [*NAMES]}
+    assert described["outputs"][1]["shape"] == [-1, 3]
+    data = pb.InferTensorContents(bytes_contents=[text.encode() for text in TEXTS])
+    request = pb.ModelInferRequest(model_name="sentiment")
+    request.inputs.add(name="text", shape=[len(TEXTS)], datatype="BYTES", contents=data)
+    with grpc.insecure_channel(server.grpc) as channel:
+        answer = GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=30)
+    assert list(answer.outputs[1].contents.fp64_contents) == offline.ravel().tolist()
+
+
+def test_a_single_probability_is_refused(server):
+    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["x"]}
+    body = {"inputs": [tensor], "outputs": [{"name": "probability"}]}
+    status, reason = server.refusal(INFER, json.dumps(body).encode(), JSON)
+    assert (status, "3 classes has no single probability" in reason) == (400, True)
+
+
+@pytest.mark.parametrize("name", [None, *NAMES])
+def test_explanations_add_up_for_each_class(server, offline, name):
+    parameters = {} if name is None else {"class": name}
+    body = {"instances": TEXTS, "parameters": parameters}
+    _, answer, _ = server.ask(EXPLAIN, json.dumps(body).encode(), JSON)
+    for explanation, p in zip(answer["explanations"], offline, strict=True):
+        assert explanation["class"] == (name or NAMES[p.argmax()])
+        assert list(explanation["probabilities"].values()) == p.tolist()
+        parts = sum(each["contribution"] for each in explanation["ngrams"])
+        total = explanation["bias"] + parts + explanation["other"]
+        assert total == pytest.approx(explanation["log_odds"], abs=1e-9)
+
+
+def test_predictions_are_counted_by_class(server):
+    before = server.samples()
+    assert {("model_prediction_count_total", name) for name in NAMES} <= before.keys()
+    server.predict(TEXTS[:1])
+    increases = server.increases(before)
+    assert increases["model_prediction_count_total", "negative"] == 1
+    assert ("model_prediction_count_total", "neutral") not in increases
+
+
+def test_gate_monitor_and_registry(three, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
+    test, limits = [reviews.read(three.test)], GateLimits(min_accuracy=0.5)
+
+    def registered(each: Trained) -> str:
+        metrics, findings = read_json(each.metrics), read_json(each.findings)
+        digest = reviews.digest([reviews.read(each.test)])
+        found, _ = register.register(each.model, metrics, findings, each.plots, digest, "remarks")
+        return found.version
+
+    # a champion of two classes never answers "neutral", and knows other texts
+    first = gate.gate("remarks", registered(trained), [reviews.read(trained.test)], limits)
+    assert promote.promote(first).outcome == "promoted"
+    verdict = gate.gate("remarks", registered(three), test, limits, NAMES)
+    assert verdict.outcome == "passed"
+    assert verdict.figures["champion_accuracy"] < 0.7 < verdict.figures["challenger_accuracy"]
+    assert promote.promote(verdict).outcome == "promoted"
+
+    same = monitor.monitor("remarks", test[0]["text"].tolist(), 0.2, 200)
+    assert not same.drifted, same.why
+    assert set(same.stability) == {"score", "class", "length", "unknown"}
+    negative = test[0][test[0]["label"] == 0]["text"].tolist()
+    shifted = monitor.monitor("remarks", negative * 2, 0.2, 200)
+    assert "class" in shifted.why
+    assert "class" in monitor.markdown(shifted)
+    loaded = load(f"models:/remarks@{'champion'}")
+    assert loaded.classes == NAMES
