@@ -54,7 +54,7 @@ def evaluate(
     scored = Scored(pd.concat(tables, ignore_index=True), np.concatenate(p))
     labels, names = scored.table["label"].to_numpy(), class_names(model)
     statistics = {
-        name: values.to_numpy()
+        str(name): values.to_numpy()
         for name, values in scored.table.drop(columns=["label", "source"]).items()
     }
     findings = {

@@ -56,13 +56,10 @@ class SentimentPredictor(Model):
 
     def get_output_types(self) -> list[dict[str, Any]]:
         classes = len(self._served.current.classes)
-        outputs = [
-            {"name": "label", "datatype": "BYTES", "shape": [-1]},
-            {"name": "probabilities", "datatype": "FP64", "shape": [-1, classes]},
-        ]
-        if classes == 2:
-            outputs.append({"name": "probability", "datatype": "FP64", "shape": [-1]})
-        return outputs
+        label: dict[str, Any] = {"name": "label", "datatype": "BYTES", "shape": [-1]}
+        single = {"name": "probability", "datatype": "FP64", "shape": [-1]}
+        each = {"name": "probabilities", "datatype": "FP64", "shape": [-1, classes]}
+        return [label, single, each] if classes == 2 else [label, each]
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -158,12 +155,10 @@ def _v2_response(
 ) -> InferResponse:
     rows, classes = len(labels), len(probabilities[0])
     values = list(chain.from_iterable(probabilities))
-    outputs = {
-        "label": InferOutput("label", [rows], "BYTES", labels),
-        "probabilities": InferOutput("probabilities", [rows, classes], "FP64", values),
-    }
+    outputs = {"label": InferOutput("label", [rows], "BYTES", labels)}
     if classes == 2:
         outputs["probability"] = InferOutput("probability", [rows], "FP64", values[1::2])
+    outputs["probabilities"] = InferOutput("probabilities", [rows, classes], "FP64", values)
     requested = request.request_outputs
     return InferResponse(
         request.id or str(uuid.uuid4()),  # optional in a request, required in a response

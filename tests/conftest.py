@@ -230,6 +230,15 @@ def trained(imdb: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Tra
 
 
 @pytest.fixture(scope="session")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The built-in set of three classes."""
+    folder = tmp_path_factory.mktemp("three")
+    ingest.ingest(Options("builtin:remarks"), folder / "remarks.parquet")
+    classes = reviews.classes(folder / "remarks.parquet")
+    return run_stages(reviews.read(folder / "remarks.parquet"), folder, classes=classes)
+
+
+@pytest.fixture(scope="session")
 def trained_worse(imdb: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The same reviews, learned with so few n-grams, of such weights, that it shows."""
     return run_stages(

@@ -366,9 +366,10 @@ SHAPES = [
 def line(shape: Shape, directory: Path) -> str:
     """Return the row of a shape in the table, from what ingest does."""
     try:
-        texts, labels = shape.read(directory)
-        positive = sum(labels)
-        result = f"{len(texts)} rows: {positive} positive, {len(labels) - positive} negative"
+        _, labels = shape.read(directory)
+        names = enumerate(reviews.classes(directory / "out.parquet"))
+        counts = [f"{labels.count(label)} {name}" for label, name in names]
+        result = f"{len(labels)} rows: {', '.join(reversed(counts))}"
     except UserError as error:
         result = f"refused: `{error}`"
     given = json.dumps(shape.options, ensure_ascii=False)[1:-1].replace('"', "").replace("|", "\\|")

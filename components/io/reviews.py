@@ -6,7 +6,7 @@ writes one file; prepare writes a directory of files, the shards.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -43,14 +43,21 @@ def classes(path: Path) -> tuple[str, ...]:
     """
     first = shards(path)[0]
     with _opened(first) as file:
-        found = (file.metadata.metadata or {}).get(_CLASSES_KEY.encode())
-    if found is None:
-        return CLASSES
+        return named_classes(file.metadata.metadata, first) or CLASSES
+
+
+def named_classes(metadata: Mapping[bytes, bytes] | None, path: object) -> tuple[str, ...]:
+    """Return the names of classes in the metadata of a Parquet file, none if it names none.
+
+    Raises:
+        UserError: the metadata are damaged; the message begins with ``path``.
+    """
+    found = (metadata or {}).get(_CLASSES_KEY.encode(), b"[]")
     try:
         return tuple(TypeAdapter(list[str]).validate_json(found))
     except ValidationError as error:
         message = error.errors()[0]["msg"]
-        raise UserError(f"{first}: metadata {_CLASSES_KEY}: {message}") from error
+        raise UserError(f"{path}: metadata {_CLASSES_KEY}: {message}") from error
 
 
 def batches(path: Path) -> Iterator[pd.DataFrame]:

@@ -11,7 +11,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from components.errors import UserError
-from components.io.reviews import BATCH_ROWS
+from components.io.reviews import BATCH_ROWS, SCHEMA, named_classes
 from components.reading.batches import Batch
 from components.reading.options import Options, require_columns
 
@@ -28,7 +28,9 @@ def read_parquet(path: Path, options: Options, address: str) -> Iterator[Batch]:
         # the reader keeps in memory what one call reads
         groups = range(file.num_row_groups)
         parts = (b for g in groups for b in file.iter_batches(BATCH_ROWS, [g], columns=[*names]))
-        yield from _batches(parts, file.schema_arrow, options, address)
+        # what was added to the metadata at the end is not in the schema
+        schema = file.schema_arrow.with_metadata(file.metadata.metadata)
+        yield from _batches(parts, schema, options, address)
 
 
 def read_arrow(path: Path, options: Options, address: str) -> Iterator[Batch]:
@@ -64,6 +66,8 @@ def _batches(
     if pa.types.is_nested(label) or pa.types.is_binary(label):
         raise UserError(f"{address}: column {options.label_column!r} is {label}, not one label")
     names = _class_names(schema, options.label_column)
+    if schema.remove_metadata().equals(SCHEMA):  # a file that ingest wrote
+        names = [*named_classes(schema.metadata, address)]
     before = 0
     for part in parts:
         labels = part.column(options.label_column).to_pylist()

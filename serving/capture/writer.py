@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any, NamedTuple, Protocol
@@ -39,7 +39,7 @@ class CapturedRequest(NamedTuple):
     time: float
     version: str
     texts: Sequence[str]
-    predictions: Sequence[Mapping[str, Any]]
+    predictions: Sequence[dict[str, Any]]
 
     def characters(self) -> int:
         return sum(map(len, self.texts))
@@ -65,7 +65,7 @@ class Capture:
         self._writer.start()
 
     def offer(
-        self, version: str, texts: Sequence[str], predictions: Sequence[Mapping[str, Any]]
+        self, version: str, texts: Sequence[str], predictions: Sequence[dict[str, Any]]
     ) -> None:
         """Queue a request if it is in the sample and the queue has room; never wait."""
         if random.random() >= self._sample:  # noqa: S311 - not for cryptography

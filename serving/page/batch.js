@@ -159,9 +159,9 @@ function finish() {
     header.push(name);
   }
   const rows = table.rows.map((row, i) => {
-    const { label, probabilities } = predictions[i];
-    const values = classes.slice(two ? 1 : 0).map((name) => String(probabilities[name]));
-    return [...row, label, ...values];
+    const { label, probability, probabilities } = predictions[i];
+    const values = two ? [probability] : classes.map((name) => probabilities[name]);
+    return [...row, label, ...values.map(String)];
   });
   const result = new Blob([format([header, ...rows], table.form)], { type: "text/csv" });
   URL.revokeObjectURL(download.href);

@@ -169,13 +169,13 @@ def test_clients_find_server_live_and_model_ready(server):
 
 def test_metadata_shows_types_over_rest_and_grpc(server):
     inputs = [("text", "BYTES", [-1])]
-    results = [("label", "BYTES", [-1]), ("probabilities", "FP64", [-1, 2])]
-    results.append(("probability", "FP64", [-1]))
+    results = [("label", "BYTES", [-1]), ("probability", "FP64", [-1])]
+    results.append(("probabilities", "FP64", [-1, 2]))
     _, body, _ = server.ask("/v2/models/sentiment")
     assert [(t["name"], t["datatype"], t["shape"]) for t in body["inputs"]] == inputs
     assert [(t["name"], t["datatype"], t["shape"]) for t in body["outputs"]] == results
     assert body["versions"] == ["7"]
-    assert body["outputs"][1]["parameters"] == {"classes": ["negative", "positive"]}
+    assert body["outputs"][2]["parameters"] == {"classes": ["negative", "positive"]}
     with grpc.insecure_channel(server.grpc) as channel:
         stub = GRPCInferenceServiceStub(channel)
         answer = stub.ModelMetadata(pb.ModelMetadataRequest(name="sentiment"), timeout=30)

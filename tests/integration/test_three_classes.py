@@ -12,16 +12,15 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 
 import sentiment.model
 import sentiment.store
-from components import gate, ingest, monitor, promote, register, validate
+from components import gate, monitor, promote, register, validate
 from components.io import reviews
 from components.io.files import read_json
 from components.io.models import TrainingFacts, load_trials
 from components.io.records import read
-from components.reading.options import Options
 from components.report import card
 from components.verdict import GateLimits
 from serving.model.loading import load
-from tests.conftest import Trained, run_stages
+from tests.conftest import Trained
 from tests.serving import EXPLAIN, INFER, JSON, serving
 
 NAMES = ("negative", "neutral", "positive")
@@ -34,18 +33,6 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def three(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    folder = tmp_path_factory.mktemp("three")
-    ingest.ingest(Options("builtin:remarks"), folder / "reviews.parquet")
-    classes = reviews.classes(folder / "reviews.parquet")
-    table = reviews.read(folder / "reviews.parquet")
-    limits = validate.ValidationLimits(max_conflicts=1, max_duplicates=1)
-    report = validate.validate([table], limits, classes)
-    assert (report.breaches, set(report.classes.values())) == ([], {1000})
-    return run_stages(table, folder / "stages", classes=classes)
-
-
-@pytest.fixture(scope="module")
 def offline(three) -> np.ndarray:
     return sentiment.model.probabilities(sentiment.store.load(three.model), TEXTS)
 
@@ -55,6 +42,13 @@ def server(three, tmp_path_factory):
     folder = tmp_path_factory.mktemp("serving")
     with serving(three.model, folder, "--model_version", "7") as server:
         yield server
+
+
+def test_the_remarks_pass_validation(three):
+    tables, classes = reviews.batches(three.reviews), reviews.classes(three.reviews)
+    report = validate.validate(tables, validate.ValidationLimits(), classes)
+    assert report.breaches == []
+    assert report.classes == dict.fromkeys(NAMES, 1000)
 
 
 def test_the_classes_pass_through_all_stages(three):

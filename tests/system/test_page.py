@@ -507,3 +507,33 @@ def test_files_have_strict_headers_and_are_cached(server, path, kind):
 def test_only_files_of_the_page_are_served(server):
     for path in ("/page", "/page/", "/page/index.html", "/page/../page.py", "/page/%2e%2e/page.py"):
         assert fetch(server.address + path)[0] == 404, path
+
+
+def test_three_classes_have_their_names_and_probabilities(browser, three, tmp_path):
+    rows = [["The kettle: broke, useless."], ["The lamp is grey."], ["Lovely, excellent desk!"]]
+    with (
+        serving(three.model, tmp_path) as server,
+        browser.new_context() as context,
+    ):
+        page = context.new_page()
+        page.goto(server.address)
+        for [text], name in zip(rows, ("negative", "neutral", "positive"), strict=True):
+            classify(page, text)
+            explanation = explained(server, text)
+            expect(page.locator("#label")).to_have_text(name)
+            expect(page.locator(".verdict em")).to_have_text(name)
+            expect(page.locator(".legend em").first).to_have_text("another class")
+            shown = page.locator("#classes").text_content()
+            others = [each for each in explanation["probabilities"] if each != name]
+            assert [part.split(":")[0] for part in shown.split(", ")] == others
+        upload(page, [["text"], *rows], "three.csv")
+        page.locator("#run").click()
+        done = page.get_by_role("status").last
+        expect(done).to_have_text("Done: 1 positive, 1 neutral, 1 negative.")
+        (tmp_path / "out").mkdir()
+        header, *lines = csv.reader(io.StringIO(downloaded(page, tmp_path / "out").decode()))
+    names = ("negative", "neutral", "positive")
+    assert header == ["text", "label", *(f"probability_{name}" for name in names)]
+    assert [line[1] for line in lines] == [*names]
+    for line in lines:
+        assert sum(map(float, line[2:])) == pytest.approx(1)

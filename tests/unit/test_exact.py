@@ -3,12 +3,13 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sentiment import exact
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-700, 700), min_size=1))
 def test_exp_is_within_two_ulps(values):
     results = exact.exp(np.array(values))
@@ -23,12 +24,14 @@ def test_sigmoid_of_extreme_log_odds():
     assert np.all((results[:3] > 0) & (results[:3] < 1e-300))
 
 
+@settings(deadline=None)
 @given(st.floats(allow_nan=False))
 def test_sigmoid_of_one_equals_sigmoid_of_many(value):
     alone, among = np.array([value]), np.full(100, value)
     assert set(exact.sigmoid(among).tolist()) == set(exact.sigmoid(alone).tolist())
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**6), min_size=1))
 def test_ln_is_correctly_rounded(values):
     assert exact.ln(values).tolist() == [float(Decimal(value).ln()) for value in values]

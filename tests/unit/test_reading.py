@@ -265,3 +265,11 @@ def test_two_columns_of_one_name_are_told(tmp_path):
     pq.write_table(pa.table([*map(pa.array, columns)], names=["text", "text", "label"]), source)
     with pytest.raises(UserError, match="more than one column 'text' among"):
         ingest(Options(source=str(source)), tmp_path / "r.parquet")
+
+
+def test_a_file_that_ingest_wrote_keeps_its_classes(tmp_path):
+    read(tmp_path, "a.csv", "text,label\na,joy\nb,anger\nc,calm\n")
+    (tmp_path / "r.parquet").rename(tmp_path / "own.parquet")
+    ingest(Options(source=str(tmp_path / "own.parquet")), tmp_path / "again.parquet")
+    assert reviews.classes(tmp_path / "again.parquet") == ("anger", "calm", "joy")
+    assert reviews.read(tmp_path / "again.parquet")["label"].tolist() == [2, 0, 1]
