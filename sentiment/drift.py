@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from sentiment.model import probabilities
-from sentiment.tokens import tokenize
 
 BINS = 10
 STATISTICS = ("score", "length", "unknown")
@@ -21,7 +20,7 @@ def describe(model: Pipeline, texts: Sequence[str]) -> Statistics:
     ``score`` is the probability of *positive*, ``length`` the number of tokens, ``unknown`` the
     share of tokens without a column in the model (0 for a text without tokens).
     """
-    vocabulary = model["ngrams"].index()
+    vocabulary, tokenize = model["ngrams"].index(), model["ngrams"].tokenizer().tokenize
     lengths, unknown = [], []
     for text in texts:
         tokens = tokenize(text)
