@@ -21,8 +21,9 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
 import sentiment.model
+import sentiment.tokens
 from components.io import reviews
-from sentiment.tokens import CURRENT, TOKENIZERS, Tokenizer, locate, tokenize
+from sentiment.tokens import CURRENT, Tokenizer, locate, tokenize
 
 FOLDS = 5
 # the commonest function words; NLTK's list needs a download
@@ -63,7 +64,7 @@ def score(tokenizer: Callable[[str], list[str]], table: pd.DataFrame) -> tuple[f
     p = np.zeros(len(table))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(table, labels)
     tried = {CURRENT: Tokenizer(tokenizer, locate)}
-    with mock.patch.dict(TOKENIZERS, tried):
+    with mock.patch.dict(sentiment.tokens.TOKENIZERS, tried):
         for train, held_out in folds:
             model = sentiment.model.build()
             model.fit(table["text"].iloc[train], labels[train])

@@ -4,6 +4,8 @@ Unicode has several characters for one apostrophe and characters that show nothi
 difference, so the model must see none.
 """
 
+# ruff: noqa: RUF001
+
 import re
 import unicodedata
 from collections.abc import Iterable

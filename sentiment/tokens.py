@@ -7,9 +7,9 @@ that n-grams of tokens are n-grams of characters. ``benchmarks/README.md`` has t
 tokens that were tried.
 
 Texts that look the same have the same tokens: quotes and apostrophes are those of a keyboard,
-invisible characters are removed, and tokens are in NFC. NFKC would go too far: 1½ would be 11⁄2.
-Without its joiners an emoji of a family is several emoji, and their n-gram. The non-joiner of Persian
-stands between parts of one word, which many people write without it.
+invisible characters are removed, and tokens are in NFC. NFKC would change what a text says: 1½ to
+11/2. Without its joiners, an emoji of a family is the emoji of its members, and their n-gram. The
+non-joiner of Persian stands between parts of one word, which many people write without it.
 
 A model is always used with the version of the tokens that it was trained with.
 """
@@ -26,7 +26,7 @@ Span = tuple[int, int]  # start and end (exclusive) in a text, in code points
 
 
 class Tokenizer(NamedTuple):
-    """``tokenize`` returns the tokens of a text, ``locate`` each token with its span in the text."""
+    """``tokenize`` returns the tokens of a text, ``locate`` also the span of each in the text."""
 
     tokenize: Callable[[str], list[str]]
     locate: Callable[[str], list[tuple[str, Span]]]

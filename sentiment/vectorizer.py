@@ -21,7 +21,9 @@ _BLOCK = 2_000  # texts counted at a time, which bounds working memory
 class NgramVectorizer(TransformerMixin, BaseEstimator):
     """Counts the n-grams that occur in at least ``min_df`` texts.
 
-    ``tokens`` is the version of the tokens, a key of :data:`sentiment.tokens.TOKENIZERS`. Columns are sorted by the texts of the n-grams. Fitted attributes are plain arrays, so that a
+    ``tokens`` is the version of the tokens, a key of :data:`sentiment.tokens.TOKENIZERS`.
+
+    Columns are sorted by the texts of the n-grams. Fitted attributes are plain arrays, so that a
     model file needs no pickle: ``tokens_`` (UTF-8 bytes, one token a line) and ``keys_`` (see
     :mod:`sentiment.ngrams`).
     """
@@ -95,16 +97,14 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         return {k: v for k, v in super().__getstate__().items() if k != "_index"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a saved vectorizer; one without a version of its tokens has the first.
+        """Restore a saved vectorizer; without a version of its tokens, it has the first.
 
         Raises:
             ValueError: the tokens are of a later release.
         """
         state = {"tokens": 1} | state
         if state["tokens"] not in TOKENIZERS:
-            raise ValueError(
-                f"tokens of version {state['tokens']} need a newer release of sentiment"
-            )
+            raise ValueError(f"a newer release made it, with tokens of version {state['tokens']}")
         super().__setstate__(state)
 
 
