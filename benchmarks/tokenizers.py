@@ -21,9 +21,9 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
 import sentiment.model
-import sentiment.ngrams
+import sentiment.tokens
 from components.io import reviews
-from sentiment.tokens import tokenize
+from sentiment.tokens import CURRENT, Tokenizer, locate, tokenize
 
 FOLDS = 5
 # the commonest function words; NLTK's list needs a download
@@ -63,7 +63,8 @@ def score(tokenizer: Callable[[str], list[str]], table: pd.DataFrame) -> tuple[f
     labels = table["label"].to_numpy()
     p = np.zeros(len(table))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(table, labels)
-    with mock.patch.object(sentiment.ngrams, "tokenize", tokenizer):
+    tried = {CURRENT: Tokenizer(tokenizer, locate)}
+    with mock.patch.dict(sentiment.tokens.TOKENIZERS, tried):
         for train, held_out in folds:
             model = sentiment.model.build()
             model.fit(table["text"].iloc[train], labels[train])

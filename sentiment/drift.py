@@ -7,8 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from sentiment.tokens import tokenize
-
 BINS = 10
 Statistics = dict[str, NDArray[np.float64]]
 
@@ -17,7 +15,7 @@ def describe(
     model: Pipeline, texts: Sequence[str], probabilities: NDArray[np.float64]
 ) -> Statistics:
     """Return the statistics of texts; ``probabilities`` are the model's for them."""
-    vocabulary = model["ngrams"].index()
+    vocabulary, tokenize = model["ngrams"].index(), model["ngrams"].tokenizer().tokenize
     lengths, unknown = [], []
     for text in texts:
         tokens = tokenize(text)

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from sentiment import ngrams
 from sentiment.exact import Floats, class_probabilities
 from sentiment.ngrams import MAX_COUNT, Ints
-from sentiment.tokens import Span, locate
+from sentiment.tokens import Span
 
 _UNKNOWN_TOKEN = 0  # the number of every token that the model does not know
 
@@ -50,6 +50,7 @@ class Explainer:
 
     def __init__(self, model: Pipeline) -> None:
         vectorizer, classifier = model["ngrams"], model["classifier"]
+        self._locate = vectorizer.tokenizer().locate
         self._max_n = vectorizer.max_n
         self._index = vectorizer.index()
         self._keys = vectorizer.keys_
@@ -60,7 +61,7 @@ class Explainer:
 
         Without ``label`` the class is the second of two, or the most probable of more.
         """
-        located = locate(text)
+        located = self._locate(text)
         occurring, firsts, lengths = self._occurrences([token for token, _ in located])
         columns, ngram, counts = np.unique(occurring, return_inverse=True, return_counts=True)
         row = self._row(columns, counts)

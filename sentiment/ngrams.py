@@ -8,15 +8,13 @@ all shards, its keys are still sorted.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count as counter
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
-
-from sentiment.tokens import tokenize
 
 Ints = NDArray[np.int64]
 Rows = NDArray[np.int32]
@@ -52,7 +50,7 @@ def unpack(tokens: NDArray[np.uint8]) -> list[str]:
     return tokens.tobytes().decode().split("\n") if len(tokens) else []
 
 
-def count(texts: Iterable[str], max_n: int) -> Counts:
+def count(texts: Iterable[str], max_n: int, tokenize: Callable[[str], list[str]]) -> Counts:
     """Count the n-grams of 1 to ``max_n`` tokens in each text, in one pass.
 
     Raises:

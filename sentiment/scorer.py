@@ -16,7 +16,6 @@ from sentiment import ngrams
 from sentiment.exact import Floats, class_probabilities
 from sentiment.lookup import NONE, Lookup
 from sentiment.ngrams import Ints
-from sentiment.tokens import tokenize
 from sentiment.weighting import TERM_FREQUENCY
 
 Cells = NDArray[np.signedinteger]
@@ -44,6 +43,7 @@ class Scorer:
 
     def __init__(self, model: Pipeline) -> None:
         vectorizer, linear = model["ngrams"], model["classifier"].linear()
+        self._tokenize = vectorizer.tokenizer().tokenize
         self._lookup = Lookup(vectorizer)
         self._bits = len(vectorizer.keys_).bit_length()
         self._factors = np.column_stack([linear.weights, linear.squares])
@@ -54,7 +54,7 @@ class Scorer:
         starts, lengths = [], []
         for text in texts:
             starts.append(len(tokens))
-            words = tokenize(text)
+            words = self._tokenize(text)
             lengths.append(len(words))
             tokens += words
             tokens.append(_END)

@@ -54,8 +54,8 @@ def load(directory: Path) -> Pipeline:
 
     Raises:
         FileNotFoundError: there is no model file in ``directory``.
-        ValueError: the file is damaged, has types that this package does not trust, or cannot be
-            read by this scikit-learn.
+        ValueError: the file is damaged, has types that this package does not trust, is of a
+            later release, or cannot be read by this scikit-learn.
     """
     path = directory / MODEL_FILE
     made, current, unlike = made_with(directory), sklearn.__version__, ""
@@ -68,6 +68,8 @@ def load(directory: Path) -> Pipeline:
         raise ValueError(f"{path}: {error}{unlike}") from error
     except (zipfile.BadZipFile, KeyError) as error:
         raise ValueError(f"{path}: not a whole model file ({error}){unlike}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     except (AttributeError, TypeError, ImportError) as error:
         if not unlike:
             raise

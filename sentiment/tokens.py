@@ -1,39 +1,84 @@
-"""Clean text and split it into tokens, in the same way for training and serving.
+"""Split text into tokens, in the same way for training and serving.
 
-A token is a run of letters, digits and underscores in lower case, or a single other character
-that is not white space. HTML tags such as ``<br />`` are removed. ``benchmarks/README.md`` has
-the figures of other tokens that were tried.
+A token is a run of letters, digits and underscores in lower case with their combining marks, or a
+single other character that is not white space. HTML tags such as ``<br />`` are removed. In scripts
+that are written without spaces (Thai, Lao, Burmese, Khmer, Han, Kana) each character is a token, so
+that n-grams of tokens are n-grams of characters. ``benchmarks/README.md`` has the figures of other
+tokens that were tried.
+
+Texts that look the same have the same tokens: quotes and apostrophes are those of a keyboard,
+invisible characters are removed, and tokens are in NFC. NFKC would change what a text says: 1½ to
+11/2. Without its joiners, an emoji of a family is the emoji of its members, and their n-gram. The
+non-joiner of Persian stands between parts of one word, which many people write without it.
+
+A model is always used with the version of the tokens that it was trained with.
 """
 
 import re
+import unicodedata
+from collections.abc import Callable
+from typing import NamedTuple
 
-_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
-_TOKEN = re.compile(r"\w+|[^\w\s]")
+from sentiment import tokens_v1
+from sentiment.characters import MARKS, REMOVED, UNSPACED, is_simple, plain
 
 Span = tuple[int, int]  # start and end (exclusive) in a text, in code points
 
 
+class Tokenizer(NamedTuple):
+    """``tokenize`` returns the tokens of a text, ``locate`` also the span of each in the text."""
+
+    tokenize: Callable[[str], list[str]]
+    locate: Callable[[str], list[tuple[str, Span]]]
+
+
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
+_SIMPLE = re.compile(r"\w+|[^\w\s]")
+_LETTERS = rf"[^\W{UNSPACED}]+"
+# Most characters are below U+0300, and to compare them with all marks is slow. No language has 30
+# marks in a row; the time in which NFC sorts marks is quadratic, 20 s for 100,000 of them.
+_MARKS = rf"(?:(?![\0-\u02ff])[{MARKS}]{{1,30}})"
+_TOKEN = re.compile(
+    rf"{_LETTERS}(?:{_MARKS}{_LETTERS})*{_MARKS}?|[{UNSPACED}]{_MARKS}?|{_MARKS}|[^\w\s]{_MARKS}?"
+)
+
+
 def tokenize(text: str) -> list[str]:
-    return _TOKEN.findall(_TAG.sub(" ", text).lower())
+    lowered = _TAG.sub(" ", plain(text)).lower()
+    if is_simple(lowered):
+        return _SIMPLE.findall(lowered)
+    shown = REMOVED.sub("", lowered)
+    if is_simple(shown):
+        return _SIMPLE.findall(shown)
+    return _composed(_TOKEN.findall(shown), shown)
 
 
 def locate(text: str) -> list[tuple[str, Span]]:
     """Return each token of :func:`tokenize` with its span in ``text``."""
-    positions: list[int] = []  # in ``text``, of each character of the cleaned text
-    end = 0
-    for tag in _TAG.finditer(text):
-        positions.extend(range(end, tag.start() + 1))  # with the space that replaces the tag
-        end = tag.end()
-    positions.extend(range(end, len(text)))
-    cleaned = _TAG.sub(" ", text)
-    lowered = cleaned.lower()
-    if len(lowered) > len(cleaned):  # İ in lower case is two characters
-        positions = [
-            position
-            for position, character in zip(positions, cleaned, strict=True)
-            for _ in character.lower()
-        ]
-    return [
-        (token[0], (positions[token.start()], positions[token.end() - 1] + 1))
-        for token in _TOKEN.finditer(lowered)
-    ]
+    lowered = _TAG.sub(_blanks, plain(text)).lower()  # as long as ``text``
+    if is_simple(lowered):
+        return [(match[0], match.span()) for match in _SIMPLE.finditer(lowered)]
+    removed = {match.start() for match in REMOVED.finditer(lowered)}
+    positions = [position for position in range(len(text)) if position not in removed]
+    shown = REMOVED.sub("", lowered)
+    found = [*_TOKEN.finditer(shown)]  # equal to _SIMPLE in a simple text
+    spans = [(positions[match.start()], positions[match.end() - 1] + 1) for match in found]
+    return [*zip(_composed([match[0] for match in found], shown), spans, strict=True)]
+
+
+def _blanks(tag: re.Match[str]) -> str:
+    return " " * len(tag[0])
+
+
+def _composed(tokens: list[str], text: str) -> list[str]:
+    """Return the tokens of a text in NFC."""
+    if unicodedata.is_normalized("NFC", text):
+        return tokens
+    return [unicodedata.normalize("NFC", token) for token in tokens]
+
+
+CURRENT = 2
+TOKENIZERS = {
+    1: Tokenizer(tokens_v1.tokenize, tokens_v1.locate),
+    CURRENT: Tokenizer(tokenize, locate),
+}

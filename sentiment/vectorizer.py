@@ -13,22 +13,32 @@ from sklearn.utils.validation import check_is_fitted
 
 from sentiment import merging, ngrams
 from sentiment.ngrams import Counts, Ints
+from sentiment.tokens import CURRENT, TOKENIZERS, Tokenizer
 
 _BLOCK = 2_000  # texts counted at a time, which bounds working memory
 
 
 class NgramVectorizer(TransformerMixin, BaseEstimator):
-    """Counts the word n-grams that occur in at least ``min_df`` texts.
+    """Counts the n-grams that occur in at least ``min_df`` texts.
+
+    ``tokens`` is the version of the tokens, a key of :data:`sentiment.tokens.TOKENIZERS`.
 
     Columns are sorted by the texts of the n-grams. Fitted attributes are plain arrays, so that a
     model file needs no pickle: ``tokens_`` (UTF-8 bytes, one token a line) and ``keys_`` (see
     :mod:`sentiment.ngrams`).
     """
 
-    def __init__(self, max_n: int = 3, min_df: int = 2, max_features: int = 4_000_000) -> None:
+    def __init__(
+        self,
+        max_n: int = 3,
+        min_df: int = 2,
+        max_features: int = 4_000_000,
+        tokens: int = CURRENT,
+    ) -> None:
         self.max_n = max_n
         self.min_df = min_df
         self.max_features = max_features
+        self.tokens = tokens
 
     def fit(self, texts: Iterable[str], y: Any = None) -> Self:
         self._fit(texts)
@@ -50,6 +60,9 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         first, second, third = (names[part] for part in ngrams.parts(self.keys_))
         return np.array([name[:-1] for name in first + second + third], object)
 
+    def tokenizer(self) -> Tokenizer:
+        return TOKENIZERS[self.tokens]
+
     def index(self) -> dict[str, int]:
         """Return the number of each token; see :func:`sentiment.ngrams.numbers`."""
         if not hasattr(self, "_index"):
@@ -69,9 +82,9 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         return shards
 
     def _count(self, texts: Iterable[str]) -> Iterator[Counts]:
-        rest = iter(texts)
+        rest, tokenize = iter(texts), self.tokenizer().tokenize
         while block := list(islice(rest, _BLOCK)):
-            yield ngrams.count(block, self.max_n)
+            yield ngrams.count(block, self.max_n, tokenize)
 
     def _matrix(self, shards: Iterable[Counts]) -> csr_array:
         index = self.index()
@@ -82,6 +95,17 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in super().__getstate__().items() if k != "_index"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a saved vectorizer; without a version of its tokens, it has the first.
+
+        Raises:
+            ValueError: the tokens are of a later release.
+        """
+        state = {"tokens": 1} | state
+        if state["tokens"] not in TOKENIZERS:
+            raise ValueError(f"a newer release made it, with tokens of version {state['tokens']}")
+        super().__setstate__(state)
 
 
 def _same(shard: Counts) -> Counts:

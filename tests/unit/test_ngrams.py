@@ -88,7 +88,9 @@ def test_merged_shards_equal_one_count(texts, max_n, min_df, block):
         expected = whole.fit_transform(texts).toarray()
     except ValueError:
         return
-    shards = [ngrams.count(texts[i : i + block], max_n) for i in range(0, len(texts), block)]
+    shards = [
+        ngrams.count(texts[i : i + block], max_n, tokenize) for i in range(0, len(texts), block)
+    ]
     with mock.patch.object(merging, "_RANGE_KEYS", 3):
         loaders = [lambda shard=shard: shard for shard in shards]
         tokens, keys = merging.merge(loaders, min_df, max_features=10**6)

@@ -12,7 +12,7 @@ from sentiment import ngrams, shards
 def readers(tmp_path):
     """Return functions that read a shard of counts, and one of rows."""
     counts, rows = tmp_path / "counts", tmp_path / "rows"
-    counted = ngrams.count(["a fine film", "a dull film"], 1)
+    counted = ngrams.count(["a fine film", "a dull film"], 1, str.split)
     shards.write_counts(counted, np.array([1, 0], np.int8), counts)
     index = ngrams.numbers(["a", "film"])
     shards.write_rows(counts, index, np.array([1, 2]), rows)

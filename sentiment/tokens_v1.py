@@ -1,0 +1,36 @@
+"""The first version of the tokens, for models that were trained with them.
+
+A token is a run of letters, digits and underscores in lower case, or a single other character
+that is not white space. HTML tags such as ``<br />`` are removed, and nothing else is changed.
+"""
+
+import re
+
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+def tokenize(text: str) -> list[str]:
+    return _TOKEN.findall(_TAG.sub(" ", text).lower())
+
+
+def locate(text: str) -> list[tuple[str, tuple[int, int]]]:
+    """Return each token of :func:`tokenize` with its span in ``text``."""
+    positions: list[int] = []  # in ``text``, of each character of the cleaned text
+    end = 0
+    for tag in _TAG.finditer(text):
+        positions.extend(range(end, tag.start() + 1))  # with the space that replaces the tag
+        end = tag.end()
+    positions.extend(range(end, len(text)))
+    cleaned = _TAG.sub(" ", text)
+    lowered = cleaned.lower()
+    if len(lowered) > len(cleaned):  # İ in lower case is two characters
+        positions = [
+            position
+            for position, character in zip(positions, cleaned, strict=True)
+            for _ in character.lower()
+        ]
+    return [
+        (token[0], (positions[token.start()], positions[token.end() - 1] + 1))
+        for token in _TOKEN.finditer(lowered)
+    ]
