@@ -56,8 +56,10 @@ def class_probabilities(log_odds: Floats) -> Floats:
     Probability Estimates").
     """
     if log_odds.ndim == 1:
-        second = sigmoid(log_odds)
-        return np.column_stack([1 - second, second])
+        both = np.empty((len(log_odds), 2))  # faster than column_stack for one text
+        both[:, 1] = sigmoid(log_odds)
+        both[:, 0] = 1 - both[:, 1]
+        return both
     apart = sigmoid(log_odds.ravel()).reshape(log_odds.shape)
     # one class after the other, so that the sum does not depend on the number of texts
     return apart / reduce(np.add, apart.T)[:, np.newaxis]
