@@ -29,21 +29,24 @@ def evaluate(
 ) -> tuple[dict[str, float], dict[str, Any], pd.DataFrame]:
     """Write each prediction; return the metrics, the findings and the scores.
 
-    The findings are ``slices``, ``calibration``, ``behaviour`` (see :mod:`sentiment.behaviour`)
-    and the ``reference`` that monitor compares requests with. The scores are label, source and
-    the statistics of :mod:`sentiment.drift` for each review; memory does not keep the texts.
+    The findings are ``slices``, ``groups``, ``calibration``, ``behaviour`` (see
+    :mod:`sentiment.behaviour`) and the ``reference`` that monitor compares requests with. The
+    scores are label, source, perhaps group, and the statistics of :mod:`sentiment.drift` for each
+    review; memory does not keep the texts.
     """
     model = load_model(model_directory)
     scored = pd.concat(_score(model, test, predictions), ignore_index=True)
     labels, p = scored["label"].to_numpy(), scored["score"].to_numpy()
     statistics = {name: scored[name].to_numpy() for name in drift.STATISTICS}
+    slices = measures.slices(scored, p, statistics["length"])
     findings = {
-        "slices": measures.slices(scored, p, statistics["length"]),
+        "slices": slices,
+        "groups": measures.groups(scored),
         "calibration": measures.calibration(labels, p),
         "behaviour": behaviour.run(model),
         "reference": drift.reference(statistics),
     }
-    return measures.measure(labels, p), findings, scored
+    return measures.measure(labels, p) | measures.by_source(slices), findings, scored
 
 
 def _score(
@@ -61,7 +64,7 @@ def _score(
             writer.write_table(pa.Table.from_pandas(predicted, PREDICTIONS, preserve_index=False))
             done += len(table)
             log.info("%d reviews scored", done)
-            yield table[["label", "source"]].assign(**statistics)
+            yield table.drop(columns="text").assign(**statistics)
 
 
 def run(

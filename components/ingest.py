@@ -1,4 +1,4 @@
-"""Bring reviews from files, S3, the web or the built-in set into one Parquet table."""
+"""Bring reviews from files, S3, the web and the built-in sets into one Parquet table."""
 
 import logging
 import tempfile
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +18,10 @@ from components.errors import UserError
 from components.io import accounts
 from components.io.accounts import FileAccount
 from components.io.files import replacing
-from components.io.reviews import SCHEMA
-from components.reading import builtin, formats, labels
+from components.io.reviews import GROUP, GROUPED, SCHEMA
+from components.reading import builtin, formats, labels, several
 from components.reading.batches import Batch
+from components.reading.content import identify
 from components.reading.labels import Values
 from components.reading.options import Options
 from components.reading.sources import fetch
@@ -29,7 +30,7 @@ from components.stage import Artifact
 log = logging.getLogger("ingest")
 
 # the rows while not all labels are known: the label is the number of its value
-_SPOOL = pa.schema([("text", pa.string()), ("label", pa.int32()), ("source", pa.string())])
+_SPOOL = pa.schema([("text", pa.string()), ("label", pa.int32()), GROUP])
 _FAST = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -43,44 +44,58 @@ class _File:
 
 
 def ingest(options: Options, output: Path) -> list[FileAccount]:
-    """Write the reviews of the source to ``output`` in their order and return the account of rows.
+    """Write the reviews of the sources to ``output`` in their order; return the account of rows.
 
-    What a label stands for may depend on all others, as a 1 does among stars. So the rows go to a
-    file beside ``output`` first, with their labels by number. A missing text stays missing, and
-    validate reports it. Files are fetched one at a time and read in batches, so that memory does
-    not grow with their number or size.
+    What a label stands for may depend on all others of its source, as a 1 does among stars. So the
+    rows of a source go to a file beside ``output`` first, with their labels by number. A missing
+    text stays missing, and validate reports it. Files are fetched one at a time and read in
+    batches, so that memory does not grow with their number or size.
 
     Raises:
-        UserError: the source cannot be read, a column is missing or a label has no class.
+        UserError: a source cannot be read, a column is missing or a label has no class.
     """
-    labels.mapping(options.labels)  # a mistake in it is reported before hours of reading
-    values, files = Values(options.source), list[_File]()
+    sources = several.by_name(options)
+    for each in sources.values():
+        labels.mapping(each.labels)  # a mistake in it is reported before hours of reading
+    schema = GROUPED if any(each.group_column for each in sources.values()) else SCHEMA
+    content, account = identify(options), list[FileAccount]()
     spool = output.with_name(f".{output.name}.rows.partial")
     with replacing(output) as partial:
         try:
-            with pa.ipc.new_stream(spool, _SPOOL, options=_FAST) as rows:
-                _read(options, values, files, rows)
-            if not any(file.codes for file in files):
-                raise UserError(f"{options.source}: holds no reviews{_why(files)}")
-            classes, said = labels.decide(values, options.labels)
-            log.info("labels: %s", said)
-            account = [_account(file, [*classes.items()]) for file in files]
-            for each in account:
-                log.info("%s", each)
-            if not any(each.kept for each in account):
-                raise UserError(f"{options.source}: all rows are dropped; see ingest.labels")
-            _write(spool, partial, [*classes.values()], account)
+            with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+                for name, each in sources.items():
+                    classes, files = _spool(spool, name, each)
+                    _write(spool, writer, name, classes)
+                    account += files
+                writer.add_key_value_metadata(accounts.metadata(account, content))
         finally:
             spool.unlink(missing_ok=True)
     return account
+
+
+def _spool(spool: Path, name: str, options: Options) -> tuple[list[str], list[FileAccount]]:
+    """Write the rows of a source to ``spool``; return the classes by number, and the account."""
+    values, files = Values(options.source), list[_File]()
+    with pa.ipc.new_stream(spool, _SPOOL, options=_FAST) as rows:
+        _read(options, values, files, rows)
+    if not any(file.codes for file in files):
+        raise UserError(f"{options.source}: holds no reviews{_why(files)}")
+    classes, said = labels.decide(values, options.labels)
+    log.info("%s: labels: %s", name, said)
+    account = [_account(file, [*classes.items()]) for file in files]
+    for each in account:
+        log.info("%s", each)
+    if not any(each.kept for each in account):
+        raise UserError(f"{options.source}: all rows are dropped; see ingest.labels")
+    return [*classes.values()], account
 
 
 def _read(
     options: Options, values: Values, files: list[_File], rows: pa.ipc.RecordBatchStreamWriter
 ) -> None:
     """Write all rows of the source to ``rows``; count the values of labels, and rows by file."""
-    count = 0
-    for file, name, batches in _opened(options):
+    count = without_group = 0
+    for file, batches in _opened(options):
         files.append(file)
         log.info("reading %s", file.address)
         for batch in batches:
@@ -89,25 +104,27 @@ def _read(
                 for label, number in zip(batch.labels, batch.numbers, strict=True)
             ]
             file.codes.update(codes)
-            columns = [_texts(batch, file.address), pa.array(codes, pa.int32())]
-            columns.append(pa.array([name] * len(codes), pa.string()))
+            groups = pa.array(map(_group, batch.groups), pa.string())
+            columns = [_texts(batch, file.address), pa.array(codes, pa.int32()), groups]
             rows.write_batch(pa.record_batch(columns, schema=_SPOOL))
             count += len(codes)
+            without_group += groups.null_count
             log.info("%d rows", count)
+    if options.group_column and without_group:
+        log.info("%d of %d rows have no %s", without_group, count, options.group_column)
 
 
-def _opened(options: Options) -> Iterator[tuple[_File, str, Iterator[Batch]]]:
-    """Yield each file of the source, the name of the source, and its rows."""
-    if options.source.partition(":")[0] == builtin.PREFIX:
-        batches = builtin.read(options.source)
-        yield _File(options.source), builtin.name(options.source), batches
+def _opened(options: Options) -> Iterator[tuple[_File, Iterator[Batch]]]:
+    """Yield each file of the source, and its rows."""
+    if builtin.is_name(options.source):
+        yield _File(options.source), builtin.read(options.source)
         return
     with tempfile.TemporaryDirectory() as scratch:
         for origin in fetch(options, Path(scratch)):
             plain = formats.plain(origin.path, options, origin.address, Path(scratch))
             for path, address in plain:
                 file = _File(address)
-                yield file, origin.name, formats.read(path, options, address, file.dropped)
+                yield file, formats.read(path, options, address, file.dropped)
 
 
 def _texts(batch: Batch, address: str) -> pa.Array:
@@ -121,6 +138,15 @@ def _texts(batch: Batch, address: str) -> pa.Array:
                 where = f"{address}: {batch.unit} {number}"
                 raise UserError(f"{where}: the text is not valid Unicode ({error})") from error
         raise
+
+
+def _group(value: Any) -> str | None:
+    """Return the text of a group, None if it is missing; 7 and 7.0 are one group."""
+    if value is None or value != value:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip() or None
 
 
 def _why(files: list[_File]) -> str:
@@ -138,19 +164,23 @@ def _account(file: _File, classes: list[tuple[str, str]]) -> FileAccount:
     return FileAccount(file.address, read, read - dropped.total(), dict(dropped))
 
 
-def _write(spool: Path, target: Path, names: list[str], account: list[FileAccount]) -> None:
+def _write(spool: Path, writer: pq.ParquetWriter, source: str, names: list[str]) -> None:
     """Write the rows that are kept, with the index of the class in the place of the value."""
     classes = np.array([_index(name) for name in names], np.int8)
     with (
         pa.OSFile(str(spool)) as file,  # a path would be mapped into memory
         pa.ipc.open_stream(file) as rows,
-        pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer,
     ):
         for batch in rows:
             indices = classes[batch.column("label").to_numpy()]
-            kept = batch.set_column(1, SCHEMA.field("label"), pa.array(indices))
-            writer.write_batch(kept.filter(pa.array(indices >= 0)))
-        writer.add_key_value_metadata(accounts.metadata(account))
+            columns = {
+                "text": batch.column("text"),
+                "label": pa.array(indices),
+                "source": pa.array([source] * len(batch), pa.string()),
+                "group": batch.column("group"),
+            }
+            found = pa.record_batch([columns[each] for each in writer.schema.names], writer.schema)
+            writer.write_batch(found.filter(pa.array(indices >= 0)))
 
 
 def _index(name: str) -> int:

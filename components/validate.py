@@ -56,7 +56,7 @@ class ValidationReport:
     """The counts, the limits, and one line for each broken limit.
 
     ``shares`` are of all reviews; ``length`` has quantiles in characters; ``files`` is the account
-    of rows that ingest wrote.
+    of rows that ingest wrote, and ``content`` has a hash or the like of each source.
     """
 
     rows: int
@@ -66,6 +66,7 @@ class ValidationReport:
     limits: ValidationLimits
     breaches: list[str]
     files: list[FileAccount] = Field(default_factory=list)
+    content: dict[str, str] = Field(default_factory=dict)
 
 
 def validate(tables: Iterable[pd.DataFrame], limits: ValidationLimits) -> ValidationReport:
@@ -139,7 +140,7 @@ def run(
     limits: ValidationLimits,
 ) -> int:
     found = validate(tables_of.batches(reviews), limits)
-    found = replace(found, files=accounts.read(reviews))
+    found = replace(found, files=accounts.read(reviews), content=accounts.content(reviews))
     records.write(report, found)
     for file in found.files:
         log.info("%s", file)
