@@ -319,3 +319,5 @@ def test_dvc_runs_ingest_when_the_content_has_changed(tmp_path):
     failed = project.dvc("repro")
     assert failed.returncode == 255
     assert "source: error: one.csv: no such file or folder" in failed.stderr
+    assert project.dvc("freeze", "source").returncode == 0
+    assert project.ran("one.csv") == []

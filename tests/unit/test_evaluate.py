@@ -147,3 +147,13 @@ def test_groups_of_the_test_reviews_are_counted():
     test = pd.DataFrame({"source": ["a"] * 3, "group": ["x", None, "x"]})
     assert measures.groups(test) == {"rows": 2, "groups": 1}
     assert measures.groups(test[["source"]]) == {"rows": 0, "groups": 0}
+
+
+def test_groups_reach_the_findings(trained, tmp_path):
+    table = reviews.read(trained.test)
+    table["group"] = ["film 1", None] * (len(table) // 2) + ["film 2"] * (len(table) % 2)
+    reviews.write(tmp_path / "test.parquet", table)
+    given = reviews.labelled(tmp_path / "test.parquet")
+    _, findings, _ = evaluate.evaluate(trained.model, given, tmp_path / "p.parquet")
+    assert findings["groups"]["rows"] == table["group"].notna().sum()
+    assert findings["groups"]["groups"] == table["group"].nunique()
