@@ -41,7 +41,7 @@ def prepare(
 
     Empty texts are dropped, and all copies of a text but the first, and every copy of a text that
     has both labels. A hash of the group decides the split, or of the text where there is no group.
-    So no text changes sides as data grow, and a new model can be compared with an old one on texts
+    So no review changes sides as data grow, and a new model can be compared with an old one on texts
     that neither learned from. Of copies in several groups, one on the side of training is kept: as
     data grow, a text may leave the test reviews, but none comes to them from the training.
 
