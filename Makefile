@@ -136,7 +136,6 @@ clean: ## Remove the outputs of the stages; registry and virtual environment sta
 
 retrain: .venv/installed ## Pull the data, run the stages up to evaluate that are out of date, push the outputs (DVC_REMOTE=s3://…)
 	python -m tools.data_remote pull --allow-missing
-	@test -z "$$FRESH" || python -m tools.repro --force --single-item ingest
 	python -m tools.repro evaluate
 	python -m tools.data_remote push
 pull: .venv/installed ## Pull the data and the model of dvc.lock from DVC_REMOTE

@@ -46,25 +46,27 @@ def evaluate(
 ) -> tuple[dict[str, float], dict[str, Any], Scored]:
     """Write each prediction; return the metrics, the findings and the scores.
 
-    The findings are ``classes``, ``slices``, ``calibration``, ``behaviour`` (see
+    The findings are ``classes``, ``slices``, ``groups``, ``calibration``, ``behaviour`` (see
     :mod:`sentiment.behaviour`) and the ``reference`` that monitor compares requests with.
     """
     model = load_model(model_directory)
     tables, p = zip(*_score(model, test, predictions), strict=True)
     scored = Scored(pd.concat(tables, ignore_index=True), np.concatenate(p))
     labels, names = scored.table["label"].to_numpy(), class_names(model)
+    facts = scored.table.columns.intersection(["label", "source", "group"])
     statistics = {
-        str(name): values.to_numpy()
-        for name, values in scored.table.drop(columns=["label", "source"]).items()
+        str(name): values.to_numpy() for name, values in scored.table.drop(columns=facts).items()
     }
+    slices = measures.slices(scored.table, scored.p, statistics["length"])
     findings = {
         "classes": measures.classes(labels, scored.p, names),
-        "slices": measures.slices(scored.table, scored.p, statistics["length"]),
+        "slices": slices,
+        "groups": measures.groups(scored.table),
         "calibration": measures.calibration(labels, scored.p),
         "behaviour": behaviour.run(model),
         "reference": drift.reference(statistics),
     }
-    return measures.measure(labels, scored.p), findings, scored
+    return measures.measure(labels, scored.p) | measures.by_source(slices), findings, scored
 
 
 def _score(
@@ -86,7 +88,7 @@ def _score(
             writer.write_table(pa.Table.from_pandas(predicted, schema, preserve_index=False))
             done += len(table)
             log.info("%d reviews scored", done)
-            yield table[["label", "source"]].assign(**drift.describe(model, texts, p)), p
+            yield table.drop(columns="text").assign(**drift.describe(model, texts, p)), p
 
 
 def run(

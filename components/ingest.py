@@ -1,4 +1,4 @@
-"""Bring reviews from files, S3, the web or the built-in set into one Parquet table."""
+"""Bring reviews from files, S3, the web and the built-in sets into one Parquet table."""
 
 import logging
 import tempfile
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +18,10 @@ from components.errors import UserError
 from components.io import accounts
 from components.io.accounts import FileAccount
 from components.io.files import replacing
-from components.io.reviews import SCHEMA, class_metadata
-from components.reading import builtin, formats, labels
+from components.io.reviews import GROUP, GROUPED, SCHEMA, class_metadata
+from components.reading import builtin, formats, labels, several
 from components.reading.batches import Batch
+from components.reading.content import identify
 from components.reading.labels import Values
 from components.reading.options import Options
 from components.reading.sources import fetch
@@ -29,7 +30,7 @@ from components.stage import Artifact
 log = logging.getLogger("ingest")
 
 # the rows while not all labels are known: the label is the number of its value
-_SPOOL = pa.schema([("text", pa.string()), ("label", pa.int32()), ("source", pa.string())])
+_SPOOL = pa.schema([("text", pa.string()), ("label", pa.int32()), GROUP])
 _FAST = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -42,46 +43,76 @@ class _File:
     dropped: Counter[str] = field(default_factory=Counter)
 
 
-def ingest(options: Options, output: Path) -> list[FileAccount]:
-    """Write the reviews of the source to ``output`` in their order and return the account of rows.
+@dataclass(frozen=True)
+class _Spooled:
+    """The rows of a source in a file, with the class of each number of a label."""
 
-    What a label stands for may depend on all others, as a 1 does among stars. So the rows go to a
-    file beside ``output`` first, with their labels by number. A missing text stays missing, and
-    validate reports it. Files are fetched one at a time and read in batches, so that memory does
-    not grow with their number or size.
+    path: Path
+    name: str
+    class_of: list[str]
+    classes: list[str]  # in order
+    files: list[FileAccount]
+
+
+def ingest(options: Options, output: Path) -> list[FileAccount]:
+    """Write the reviews of the sources to ``output`` in their order; return the account of rows.
+
+    What a label stands for may depend on all others of its source, as a 1 does among stars. So the
+    rows of a source go to a file beside ``output`` first, with their labels by number. A missing
+    text stays missing, and validate reports it. Files are fetched one at a time and read in
+    batches, so that memory does not grow with their number or size.
 
     Raises:
-        UserError: the source cannot be read, a column is missing or a label has no class.
+        UserError: a source cannot be read, a column is missing or a label has no class.
     """
-    labels.mapping(options.labels)  # a mistake in it is reported before hours of reading
-    values, files = Values(options.source), list[_File]()
-    spool = output.with_name(f".{output.name}.rows.partial")
+    sources = several.by_name(options)
+    for each in sources.values():
+        labels.mapping(each.labels)  # a mistake in it is reported before hours of reading
+    schema = GROUPED if any(each.group_column for each in sources.values()) else SCHEMA
+    content, spooled = identify(options), list[_Spooled]()
+    spools = [
+        output.with_name(f".{output.name}.{number}.partial") for number in range(len(sources))
+    ]
     with replacing(output) as partial:
         try:
-            with pa.ipc.new_stream(spool, _SPOOL, options=_FAST) as rows:
-                _read(options, values, files, rows)
-            if not any(file.codes for file in files):
-                raise UserError(f"{options.source}: holds no reviews{_why(files)}")
-            class_of, classes, said = labels.decide(values, options.labels)
-            log.info("labels: %s", said)
-            account = [_account(file, [*class_of.items()]) for file in files]
-            for each in account:
-                log.info("%s", each)
-            if not any(each.kept for each in account):
-                raise UserError(f"{options.source}: all rows are dropped; see ingest.labels")
-            indices = [_index(name, classes) for name in class_of.values()]
-            _write(spool, partial, indices, class_metadata(classes), account)
+            for spool, (name, each) in zip(spools, sources.items(), strict=True):
+                spooled.append(_spool(spool, name, each))
+            account = [file for source in spooled for file in source.files]
+            classes = labels.in_order(name for source in spooled for name in source.classes)
+            metadata = class_metadata(classes) | accounts.metadata(account, content)
+            with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+                for source in spooled:
+                    _write(source, classes, writer)
+                writer.add_key_value_metadata(metadata)
         finally:
-            spool.unlink(missing_ok=True)
+            for spool in spools:
+                spool.unlink(missing_ok=True)
     return account
+
+
+def _spool(path: Path, name: str, options: Options) -> _Spooled:
+    """Write the rows of a source to ``path``, and decide which class each label is of."""
+    values, files = Values(options.source), list[_File]()
+    with pa.ipc.new_stream(path, _SPOOL, options=_FAST) as rows:
+        _read(options, values, files, rows)
+    if not any(file.codes for file in files):
+        raise UserError(f"{options.source}: holds no reviews{_why(files)}")
+    class_of, classes, said = labels.decide(values, options.labels)
+    log.info("%s: labels: %s", name, said)
+    account = [_account(file, [*class_of.items()]) for file in files]
+    for each in account:
+        log.info("%s", each)
+    if not any(each.kept for each in account):
+        raise UserError(f"{options.source}: all rows are dropped; see ingest.labels")
+    return _Spooled(path, name, [*class_of.values()], classes, account)
 
 
 def _read(
     options: Options, values: Values, files: list[_File], rows: pa.ipc.RecordBatchStreamWriter
 ) -> None:
     """Write all rows of the source to ``rows``; count the values of labels, and rows by file."""
-    count = 0
-    for file, name, batches in _opened(options):
+    count = without_group = 0
+    for file, batches in _opened(options):
         files.append(file)
         log.info("reading %s", file.address)
         for batch in batches:
@@ -90,25 +121,27 @@ def _read(
                 for label, number in zip(batch.labels, batch.numbers, strict=True)
             ]
             file.codes.update(codes)
-            columns = [_texts(batch, file.address), pa.array(codes, pa.int32())]
-            columns.append(pa.array([name] * len(codes), pa.string()))
+            groups = pa.array(map(_group, batch.groups), pa.string())
+            columns = [_texts(batch, file.address), pa.array(codes, pa.int32()), groups]
             rows.write_batch(pa.record_batch(columns, schema=_SPOOL))
             count += len(codes)
+            without_group += groups.null_count
             log.info("%d rows", count)
+    if options.group_column and without_group:
+        log.info("%d of %d rows have no %s", without_group, count, options.group_column)
 
 
-def _opened(options: Options) -> Iterator[tuple[_File, str, Iterator[Batch]]]:
-    """Yield each file of the source, the name of the source, and its rows."""
-    if options.source.partition(":")[0] == builtin.PREFIX:
-        batches = builtin.read(options.source)
-        yield _File(options.source), builtin.name(options.source), batches
+def _opened(options: Options) -> Iterator[tuple[_File, Iterator[Batch]]]:
+    """Yield each file of the source, and its rows."""
+    if builtin.is_name(options.source):
+        yield _File(options.source), builtin.read(options.source)
         return
     with tempfile.TemporaryDirectory() as scratch:
         for origin in fetch(options, Path(scratch)):
             plain = formats.plain(origin.path, options, origin.address, Path(scratch))
             for path, address in plain:
                 file = _File(address)
-                yield file, origin.name, formats.read(path, options, address, file.dropped)
+                yield file, formats.read(path, options, address, file.dropped)
 
 
 def _texts(batch: Batch, address: str) -> pa.Array:
@@ -122,6 +155,15 @@ def _texts(batch: Batch, address: str) -> pa.Array:
                 where = f"{address}: {batch.unit} {number}"
                 raise UserError(f"{where}: the text is not valid Unicode ({error})") from error
         raise
+
+
+def _group(value: Any) -> str | None:
+    """Return the text of a group, None if it is missing; 7 and 7.0 are one group."""
+    if value is None or value != value:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip() or None
 
 
 def _why(files: list[_File]) -> str:
@@ -139,29 +181,24 @@ def _account(file: _File, classes: list[tuple[str, str]]) -> FileAccount:
     return FileAccount(file.address, read, read - dropped.total(), dict(dropped))
 
 
-def _write(
-    spool: Path,
-    target: Path,
-    index_of: list[int],
-    metadata: dict[str, str],
-    account: list[FileAccount],
-) -> None:
+def _write(source: _Spooled, names: list[str], writer: pq.ParquetWriter) -> None:
     """Write the rows that are kept, with the index of the class in the place of the value."""
-    classes = np.array(index_of, np.int8)
+    found = [-1 if name == labels.DROP else names.index(name) for name in source.class_of]
+    classes = np.array(found, np.int8)
     with (
-        pa.OSFile(str(spool)) as file,  # a path would be mapped into memory
+        pa.OSFile(str(source.path)) as file,  # a path would be mapped into memory
         pa.ipc.open_stream(file) as rows,
-        pq.ParquetWriter(target, SCHEMA, compression="zstd") as writer,
     ):
         for batch in rows:
             indices = classes[batch.column("label").to_numpy()]
-            kept = batch.set_column(1, SCHEMA.field("label"), pa.array(indices))
+            columns = {
+                "text": batch.column("text"),
+                "label": pa.array(indices),
+                "source": pa.array([source.name] * len(batch), pa.string()),
+                "group": batch.column("group"),
+            }
+            kept = pa.record_batch([columns[each] for each in writer.schema.names], writer.schema)
             writer.write_batch(kept.filter(pa.array(indices >= 0)))
-        writer.add_key_value_metadata(metadata | accounts.metadata(account))
-
-
-def _index(name: str, classes: list[str]) -> int:
-    return -1 if name == labels.DROP else classes.index(name)
 
 
 def run(

@@ -3,11 +3,14 @@
 import hashlib
 import logging
 import math
+from array import array
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Self
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.ipc
@@ -21,10 +24,10 @@ from components.stage import Artifact, parameters
 
 log = logging.getLogger("prepare")
 
-SPLITS = ("train", "valid", "test")
+SPLITS = ("train", "valid", "test")  # of copies in several groups, the first of these keeps one
 SHARD_ROWS = 5_000
 MAX_SHARDS = 400  # of a split: each shard is an open file while the reviews are distributed
-_RAW = pa.schema([*tables_of.SCHEMA, ("key", pa.binary())])
+_OWN = (("key", pa.binary()), ("split", pa.string()))  # columns of the files that are cleaned
 
 
 def prepare(
@@ -37,9 +40,13 @@ def prepare(
     """Write a directory of shards for each split and return the rows of each.
 
     Empty texts are dropped, and all copies of a text but the first, and every copy of a text that
-    has several labels. A hash of the text decides the split and the shard. So no text changes sides
-    as data grow, and a new model can be compared with an old one on texts that neither learned
-    from. All copies of a text are in one shard, so that memory holds one shard at a time.
+    has several labels. A hash of the group decides the split, or of the text where there is none.
+    So no review changes sides as data grow, and a new model can be compared with an old one on
+    texts that neither learned from. Of copies in several groups, one on the side of training is kept: as
+    data grow, a text may leave the test reviews, but none comes to them from the training.
+
+    Reviews are first distributed by their texts, so that all copies of a text are in one file, and
+    memory holds one file at a time. What a file has of another split becomes a shard there.
 
     Raises:
         UserError: the reviews cannot be read, or a split lacks reviews of a class.
@@ -53,23 +60,33 @@ def prepare(
     }
     dropped: Counter[str] = Counter()
     labels: dict[str, Counter[int]] = {name: Counter() for name in SPLITS}
+    groups = {name: array("Q") for name in SPLITS}
+    grouped = tables_of.is_grouped(source)
     with ExitStack() as stack:
         partial = {name: stack.enter_context(replacing_directory(outputs[name])) for name in SPLITS}
         _distribute(source, partial, shares, shards, dropped)
-        for name in SPLITS:
-            for raw in sorted(partial[name].glob("*.arrow")):
-                shard = _clean(raw, dropped)
-                tables_of.write(raw.with_suffix(".parquet"), shard, names)
-                labels[name].update(shard["label"].tolist())
+        for own in SPLITS:
+            for raw in sorted(partial[own].glob("*.arrow")):
+                for name, shard in _clean(raw, own, dropped):
+                    file = raw.stem if name == own else f"{raw.stem}-of-{own}"
+                    tables_of.write(partial[name] / f"{file}.parquet", shard, names)
+                    labels[name].update(shard["label"].tolist())
+                    if grouped:
+                        groups[name].extend(map(_fingerprint, shard["group"].dropna().unique()))
                 raw.unlink()
+        found = {name: len(np.unique(np.array(groups[name]))) for name in SPLITS}
+        for name in SPLITS:
             classes = max(2, len(names))
             missing = [each for each in range(classes) if not labels[name][each]]
             if missing:
                 absent = ", ".join([*names, "another"][each] for each in missing)
+                ways = f", or a group_column with more groups than {sum(found.values())}" * grouped
                 raise UserError(
                     f"{source}: the {name} split has {labels[name].total()} reviews, and none of"
-                    f" class {absent}; more data is needed"
+                    f" class {absent}; more data is needed{ways}"
                 )
+            if grouped:
+                log.info("%s: %d groups", name, found[name])
         log.info(
             "dropped %d empty, %d of several labels and %d copies of %d reviews",
             *(dropped[kind] for kind in ("empty", "of several labels", "copies")),
@@ -85,11 +102,14 @@ def _distribute(
     shards: dict[str, int],
     dropped: Counter[str],
 ) -> None:
-    """Write each review to the file of its split and shard; drop empty texts."""
+    """Write each review to the file of its text's split and shard; drop empty texts."""
+    schema = tables_of.GROUPED if tables_of.is_grouped(source) else tables_of.SCHEMA
+    schema = pa.schema([*schema, *_OWN])
+    without_group = 0
     with ExitStack() as stack:
         writers = {
             (name, shard): stack.enter_context(
-                pa.ipc.new_stream(outputs[name] / f"{shard:05}.arrow", _RAW)
+                pa.ipc.new_stream(outputs[name] / f"{shard:05}.arrow", schema)
             )
             for name in SPLITS
             for shard in range(shards[name])
@@ -98,35 +118,55 @@ def _distribute(
             keys = batch["text"].fillna("").map(tables_of.key)
             dropped["empty"] += int((keys == "").sum())
             batch = batch[keys != ""].assign(key=keys[keys != ""].map(_digest))
-            places = [_place(digest, shares, shards) for digest in batch["key"]]
+            batch["split"] = [_split(digest, shares) for digest in batch["key"]]
+            places = [
+                (split, int.from_bytes(digest[6:12]) % shards[split])
+                for split, digest in zip(batch["split"], batch["key"], strict=True)
+            ]
+            if "group" in batch:
+                has_group = batch["group"].notna()
+                without_group += int((~has_group).sum())
+                batch.loc[has_group, "split"] = [
+                    _split(_digest(group), shares) for group in batch["group"][has_group]
+                ]
             for place, rows in batch.groupby(pd.Series(places, batch.index), sort=False):
-                writers[place].write(pa.RecordBatch.from_pandas(rows, _RAW, preserve_index=False))
+                writers[place].write(pa.RecordBatch.from_pandas(rows, schema, preserve_index=False))
+    if without_group:
+        log.info("%d reviews have no group, and are split by their text", without_group)
 
 
-def _clean(raw: Path, dropped: Counter[str]) -> pd.DataFrame:
+def _clean(raw: Path, own: str, dropped: Counter[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield what is left of a file by split, of the split ``own`` also if nothing is left."""
     with pa.ipc.open_stream(raw) as stream:
         shard = stream.read_pandas()
     several = shard.groupby("key")["label"].transform("nunique") > 1
-    copies = shard["key"].duplicated() & ~several
+    preferred = shard.sort_values("split", key=lambda names: names.map(SPLITS.index), kind="stable")
+    copies = preferred["key"].duplicated().reindex(shard.index) & ~several
     dropped["of several labels"] += int(several.sum())
     dropped["copies"] += int(copies.sum())
-    return shard[~several & ~copies].drop(columns="key")
+    shard = shard[~several & ~copies]
+    for name in SPLITS:
+        part = shard[shard["split"] == name].drop(columns=["key", "split"])
+        if name == own or len(part):
+            yield name, part
 
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()[:16]
 
 
-def _place(digest: bytes, shares: dict[str, float], shards: dict[str, int]) -> tuple[str, int]:
-    """Return the split and the shard of a text from its digest alone."""
+def _fingerprint(group: str) -> int:
+    return int.from_bytes(_digest(group)[:8])
+
+
+def _split(digest: bytes, shares: dict[str, float]) -> str:
+    """Return the split of a group or a text from its digest alone."""
     position = int.from_bytes(digest[:6]) / 2**48
-    split = "train"
     for name in ("test", "valid"):
         if position < shares[name]:
-            split = name
-            break
+            return name
         position -= shares[name]
-    return split, int.from_bytes(digest[6:12]) % shards[split]
+    return "train"
 
 
 @parameters

@@ -177,8 +177,13 @@ def _default(field: FieldInfo) -> str:
     return f" (default: {' '.join(value) if isinstance(value, tuple) else value})"
 
 
-def main(stage: str, run: Callable[..., int | None], argv: list[str] | None = None) -> int:
-    """Run a stage by its command line and return the exit code."""
+def main(
+    stage: str, run: Callable[..., int | None], argv: list[str] | None = None, section: str = ""
+) -> int:
+    """Run a stage by its command line and return the exit code.
+
+    ``section`` is that of params.yaml, where it has another name than the stage.
+    """
     command = parser(stage, run)
     arguments = vars(command.parse_args(argv))
     what = signature(run)
@@ -191,7 +196,7 @@ def main(stage: str, run: Callable[..., int | None], argv: list[str] | None = No
         if what.parameters is not None:
             flags = {name: arguments[name] for name in what.fields() if name in arguments}
             path, rung = arguments["params"], arguments.get("rung")
-            given[what.argument] = values(stage, what, flags, path, rung)
+            given[what.argument] = values(section or stage, what, flags, path, rung)
         return run(**given)
 
     return cli.run(stage, work)

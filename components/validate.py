@@ -58,7 +58,8 @@ class ValidationReport:
     """The counts, the limits, and one line for each broken limit.
 
     ``shares`` are of all reviews; ``length`` has quantiles in characters; ``files`` is the account
-    of rows that ingest wrote; ``classes`` are the numbers of reviews by class.
+    of rows that ingest wrote, and ``content`` has a hash or the like of each source; ``classes``
+    are the numbers of reviews by class.
     """
 
     rows: int
@@ -69,6 +70,7 @@ class ValidationReport:
     breaches: list[str]
     files: list[FileAccount] = Field(default_factory=list)
     classes: dict[str, int] = Field(default_factory=dict)
+    content: dict[str, str] = Field(default_factory=dict)
 
 
 def validate(
@@ -148,7 +150,7 @@ def run(
     limits: ValidationLimits,
 ) -> int:
     found = validate(tables_of.batches(reviews), limits, tables_of.classes(reviews))
-    found = replace(found, files=accounts.read(reviews))
+    found = replace(found, files=accounts.read(reviews), content=accounts.content(reviews))
     records.write(report, found)
     for file in found.files:
         log.info("%s", file)

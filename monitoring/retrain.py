@@ -1,7 +1,7 @@
 """Check whether captured requests have drifted, and retrain if they have, on this machine.
 
 Runs what the pipeline `monitoring` runs on a cluster: the stage monitor, and on drift all stages
-from ingest to promote by `dvc repro`. Ingest reads its source again: it may have new reviews.
+from source to promote by `dvc repro`, of which ingest runs if a source has changed.
 """
 
 import argparse
@@ -35,7 +35,6 @@ def retrain(captured: str, name: str, limits: list[str]) -> None:
         log.info("drift is not confirmed; nothing is trained")
         return
     dvc_lock.repair()
-    run([*REPRO, "--force", "--single-item", "ingest"])
     run(REPRO)
     decision = records.read(PROMOTION, Decision)
     log.info("%s: %s", decision.outcome, decision.why)

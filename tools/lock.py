@@ -32,7 +32,9 @@ def stale(status: dict[str, list[Any]]) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
     for stage, changes in status.items():
         for change in changes:
-            if isinstance(change, str):
+            if change == "always changed":  # the stage source, whose output tells what changed
+                paths = []
+            elif isinstance(change, str):
                 paths = ["its command"]
             else:
                 deps = change.get("changed deps", {})

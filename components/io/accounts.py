@@ -3,8 +3,10 @@
 It stands in the metadata of the Parquet files of reviews, so that each stage can report it.
 """
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 from components.errors import UserError
 from components.io.records import record
 
+Kind = TypeVar("Kind")
+
 KEY = "files"  # of the metadata
+CONTENT = "content"  # of the sources, as components.reading.content tells it
 
 
 @record
@@ -31,11 +36,12 @@ class FileAccount:
 
 
 _FILES = TypeAdapter(list[FileAccount])
+_CONTENT = TypeAdapter(dict[str, str])
 
 
-def metadata(files: Iterable[FileAccount]) -> dict[str, str]:
+def metadata(files: Iterable[FileAccount], content: dict[str, str]) -> dict[str, str]:
     """Return the metadata to write into a Parquet file."""
-    return {KEY: _FILES.dump_json([*files]).decode()}
+    return {KEY: _FILES.dump_json([*files]).decode(), CONTENT: json.dumps(content)}
 
 
 def read(path: Path) -> list[FileAccount]:
@@ -44,12 +50,25 @@ def read(path: Path) -> list[FileAccount]:
     Raises:
         UserError: the file cannot be read, or its account is damaged.
     """
+    return _read(path, KEY, _FILES) or []
+
+
+def content(path: Path) -> dict[str, str]:
+    """Return what tells the content of each source, by its name; nothing if the file is older.
+
+    Raises:
+        UserError: the file cannot be read, or its metadata are damaged.
+    """
+    return _read(path, CONTENT, _CONTENT) or {}
+
+
+def _read(path: Path, key: str, kind: TypeAdapter[Kind]) -> Kind | None:
     try:
-        found = (pq.read_metadata(path).metadata or {}).get(KEY.encode(), b"[]")
-        return _FILES.validate_json(found)
+        found = (pq.read_metadata(path).metadata or {}).get(key.encode())
+        return None if found is None else kind.validate_json(found)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
     except pa.ArrowException as error:
         raise UserError(f"{path}: not a Parquet file ({error})") from error
     except ValidationError as error:
-        raise UserError(f"{path}: metadata {KEY}: {error.errors()[0]['msg']}") from error
+        raise UserError(f"{path}: metadata {key}: {error.errors()[0]['msg']}") from error

@@ -1,4 +1,4 @@
-"""The table of reviews between stages: Parquet with columns text, label and source.
+"""The table of reviews between stages: Parquet with columns text, label, source, perhaps group.
 
 A label is the number of a class; the names of the classes stand in the file's metadata. Ingest
 writes one file; prepare writes a directory of files, the shards.
@@ -19,6 +19,8 @@ from components.errors import UserError
 from components.io.files import replacing
 
 SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int8()), ("source", pa.string())])
+GROUP = pa.field("group", pa.string())  # null where a review is in no group
+GROUPED = SCHEMA.append(GROUP)
 BATCH_ROWS = 10_000
 CLASSES = ("negative", "positive")  # of a file that names none
 _CLASSES_KEY = "classes"
@@ -93,6 +95,12 @@ def read(path: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else empty
 
 
+def is_grouped(path: Path) -> bool:
+    """Return whether a file has the column of groups."""
+    with _opened(path) as file:
+        return GROUP.name in file.schema_arrow.names
+
+
 def labelled(path: Path) -> Iterator[pd.DataFrame]:
     """Yield the shards of a labelled table, one at a time.
 
@@ -102,7 +110,8 @@ def labelled(path: Path) -> Iterator[pd.DataFrame]:
     seen: set[int] = set()
     for shard in shards(path):
         table = read(shard)
-        missing = table.columns[table.isna().any()]
+        needed = table[SCHEMA.names]
+        missing = needed.columns[needed.isna().any()]
         if len(missing):
             raise UserError(f"{shard}: column {missing[0]} has missing values; run prepare first")
         seen.update(table["label"].unique().tolist())
@@ -113,7 +122,8 @@ def labelled(path: Path) -> Iterator[pd.DataFrame]:
 
 def write(path: Path, reviews: pd.DataFrame, classes: Sequence[str] = CLASSES) -> None:
     with replacing(path) as partial:
-        table = pa.Table.from_pandas(reviews, SCHEMA, preserve_index=False)
+        schema = GROUPED if GROUP.name in reviews else SCHEMA
+        table = pa.Table.from_pandas(reviews, schema, preserve_index=False)
         named = table.replace_schema_metadata(class_metadata(classes))
         pq.write_table(named, partial, compression="zstd")
 
@@ -139,7 +149,7 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path) as file:
             found = file.schema_arrow.remove_metadata()
-            if not found.equals(SCHEMA):
+            if not (found.equals(SCHEMA) or found.equals(GROUPED)):
                 have, want = (_columns(schema) for schema in (found, SCHEMA))
                 raise UserError(f"{path}: columns are ({have}), expected ({want})")
             yield file

@@ -3,24 +3,35 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.io.reviews import BATCH_ROWS
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Texts and their labels as the file has them; ``numbers`` count in ``unit`` from 1."""
+    """Texts, labels and groups as the file has them; ``numbers`` count in ``unit`` from 1.
+
+    A group is None where there is no column of groups.
+    """
 
     texts: list[str | None]
     labels: list[Any]
+    groups: list[Any]
     numbers: list[int]
     unit: str
 
 
-def batched(rows: Iterable[tuple[int, str | None, Any]], unit: str) -> Iterator[Batch]:
-    """Yield rows, each a number, a text and a label, in batches."""
+class Labelled(NamedTuple):
+    number: int
+    text: str | None
+    label: Any
+    group: Any = None
+
+
+def batched(rows: Iterable[Labelled], unit: str) -> Iterator[Batch]:
+    """Yield rows in batches."""
     remaining = iter(rows)
     while part := list(islice(remaining, BATCH_ROWS)):
-        numbers, texts, labels = zip(*part, strict=True)
-        yield Batch(list(texts), list(labels), list(numbers), unit)
+        numbers, texts, labels, groups = map(list, zip(*part, strict=True))
+        yield Batch(texts, labels, groups, numbers, unit)

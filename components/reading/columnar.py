@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from components.errors import UserError
 from components.io.reviews import BATCH_ROWS, SCHEMA, named_classes
 from components.reading.batches import Batch
-from components.reading.options import Options, require_columns
+from components.reading.options import Options, require_columns, wanted_columns
 
 FILE_MAGIC = b"ARROW1"  # of Arrow's file format
 STREAM_MAGIC = b"\xff\xff\xff\xff"  # of its stream format
@@ -24,7 +24,7 @@ def read_parquet(path: Path, options: Options, address: str) -> Iterator[Batch]:
     """Yield the rows of a Parquet file; the other columns are not read."""
     with _arrow_errors(address, "Parquet"), pq.ParquetFile(path) as file:
         require_columns(file.schema_arrow.names, options, address)
-        names = {options.text_column, options.label_column}
+        names = {*wanted_columns(options).values()}
         # the reader keeps in memory what one call reads
         groups = range(file.num_row_groups)
         parts = (b for g in groups for b in file.iter_batches(BATCH_ROWS, [g], columns=[*names]))
@@ -62,9 +62,10 @@ def _batches(
         )
     ):
         raise UserError(f"{address}: column {options.text_column!r} is {text}, not of strings")
-    label = schema.field(options.label_column).type
-    if pa.types.is_nested(label) or pa.types.is_binary(label):
-        raise UserError(f"{address}: column {options.label_column!r} is {label}, not one label")
+    for column in [*wanted_columns(options).values()][1:]:
+        found = schema.field(column).type
+        if pa.types.is_nested(found) or pa.types.is_binary(found):
+            raise UserError(f"{address}: column {column!r} is {found}, not one value")
     names = _class_names(schema, options.label_column)
     if schema.remove_metadata().equals(SCHEMA):  # a file that ingest wrote
         names = [*named_classes(schema.metadata, address)]
@@ -73,9 +74,13 @@ def _batches(
         labels = part.column(options.label_column).to_pylist()
         if names:  # -1 is a label that was left out
             labels = [names[n] if n is not None and 0 <= n < len(names) else None for n in labels]
+        groups: list[Any] = [None] * len(labels)
+        if options.group_column:
+            groups = part.column(options.group_column).to_pylist()
         numbers = [*range(before + 1, before + len(labels) + 1)]
         before += len(labels)
-        yield Batch(part.column(options.text_column).to_pylist(), labels, numbers, "row")
+        texts = part.column(options.text_column).to_pylist()
+        yield Batch(texts, labels, groups, numbers, "row")
 
 
 def _class_names(schema: pa.Schema, column: str) -> list[str]:

@@ -10,9 +10,9 @@ from typing import TextIO
 
 from components.errors import UserError
 from components.reading import dialects, encodings, labels
-from components.reading.batches import Batch, batched
+from components.reading.batches import Batch, Labelled, batched
 from components.reading.dialects import Dialect, Row
-from components.reading.options import AUTO, Options, require_columns
+from components.reading.options import AUTO, Options, require_columns, wanted_columns
 
 SEPARATORS = (",", ";", "\t", "|")
 NAMED = {"tab": "\t"}
@@ -26,11 +26,12 @@ log = logging.getLogger("ingest")
 class Layout:
     """The places of the columns, and the number of rows before the first review.
 
-    ``said`` tells what was found without a name.
+    ``group`` is None without a column of groups; ``said`` tells what was found without a name.
     """
 
     text: int
     label: int
+    group: int | None
     skipped: int
     said: str = ""
 
@@ -54,7 +55,7 @@ def read(path: Path, options: Options, address: str, dropped: Counter[str]) -> I
 
 def _reviews(
     rows: Iterator[Row], layout: Layout, options: Options, address: str, dropped: Counter[str]
-) -> Iterator[tuple[int, str | None, str]]:
+) -> Iterator[Labelled]:
     before = layout.skipped
     for row in rows:
         if row.fault and options.damaged_rows == "refuse":
@@ -65,7 +66,9 @@ def _reviews(
         elif before:
             before -= 1
         else:
-            yield row.number, row.fields[layout.text] or None, row.fields[layout.label]
+            fields = row.fields
+            group = None if layout.group is None else fields[layout.group]
+            yield Labelled(row.number, fields[layout.text] or None, fields[layout.label], group)
 
 
 def choose(path: Path, encoding: str, options: Options, address: str) -> tuple[Dialect, Layout]:
@@ -111,7 +114,7 @@ def choose(path: Path, encoding: str, options: Options, address: str) -> tuple[D
 
 
 def _wanted(options: Options) -> set[str]:
-    return {options.text_column, options.label_column}
+    return {*wanted_columns(options).values()}
 
 
 def _possible(options: Options) -> Iterator[Dialect]:
@@ -181,14 +184,15 @@ def find_columns(sample: list[list[str]], options: Options, address: str) -> Lay
         raise UserError(
             f"{address}: line 1 has {len(first)} fields, but columns has {len(names)} names"
         )
-    if not header and guess and not options.columns and set(names).isdisjoint(wanted):
+    given = options.columns or options.group_column  # which can only be found by its name
+    if not header and guess and not given and set(names).isdisjoint(wanted):
         text, label = guess
         said = f", no header, text in column {text + 1}, label in column {label + 1}"
-        return Layout(text, label, 0, said)
+        return Layout(text, label, None, 0, said)
     way_out = ", or --header absent if the first row is a review" if header else ""
     require_columns(names, options, address, way_out)
-    places = names.index(options.text_column), names.index(options.label_column)
-    return Layout(*places, int(header))
+    text, label, *group = (names.index(name) for name in wanted_columns(options).values())
+    return Layout(text, label, group[0] if group else None, int(header))
 
 
 def _guess(sample: list[list[str]]) -> tuple[int, int] | None:

@@ -97,6 +97,8 @@ def read(path: Path, options: Options, address: str, dropped: Counter[str]) -> I
         yield from delimited.read(path, options, address, dropped)
         return
     log.info("%s: format %s", address, format)
+    if options.group_column and format in ("fasttext", "texts"):
+        raise UserError(f"{address}: {format} has no columns, and so no --group-column")
     readers = {
         "json": json_files.read,
         "jsonl": json_files.read,

@@ -6,6 +6,8 @@ They are no sample of what people write, and a model of them is of no use beyond
 import random
 from collections.abc import Iterator
 
+from components.reading.batches import Labelled
+
 ROWS = 3_000
 _THINGS = ("kettle", "rucksack", "lamp", "keyboard", "raincoat", "desk", "speaker", "tent")
 _PARTS = ("handle", "zip", "cable", "manual", "box", "colour", "surface", "battery")
@@ -23,8 +25,8 @@ _FRAMES = (
 _OTHER = 0.15  # how often the second opinion is of another class
 
 
-def read() -> Iterator[tuple[int, str, str]]:
-    """Yield number, text and label of each remark, always the same."""
+def read() -> Iterator[Labelled]:
+    """Yield the remarks, always the same."""
     # not for cryptography
     draw = random.Random(0)  # noqa: S311
     names = list(_WORDS)
@@ -37,4 +39,4 @@ def read() -> Iterator[tuple[int, str, str]]:
             first=draw.choice(_WORDS[label]),
             second=draw.choice(_WORDS[other]),
         )
-        yield number, f"{text} No. {number}.", label
+        yield Labelled(number, f"{text} No. {number}.", label)

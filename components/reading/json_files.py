@@ -10,7 +10,7 @@ from components.errors import UserError
 from components.io.reviews import BATCH_ROWS
 from components.reading import encodings
 from components.reading.batches import Batch
-from components.reading.options import SHOWN_NAMES, Options
+from components.reading.options import SHOWN_NAMES, Options, wanted_columns
 
 CHUNK = 1 << 16  # characters
 LONGEST_ITEM = 1 << 26  # characters; it bounds what a broken item can hold in memory
@@ -41,6 +41,7 @@ def read(path: Path, options: Options, address: str) -> Iterator[Batch]:
             yield Batch(
                 [_text(row, options.text_column, f"{address}: {unit} {n}") for n, row in part],
                 [_value(row, options.label_column) for _, row in part],
+                [options.group_column and _value(row, options.group_column) for _, row in part],
                 [number for number, _ in part],
                 unit,
             )
@@ -54,8 +55,7 @@ def _objects(items: Iterator[tuple[int, Any]], where: str) -> Iterator[tuple[int
 
 
 def _check_fields(rows: list[dict[str, Any]], options: Options, address: str) -> None:
-    wanted = (("--text-column", options.text_column), ("--label-column", options.label_column))
-    for flag, name in wanted:
+    for flag, name in wanted_columns(options).items():
         if all(_field(row, name) is _MISSING for row in rows):
             found = ", ".join([*dict.fromkeys(key for row in rows for key in row)][:SHOWN_NAMES])
             raise UserError(f"{address}: no column {name!r} among ({found}); see {flag}")

@@ -12,7 +12,8 @@ MOST_CLASSES = 50
 DROP = "drop"  # in the place of a class: rows with these labels are left out
 MOST_VALUES = 100  # that a column of labels may have
 SHOWN = 20  # values in a message
-_USUAL = _NEGATIVE, _NEUTRAL, _POSITIVE = "negative", "neutral", "positive"  # in their order
+_USUAL = _NEGATIVE, _NEUTRAL, _POSITIVE = "negative", "neutral", "positive"
+_ORDER = (*_USUAL, DROP)
 _WORDS = {
     **dict.fromkeys(("negative", "neg", "false", "f", "no", "n"), _NEGATIVE),
     **dict.fromkeys(("neutral", "neu"), _NEUTRAL),
@@ -135,14 +136,19 @@ def decide(
             f" {_paste(values.places, named)}"
         )
     used = {text: named[text] for text in values.places}
-    classes = [name for name in given or dict.fromkeys(named.values()) if name in used.values()]
-    if set(classes) <= {*_USUAL, DROP}:
-        classes.sort(key=(*_USUAL, DROP).index)
+    names = given or dict.fromkeys(named.values())
+    classes = in_order(name for name in names if name in used.values())
     said = "; ".join(
         f"{name}: {', '.join(_quoted(text) for text in used if used[text] == name)}"
         for name in classes
     )
     return used, [name for name in classes if name != DROP], said + scale
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return the names without repetition, those of the usual classes in their order."""
+    found = list(dict.fromkeys(names))
+    return sorted(found, key=_ORDER.index) if set(found) <= {*_ORDER} else found
 
 
 def _are_names(values: Iterable[str]) -> bool:

@@ -25,6 +25,17 @@ class Options:
     )
     text_column: str = Field(default="text", min_length=1, description="Column of the text.")
     label_column: str = Field(default="label", min_length=1, description="Column of the label.")
+    group_column: str = Field(
+        default="",
+        description="Column of what a text is about or by, such as a film or a customer: all texts"
+        " of a group are on one side of the split; empty: there is none.",
+    )
+    other_sources: dict[str, str | dict[str, Any]] = Field(
+        default_factory=dict,
+        description="Sources besides it, each by the name that its rows get in the column source,"
+        " such as {old: builtin}; in the place of an address, options for this source alone:"
+        " {old: {source: old.csv, text_column: body}}.",
+    )
     labels: dict[str, list[Any]] = Field(
         default_factory=dict,
         description="Values of the label column for each class, and those whose rows to drop, such"
@@ -64,16 +75,21 @@ class Options:
     )
 
 
+def wanted_columns(options: Options) -> dict[str, str]:
+    """Return the names of the columns that are read, by flag: text, label, and group if any."""
+    columns = {"--text-column": options.text_column, "--label-column": options.label_column}
+    return columns | ({"--group-column": options.group_column} if options.group_column else {})
+
+
 def require_columns(
     names: Sequence[str], options: Options, address: str, way_out: str = ""
 ) -> None:
-    """Check that a table has the column of the text and that of the label, once each.
+    """Check that a table has each column that is read, once.
 
     Raises:
         UserError: it has not; the message ends with ``way_out``.
     """
-    columns = {"--text-column": options.text_column, "--label-column": options.label_column}
-    for flag, name in columns.items():
+    for flag, name in wanted_columns(options).items():
         if names.count(name) != 1:
             what = "no column" if name not in names else "more than one column"
             found = ", ".join(names[:SHOWN_NAMES])

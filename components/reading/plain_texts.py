@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components.errors import UserError
 from components.reading import encodings
-from components.reading.batches import Batch, batched
+from components.reading.batches import Batch, Labelled, batched
 from components.reading.options import Options
 
 MARK = "__label__"  # of fastText
@@ -18,13 +18,13 @@ def read_folder(folder: Path, options: Options, address: str) -> Iterator[Batch]
     yield from batched(_files(folder, options, address), "file")
 
 
-def _files(folder: Path, options: Options, address: str) -> Iterator[tuple[int, str | None, str]]:
+def _files(folder: Path, options: Options, address: str) -> Iterator[Labelled]:
     for number, path in enumerate(sorted(folder.rglob("*.txt")), 1):
         where = f"{address}/{path.relative_to(folder)}"
         encoding = encodings.detect(path, options.encoding, where)
         with encodings.opened(path, encoding, where) as file:
             text = file.read()
-        yield number, text.strip() or None, path.parent.name
+        yield Labelled(number, text.strip() or None, path.parent.name)
 
 
 def read_fasttext(path: Path, options: Options, address: str) -> Iterator[Batch]:
@@ -32,7 +32,7 @@ def read_fasttext(path: Path, options: Options, address: str) -> Iterator[Batch]
     encoding = encodings.detect(path, options.encoding, address)
     with encodings.opened(path, encoding, address) as file:
         rows = (
-            (n, *_row(line, f"{address}: line {n}"))
+            Labelled(n, *_row(line, f"{address}: line {n}"))
             for n, line in enumerate(file, 1)
             if line.strip()
         )

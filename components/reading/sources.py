@@ -21,14 +21,10 @@ from components.reading.options import Options
 
 @dataclass(frozen=True)
 class Origin:
-    """A local file or folder and the address that it is a copy of.
-
-    ``name`` becomes the ``source`` of its rows.
-    """
+    """A local file or folder and the address that it is a copy of."""
 
     path: Path
     address: str
-    name: str
 
 
 def fetch(options: Options, scratch: Path) -> Iterator[Origin]:
@@ -43,21 +39,29 @@ def fetch(options: Options, scratch: Path) -> Iterator[Origin]:
     """
     source = options.source
     scheme, _, rest = source.partition("://")
-    name = _name(source)
     if rest and scheme == "s3":
-        for address in _objects(options) if source.endswith("/") else [source]:
-            yield Origin(_from_s3(address, scratch / "download"), address, name)
+        for address in objects(options) if source.endswith("/") else [source]:
+            yield Origin(_from_s3(address, scratch / "download"), address)
     elif rest and scheme in ("http", "https"):
-        yield Origin(_from_web(source, scratch / "download"), source, name)
-    elif rest:
-        raise UserError(f"{source}: unknown kind of source; use a file, s3:// or https://")
-    elif Path(source).exists():
-        yield Origin(Path(source), source, name)
+        yield Origin(_from_web(source, scratch / "download"), source)
     else:
+        yield Origin(local(source), source)
+
+
+def local(source: str) -> Path:
+    """Return the path of a file or folder.
+
+    Raises:
+        UserError: there is none, or the address is of an unknown kind.
+    """
+    if "://" in source:
+        raise UserError(f"{source}: unknown kind of source; use a file, s3:// or https://")
+    if not Path(source).exists():
         raise UserError(f"{source}: no such file or folder")
+    return Path(source)
 
 
-def _name(source: str) -> str:
+def name(source: str) -> str:
     """Return the name of a file, folder or object without its endings."""
     if not source.startswith(("http://", "https://")):
         return Path(source).name.split(".")[0] or source
@@ -68,36 +72,37 @@ def _name(source: str) -> str:
     return Path(url.path).name.split(".")[0] or url.netloc
 
 
-def _bucket_and_key(address: str) -> tuple[str, str]:
+def bucket_and_key(address: str) -> tuple[str, str]:
     """Split s3://bucket/key; unlike in a URL of the web, ? and # are part of a key."""
     bucket, _, key = address.removeprefix("s3://").partition("/")
     return bucket, key
 
 
-def _objects(options: Options) -> list[str]:
-    bucket, prefix = _bucket_and_key(options.source)
-    with _s3_errors(options.source):
+def objects(options: Options) -> dict[str, str]:
+    """Return the entity tags of the objects of a prefix that hold data, by address."""
+    bucket, prefix = bucket_and_key(options.source)
+    with s3_errors(options.source):
         listed = boto3.client("s3").get_paginator("list_objects_v2")
         pages = listed.paginate(Bucket=bucket, Prefix=prefix)
-        keys = [each["Key"] for page in pages for each in page.get("Contents", [])]
-    names = {key: Path(key.removeprefix(prefix)) for key in keys}
+        tags = {each["Key"]: each["ETag"] for page in pages for each in page.get("Contents", [])}
+    names = {key: Path(key.removeprefix(prefix)) for key in tags}
     found = sorted(key for key, name in names.items() if formats.is_data(name, options))
     if not found:
         endings = " or ".join(formats.ENDINGS)
         raise UserError(f"{options.source}: no object with this prefix ends in {endings}")
-    return [f"s3://{bucket}/{key}" for key in found]
+    return {f"s3://{bucket}/{key}": tags[key] for key in found}
 
 
 def _from_s3(source: str, target: Path) -> Path:
-    bucket, key = _bucket_and_key(source)
-    with _s3_errors(source):
+    bucket, key = bucket_and_key(source)
+    with s3_errors(source):
         client = boto3.client("s3")  # honours AWS_ENDPOINT_URL
         client.download_file(bucket, key, str(target))
     return target
 
 
 @contextmanager
-def _s3_errors(source: str) -> Iterator[None]:
+def s3_errors(source: str) -> Iterator[None]:
     try:
         yield
     except botocore.exceptions.HTTPClientError as error:  # no connection, or a timeout
@@ -111,13 +116,24 @@ def _s3_errors(source: str) -> Iterator[None]:
 
 
 def _from_web(source: str, target: Path) -> Path:
+    with web(source) as response, target.open("wb") as file:
+        shutil.copyfileobj(response, file)
+        check_length(response, file.tell(), source)
+    return target
+
+
+def check_length(response: http.client.HTTPResponse, received: int, source: str) -> None:
+    announced = response.headers.get("content-length")
+    if announced and received != int(announced):
+        raise UnavailableError(f"{source}: received {received} of {announced} bytes")
+
+
+@contextmanager
+def web(source: str) -> Iterator[http.client.HTTPResponse]:
+    """Yield the response of a web server, whose body is not yet read."""
     try:
-        with urllib.request.urlopen(source, timeout=60) as response, target.open("wb") as file:
-            shutil.copyfileobj(response, file)
-            announced = response.headers.get("content-length")
-            if announced and file.tell() != int(announced):
-                message = f"{source}: received {file.tell()} of {announced} bytes"
-                raise UnavailableError(message)
+        with urllib.request.urlopen(source, timeout=60) as response:
+            yield response
     except (http.client.InvalidURL, ValueError) as error:  # ValueError: also of non-ASCII
         raise UserError(f"{source}: not a valid address ({error})") from error
     except urllib.error.HTTPError as error:
@@ -125,4 +141,3 @@ def _from_web(source: str, target: Path) -> Path:
         raise kind(f"{source}: {error}") from error
     except (urllib.error.URLError, TimeoutError, http.client.HTTPException) as error:
         raise UnavailableError(f"{source}: {error}") from error
-    return target

@@ -1,5 +1,6 @@
 """Measures of a model on labelled reviews."""
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -11,6 +12,7 @@ from sklearn import metrics
 
 CALIBRATION_BINS = 15
 COVERAGE = 0.9
+SOURCE = "source "  # begins the name of a slice
 LENGTHS = (0, 50, 150, 300, 600)  # lower bounds of the slices, in tokens
 
 
@@ -106,9 +108,9 @@ def slices(
     names = [f"{low} to {high - 1} tokens" for low, high in pairwise(LENGTHS)]
     names.append(f"{LENGTHS[-1]} tokens or more")
     by_length = np.array(names)[np.searchsorted(LENGTHS, lengths, side="right") - 1]
-    by_source = ("source " + test["source"]).to_numpy()
+    of_source = (SOURCE + test["source"]).to_numpy()
     found = []
-    for of_each, kinds in ((by_source, sorted(set(by_source))), (by_length, names)):
+    for of_each, kinds in ((of_source, sorted(set(of_source))), (by_length, names)):
         for kind in kinds:
             inside = of_each == kind
             if inside.any():
@@ -123,6 +125,26 @@ def slices(
                     }
                 )
     return found
+
+
+def by_source(slices: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the accuracy and the rows of each source from the slices, if there are several.
+
+    The names are of the form that MLflow takes: ``accuracy/NAME``.
+    """
+    found = [each for each in slices if each["slice"].startswith(SOURCE)]
+    values = {}
+    for each in found if len(found) > 1 else []:
+        name = re.sub(r"[^\w .-]", "_", each["slice"].removeprefix(SOURCE))
+        values[f"accuracy/{name}"] = round(each["accuracy"], 12)
+        values[f"rows/{name}"] = float(each["rows"])
+    return values
+
+
+def groups(test: pd.DataFrame) -> dict[str, int]:
+    """Return the number of groups, and of the reviews that are in one."""
+    named = test["group"].dropna() if "group" in test else test["source"][:0]
+    return {"rows": len(named), "groups": named.nunique()}
 
 
 def calibration(labels: NDArray[np.int8], p: NDArray[np.float64]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -111,6 +112,10 @@ def test_source_on_the_web(stage, tmp_path):
         result = stage("ingest", "--source", f"{address}/web.csv?x=1", "--output", "r.parquet")
         assert result.returncode == 0, result.stderr
         assert len(reviews.read(tmp_path / "r.parquet")) == 4
+        flags = ["--source", f"{address}/web.csv", "--content", "content.json"]
+        assert stage("source", *flags).returncode == 0
+        modified = json.loads((tmp_path / "content.json").read_text())["web"]
+        assert modified.startswith("modified:")
         short = stage("ingest", "--source", f"{address}/short.csv", "--output", "none.parquet")
         assert_one_line(short, "short.csv", "20 of 999 bytes", exit_code=4)
         missing = stage("ingest", "--source", f"{address}/no.csv", "--output", "none.parquet")
@@ -264,27 +269,55 @@ def test_review_of_10_megabytes(stage, tmp_path, imdb):
     assert "too_long 0.10%" in said["validate"]
 
 
-def test_dvc_reads_a_renamed_source_again(tmp_path):
-    """Its cache of runs would answer for a file that is another now, or gone."""
-    whole = yaml.safe_load((REPO / "dvc.yaml").read_text())
-    (tmp_path / "dvc.yaml").write_text(
-        yaml.safe_dump({"stages": {"ingest": whole["stages"]["ingest"]}})
-    )
-    shutil.copytree(REPO / "components", tmp_path / "components")
+class Project:
+    """The stages source and ingest of dvc.yaml, run by DVC in a folder of their own."""
 
-    def repro(source: str) -> int:
-        given = {"source": source, "text_column": "text", "label_column": "label"}
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump({"ingest": given}))
-        return dvc("repro")
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        stages = yaml.safe_load((REPO / "dvc.yaml").read_text())["stages"]
+        own = {name: stages[name] for name in ("source", "ingest")}
+        (directory / "dvc.yaml").write_text(yaml.safe_dump({"stages": own}))
+        shutil.copytree(REPO / "components", directory / "components")
+        assert self.dvc("init", "--no-scm").returncode == 0
 
-    def dvc(*arguments: str) -> int:
-        command = [sys.executable, "-m", "dvc", *arguments, "--quiet"]
+    def dvc(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "dvc", *arguments]
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        environment = os.environ | {"PYTHONPATH": str(REPO), "PATH": path}
-        return subprocess.run(command, cwd=tmp_path, env=environment, timeout=120).returncode
+        given = os.environ | {"PYTHONPATH": str(REPO), "PATH": path}
+        return subprocess.run(
+            command, cwd=self.directory, env=given, capture_output=True, text=True, timeout=300
+        )
 
-    for name in ("one.csv", "two.csv"):
-        write(ROWS, tmp_path / name)
-    assert [dvc("init", "--no-scm"), repro("one.csv"), repro("two.csv")] == [0, 0, 0]
-    (tmp_path / "one.csv").unlink()
-    assert repro("one.csv") == 255
+    def ran(self, source: str) -> list[str]:
+        """Run what is out of date, and return the stages that ran."""
+        params = {"ingest": {"source": source}}
+        (self.directory / "params.yaml").write_text(yaml.safe_dump(params))
+        result = self.dvc("repro")
+        assert result.returncode == 0, result.stdout + result.stderr
+        return re.findall(r"^Running stage '(.+)'", result.stdout, re.MULTILINE)
+
+    def texts(self) -> list[str]:
+        return reviews.read(self.directory / "data/reviews.parquet")["text"].tolist()
+
+
+def test_dvc_runs_ingest_when_the_content_has_changed(tmp_path):
+    project, source = Project(tmp_path), tmp_path / "one.csv"
+    write(ROWS, source)
+    assert project.ran("one.csv") == ["source", "ingest"]
+    lock = (tmp_path / "dvc.lock").read_bytes()
+    os.utime(source, (1, 1))
+    assert project.ran("one.csv") == ["source"]
+    assert (tmp_path / "dvc.lock").read_bytes() == lock
+    content = source.read_text()
+    source.write_text(content.replace("plain", "fancy"))
+    assert project.ran("one.csv") == ["source", "ingest"]
+    assert project.texts()[-1] == "fancy"
+    source.write_text(content)
+    assert project.ran("one.csv") == ["source"]  # ingest comes from DVC's cache of runs
+    assert project.texts()[-1] == "plain"
+    source.unlink()
+    failed = project.dvc("repro")
+    assert failed.returncode == 255
+    assert "source: error: one.csv: no such file or folder" in failed.stderr
+    assert project.dvc("freeze", "source").returncode == 0
+    assert project.ran("one.csv") == []

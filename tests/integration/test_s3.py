@@ -1,5 +1,6 @@
 """Ingest and DVC against a SeaweedFS server, which checks credentials."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -46,6 +47,24 @@ def test_ingest_all_shards_under_a_prefix(stage, s3, tmp_path):
     assert set(table["source"]) == {"many"}
     none = stage("ingest", "--source", f"s3://{BUCKET}/few/", "--output", "n.parquet", **s3)
     assert_one_line(none, f"s3://{BUCKET}/few/", "no object with this prefix")
+
+
+def test_content_is_told_by_entity_tags(stage, s3, tmp_path):
+    client = s3_client(s3)
+
+    def content(source: str, text: str) -> str:
+        for key in ("tags/a.csv", "tags/b.csv"):
+            client.put_object(Bucket=BUCKET, Key=key, Body=f"text,label\n{text},1\n".encode())
+        flags = ["--source", f"s3://{BUCKET}/{source}", "--content", "content.json"]
+        result = stage("source", *flags, **s3)
+        assert result.returncode == 0, result.stderr
+        (found,) = json.loads((tmp_path / "content.json").read_text()).values()
+        return str(found)
+
+    for source, kind in (("tags/a.csv", "etag:"), ("tags/", "etags:")):
+        found = [content(source, text) for text in ("one", "one", "two")]
+        assert found[0] == found[1] != found[2]
+        assert all(each.startswith(kind) for each in found)
 
 
 def test_missing_object_and_wrong_secret(stage, s3, tmp_path):

@@ -56,3 +56,16 @@ def test_long_card_is_cut_at_a_line(text):
     *lines, last = shown.splitlines()
     assert set(lines) == {"a line of the card"}
     assert last == "… and more in `model_card.md` of the model"
+
+
+def test_card_says_what_the_split_keeps_apart(text, trained):
+    assert "flatters accuracy by about .009" in text
+    findings = read_json(trained.findings)
+    rows = read_json(trained.metrics)["rows"]
+    own = [{**each, "slice": "source own"} for each in findings["slices"][:1]]
+    without = card._split(findings | {"slices": own}, rows)
+    assert "knows no groups" in without
+    assert ".009" not in without
+    grouped = card._split(findings | {"groups": {"rows": 5, "groups": 3}}, rows)
+    assert grouped.startswith("5 of them are in 3 groups")
+    assert grouped.endswith("The others were split by their text.")

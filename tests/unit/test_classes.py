@@ -15,8 +15,8 @@ from sentiment.shards import split_rows
 
 ROWS = list(generated.read())
 NAMES = ["negative", "neutral", "positive"]
-TEXTS = [text for _, text, _ in ROWS]
-LABELS = np.array([NAMES.index(label) for _, _, label in ROWS], np.int8)
+TEXTS = [row.text for row in ROWS]
+LABELS = np.array([NAMES.index(row.label) for row in ROWS], np.int8)
 LEARNED = slice(0, 2000)
 
 

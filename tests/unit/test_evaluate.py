@@ -134,3 +134,32 @@ def test_calibration_in_tenths():
         {"rows": 1, "predicted": 0.05, "observed": 0.0},
         {"rows": 2, "predicted": 0.975, "observed": 1.0},
     ]
+
+
+def test_several_sources_have_figures_of_their_own():
+    test = pd.DataFrame({"label": [1, 0, 1], "source": ["own: new", "own: new", "old"]})
+    p = np.array([0.9, 0.8, 0.9])
+    found = measures.slices(test, p, np.zeros(3))
+    assert measures.by_source(found) == {
+        "accuracy/old": 1.0,
+        "rows/old": 1.0,
+        "accuracy/own_ new": 0.5,
+        "rows/own_ new": 2.0,
+    }
+    assert measures.by_source(found[:1]) == {}
+
+
+def test_groups_of_the_test_reviews_are_counted():
+    test = pd.DataFrame({"source": ["a"] * 3, "group": ["x", None, "x"]})
+    assert measures.groups(test) == {"rows": 2, "groups": 1}
+    assert measures.groups(test[["source"]]) == {"rows": 0, "groups": 0}
+
+
+def test_groups_reach_the_findings(trained, tmp_path):
+    table = reviews.read(trained.test)
+    table["group"] = ["film 1", None] * (len(table) // 2) + ["film 2"] * (len(table) % 2)
+    reviews.write(tmp_path / "test.parquet", table)
+    given = reviews.labelled(tmp_path / "test.parquet")
+    _, findings, _ = evaluate.evaluate(trained.model, given, tmp_path / "p.parquet")
+    assert findings["groups"]["rows"] == table["group"].notna().sum()
+    assert findings["groups"]["groups"] == table["group"].nunique()

@@ -18,6 +18,7 @@ def test_missing_code_is_a_change():
     status = {
         "ingest": [{"changed outs": {"data/reviews.parquet": "not in cache"}}],
         "count": [{"changed deps": {"data/train": "deleted", "components/count.py": "modified"}}],
+        "source": ["always changed"],
         "merge": [{"changed deps": {"sentiment/merging.py": "deleted"}}, "changed command"],
         "gate": [{"changed deps": {"params.yaml": {"gate": "modified"}}}],
     }

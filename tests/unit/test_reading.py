@@ -2,11 +2,14 @@
 
 import bz2
 import gzip
+import hashlib
 import json
+import os
 import zipfile
 from itertools import chain, repeat
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +19,7 @@ from components.errors import UserError
 from components.ingest import ingest
 from components.io import accounts, reviews
 from components.reading import dialects, json_files, labels
+from components.reading.content import identify
 from components.reading.dialects import Dialect
 from components.reading.options import Options
 from sentiment.model import LABELS
@@ -273,3 +277,135 @@ def test_a_file_that_ingest_wrote_keeps_its_classes(tmp_path):
     ingest(Options(source=str(tmp_path / "own.parquet")), tmp_path / "again.parquet")
     assert reviews.classes(tmp_path / "again.parquet") == ("anger", "calm", "joy")
     assert reviews.read(tmp_path / "again.parquet")["label"].tolist() == [2, 0, 1]
+
+
+def of_group(path: Path) -> list[str | None]:
+    found = reviews.read(path)["group"]
+    return found.where(found.notna(), None).tolist()
+
+
+GROUPS = pd.DataFrame(
+    {"text": ["a", "b", "c", "d"], "label": [1, 0, 1, 0], "film": ["x", None, "7", " x "]}
+)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_groups_are_read(tmp_path, caplog, ending):
+    caplog.set_level("INFO", "ingest")
+    source = tmp_path / f"films.{ending}"
+    {
+        "csv": lambda: GROUPS.to_csv(source, index=False),
+        "jsonl": lambda: GROUPS.to_json(source, orient="records", lines=True),
+        "parquet": lambda: GROUPS.to_parquet(source),
+    }[ending]()
+    ingest(Options(source=str(source), group_column="film"), tmp_path / "r.parquet")
+    assert of_group(tmp_path / "r.parquet") == ["x", None, "7", "x"]
+    assert "1 of 4 rows have no film" in caplog.messages
+    with pytest.raises(UserError, match=r"no column 'movie' among .*; see --group-column"):
+        ingest(Options(source=str(source), group_column="movie"), tmp_path / "r.parquet")
+
+
+def test_whole_numbers_are_the_same_group_in_every_format(tmp_path):
+    source = tmp_path / "films.parquet"
+    GROUPS.assign(film=[7.0, None, 8.0, 7.0]).to_parquet(source)  # as pandas has them
+    ingest(Options(source=str(source), group_column="film"), tmp_path / "r.parquet")
+    assert of_group(tmp_path / "r.parquet") == ["7", None, "8", "7"]
+
+
+def test_groups_need_columns(tmp_path):
+    (tmp_path / "train.txt").write_text("__label__pos good\n__label__neg bad\n")
+    with pytest.raises(UserError, match="fasttext has no columns"):
+        ingest(Options(str(tmp_path / "train.txt"), group_column="film"), tmp_path / "r.parquet")
+    (tmp_path / "bare.csv").write_text("a long review,1,7\nanother long one,0,8\n")
+    with pytest.raises(UserError, match="see --text-column"):
+        ingest(Options(str(tmp_path / "bare.csv"), group_column="film"), tmp_path / "r.parquet")
+
+
+def test_without_groups_the_table_is_as_it_was(tmp_path):
+    read(tmp_path, "a.csv", "text,label\na,1\nb,0\n")
+    assert pq.read_schema(tmp_path / "r.parquet").names == ["text", "label", "source"]
+
+
+def test_each_source_keeps_its_name_labels_and_columns(tmp_path):
+    """A 1 is a good review in the one source and one star in the other."""
+    (tmp_path / "own.csv").write_text("body,stars,film\nfine,5,x\npoor,1,\n")
+    (tmp_path / "signs.csv").write_text("text,label\ngood,1\nbad,-1\n")
+    options = Options(
+        source=str(tmp_path / "own.csv"),
+        text_column="body",
+        label_column="stars",
+        group_column="film",
+        labels={"negative": [1], "positive": [5]},
+        other_sources={
+            "old": "builtin:rotten_tomatoes",
+            "signs": {
+                "source": str(tmp_path / "signs.csv"),
+                "text_column": "text",
+                "label_column": "label",
+                "group_column": "",
+                "labels": {},
+            },
+        },
+    )
+    account = ingest(options, tmp_path / "r.parquet")
+    assert [each.kept for each in account] == [2, 8530, 2]
+    table = reviews.read(tmp_path / "r.parquet")
+    assert table["source"].value_counts().to_dict() == {"old": 8530, "own": 2, "signs": 2}
+    for name in ("own", "signs"):
+        assert table[table["source"] == name]["label"].tolist() == [1, 0]
+    assert table[table["source"] == "old"]["label"].sum() == 4265
+    assert table["group"].notna().sum() == 1
+    content = accounts.content(tmp_path / "r.parquet")
+    assert list(content) == ["own", "old", "signs"]
+    digest = hashlib.sha256((tmp_path / "own.csv").read_bytes()).hexdigest()
+    assert content["own"] == f"sha256:{digest}"
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"a": "b.csv"}, "ingest.other_sources: a: .*a.csv has this name already"),
+        ({"b": "./a.csv"}, "ingest.other_sources: b: ./a.csv is read already, as a"),
+        ({"b": {"text_column": "x"}}, "ingest.other_sources: b: source is required"),
+        ({"b": {"source": "b.csv", "text_colum": "x"}}, "b: text_colum: no such option"),
+        ({"b": {"source": "b.csv", "header": "no"}}, "b: header: Input should be 'auto'"),
+        ({"b": "builtin", "c": "builtin:imdb"}, "c: builtin:imdb is read already, as b"),
+    ],
+)
+def test_a_wrong_list_of_sources_is_refused(tmp_path, monkeypatch, others, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        ingest(Options(source="a.csv", other_sources=others), Path("r.parquet"))
+
+
+def test_the_content_of_a_folder_is_that_of_its_files(tmp_path):
+    """A new time changes nothing; a name, a byte or a file less does."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.csv").write_text("text,label\ngood,1\nbad,0\n")
+    options = Options(source=str(folder))
+    seen = [identify(options)]
+    os.utime(folder / "a.csv", (1, 1))
+    assert identify(options) == seen[0]
+    (folder / "a.csv").rename(folder / "c.csv")
+    seen.append(identify(options))
+    (folder / "c.csv").write_text("text,label\ngood,1\nbad,1\n")
+    seen.append(identify(options))
+    (folder / "c.csv").unlink()
+    seen.append(identify(options))
+    assert len({each["in"] for each in seen}) == 4
+
+
+def test_sources_may_have_classes_of_their_own(tmp_path):
+    (tmp_path / "signs.csv").write_text("text,label\ngood,pos\nbad,neg\n")
+    (tmp_path / "three.csv").write_text("text,label\nso,neutral\nfine,positive\npoor,negative\n")
+    others = {"three": str(tmp_path / "three.csv")}
+    options = Options(source=str(tmp_path / "signs.csv"), other_sources=others)
+    ingest(options, tmp_path / "r.parquet")
+    assert reviews.classes(tmp_path / "r.parquet") == ("negative", "neutral", "positive")
+    assert reviews.read(tmp_path / "r.parquet")["label"].tolist() == [2, 0, 1, 2, 0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "r.parquet",
+        *["signs.csv", "three.csv"],
+    ]

@@ -1,0 +1,79 @@
+"""What tells the content of a source, so that it is read again only if that has changed.
+
+A hash of files, the entity tag of objects in S3, and what a web server says of its file. Names and
+times of files say nothing.
+"""
+
+import hashlib
+import logging
+from pathlib import Path
+
+import boto3
+
+from components.reading import builtin, several, sources
+from components.reading.options import Options
+
+CHUNK = 1 << 20  # bytes
+SLOW = 1 << 30  # bytes, more than which take seconds
+
+log = logging.getLogger("source")
+
+
+def identify(options: Options) -> dict[str, str]:
+    """Return what tells the content of each source, by its name.
+
+    Raises:
+        UserError: there is no such source, or access is denied.
+        UnavailableError: S3 or the web server does not respond.
+    """
+    return {name: _content(each) for name, each in several.by_name(options).items()}
+
+
+def _content(options: Options) -> str:
+    source = options.source
+    scheme, _, rest = source.partition("://")
+    if builtin.is_name(source):
+        return f"sha256:{builtin.SHA256}"
+    if rest and scheme == "s3":
+        if source.endswith("/"):
+            return f"etags:{_together(sources.objects(options))}"
+        bucket, key = sources.bucket_and_key(source)
+        with sources.s3_errors(source):
+            return f"etag:{boto3.client('s3').head_object(Bucket=bucket, Key=key)['ETag']}"
+    if rest and scheme in ("http", "https"):
+        return _of_web(source)
+    path = sources.local(source)
+    if path.is_file():
+        return f"sha256:{_of_file(path)}"
+    inside = sorted(each for each in path.rglob("*") if each.is_file())
+    return f"sha256:{_together({str(each.relative_to(path)): _of_file(each) for each in inside})}"
+
+
+def _of_file(path: Path) -> str:
+    size = path.stat().st_size
+    if size > SLOW:
+        log.info("hashing %s, %.1f GB", path, size / 1e9)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _of_web(source: str) -> str:
+    """Return the entity tag, else the time of the last change, else a hash of the whole answer."""
+    with sources.web(source) as response:  # HEAD is refused for an address that is signed for GET
+        headers = response.headers
+        if tag := headers.get("etag"):
+            return f"etag:{tag}"
+        if modified := headers.get("last-modified"):
+            return f"modified:{modified}, {headers.get('content-length')} bytes"
+        digest, received = hashlib.sha256(), 0
+        while part := response.read(CHUNK):
+            digest.update(part)
+            received += len(part)
+        sources.check_length(response, received, source)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _together(parts: dict[str, str]) -> str:
+    """Return one hash of the names and contents of several files."""
+    lines = "".join(f"{content} {name}\n" for name, content in parts.items())
+    return hashlib.sha256(lines.encode()).hexdigest()
