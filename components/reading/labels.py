@@ -13,7 +13,6 @@ DROP = "drop"  # in the place of a class: rows with these labels are left out
 MOST_VALUES = 100  # that a column of labels may have
 SHOWN = 20  # values in a message
 _USUAL = _NEGATIVE, _NEUTRAL, _POSITIVE = "negative", "neutral", "positive"
-_ORDER = (*_USUAL, DROP)
 _WORDS = {
     **dict.fromkeys(("negative", "neg", "false", "f", "no", "n"), _NEGATIVE),
     **dict.fromkeys(("neutral", "neu"), _NEUTRAL),
@@ -137,18 +136,24 @@ def decide(
         )
     used = {text: named[text] for text in values.places}
     names = given or dict.fromkeys(named.values())
-    classes = in_order(name for name in names if name in used.values())
+    classes = in_order(name for name in names if name in used.values() and name != DROP)
     said = "; ".join(
         f"{name}: {', '.join(_quoted(text) for text in used if used[text] == name)}"
-        for name in classes
+        for name in (*classes, DROP)
+        if name in used.values()
     )
-    return used, [name for name in classes if name != DROP], said + scale
+    return used, classes, said + scale
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Return the names without repetition, those of the usual classes in their order."""
+    """Return the names without repetition, those of the usual classes in their order.
+
+    Positive alone has negative beside it, so that its label does not depend on the other rows.
+    """
     found = list(dict.fromkeys(names))
-    return sorted(found, key=_ORDER.index) if set(found) <= {*_ORDER} else found
+    if set(found) <= {_NEGATIVE, _POSITIVE}:
+        return [_NEGATIVE, _POSITIVE]
+    return sorted(found, key=_USUAL.index) if set(found) <= {*_USUAL} else found
 
 
 def _are_names(values: Iterable[str]) -> bool:

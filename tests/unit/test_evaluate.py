@@ -139,7 +139,7 @@ def test_calibration_in_tenths():
 def test_several_sources_have_figures_of_their_own():
     test = pd.DataFrame({"label": [1, 0, 1], "source": ["own: new", "own: new", "old"]})
     p = np.array([0.9, 0.8, 0.9])
-    found = measures.slices(test, p, np.zeros(3))
+    found = measures.slices(test, two(p), np.zeros(3))
     assert measures.by_source(found) == {
         "accuracy/old": 1.0,
         "rows/old": 1.0,
