@@ -41,8 +41,8 @@ def prepare(
 
     Empty texts are dropped, and all copies of a text but the first, and every copy of a text that
     has both labels. A hash of the group decides the split, or of the text where there is no group.
-    So no review changes sides as data grow, and a new model can be compared with an old one on texts
-    that neither learned from. Of copies in several groups, one on the side of training is kept: as
+    So no review changes sides as data grow, and two models can be compared on texts that neither
+    learned from. Of copies in several groups, one on the side of training is kept: as
     data grow, a text may leave the test reviews, but none comes to them from the training.
 
     Reviews are first distributed by their texts, so that all copies of a text are in one file, and
