@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from components import cli
 from components.io import processes
+from tools import summary
 from tools.repro import repro
 
 REVIEWS = (
@@ -41,12 +42,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _summary(predictions: list[dict[str, Any]], version: str, counts: dict[str, float]) -> None:
-    metrics, promotion = _report("metrics"), _report("promotion")
-    print(
-        f"\nReviews     {_report('validation')['rows']} read, {metrics['rows']:.0f} kept for test"
-    )
-    print(f"Accuracy    {metrics['accuracy']:.4f} on the test reviews")
-    print(f"Champion    version {version}; {promotion['outcome']}: {promotion['why']}")
+    print("", *summary.lines(), sep="\n")
+    print(f"Served      version {version}")
     for review, prediction in zip(REVIEWS, predictions, strict=True):
         print(f"Answer      {prediction['label']} ({prediction['probability']:.3f}): {review}")
     print("Metrics     " + ", ".join(f"{name} {value:.0f}" for name, value in counts.items()))

@@ -1,6 +1,6 @@
 """Run the stages that are out of date (dvc repro), also after a run that was interrupted.
 
-The arguments are those of `dvc repro`.
+The arguments are those of `dvc repro`. Without any, a summary of the results comes at the end.
 """
 
 import fcntl
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from components import cli
 from components.errors import UserError
 from components.io import dvc_lock
+from tools import summary
 
 LOCK = dvc_lock.DVC / "repro.lock"
 
@@ -51,7 +52,13 @@ def _alone() -> Iterator[None]:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
-    return cli.run("repro", lambda: repro(*arguments))
+
+    def work() -> None:
+        repro(*arguments)
+        if not arguments:  # all stages
+            print("", *summary.lines(), f"Next        {summary.next_step()}", "", sep="\n")
+
+    return cli.run("repro", work)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,11 @@ def test_the_summary_shows_the_results(demo):
     assert float(accuracy[1]) >= 0.915
     metrics = json.loads((directory / "reports/metrics.json").read_text())
     assert f"{metrics['accuracy']:.4f}" == accuracy[1]
-    assert re.search(r"^Reviews +25000 read, 5056 kept for test$", output, re.MULTILINE)
-    assert re.search(r"^Champion +version 1; promoted: ", output, re.MULTILINE)
+    kept = r"^Reviews +25000 read from 1 file, 25000 kept; 5056 of them test the model$"
+    assert re.search(kept, output, re.MULTILINE)
+    assert re.search(r"^Classes +12500 negative, 12500 positive$", output, re.MULTILINE)
+    assert re.search(r"^Gate +PASSED: accuracy ", output, re.MULTILINE)
+    assert re.search(r"^Champion +version 1, promoted$", output, re.MULTILINE)
     answers = re.findall(r"^Answer +(\w+) \(0\.\d+\)", output, re.MULTILINE)
     assert answers == ["positive", "negative"]
     assert "model_prediction_count{positive} 1" in output
