@@ -96,7 +96,7 @@ def _end_with_parent(parent: int) -> None:
 def _count_shard(max_n: int, output: Path, shard: tuple[str, Path]) -> tuple[str, int]:
     name, path = shard
     table = reviews.read(path)
-    if table.isna().any(axis=None):
+    if table[reviews.SCHEMA.names].isna().any(axis=None):  # a group may be missing
         raise UserError(f"{path}: has missing values; run prepare first")
     counts = ngrams.count(table["text"], max_n, tokenize)
     write_counts(counts, table["label"].to_numpy(), output / name)

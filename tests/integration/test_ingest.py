@@ -15,8 +15,10 @@ import pandas as pd
 import pytest
 import yaml
 
+from components import ingest
 from components.io import reviews
-from tests.conftest import REPO, assert_one_line
+from components.reading.options import Options
+from tests.conftest import REPO, assert_one_line, run_stages
 
 TEXTS = ['He said: "fine",\nthen left.', "NA", "Ünïcödé 😀", "plain"]
 ROWS = pd.DataFrame({"text": TEXTS, "label": ["positive", "neg", "1", 0]})
@@ -236,6 +238,28 @@ def run_all(stage, *split: str) -> dict[str, str]:
         if result.returncode:
             said[name] = result.stderr
     return said
+
+
+def test_two_sources_and_groups_from_files_to_figures(tmp_path, imdb):
+    own = imdb.iloc[::12]
+    films = [f"film {n % 300}" if n % 7 else None for n in range(len(own))]
+    frame = pd.DataFrame({"body": own["text"], "stars": own["label"] * 4 + 1, "film": films})
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    options = Options(
+        source=str(tmp_path / "own.csv"),
+        text_column="body",
+        label_column="stars",
+        group_column="film",
+        other_sources={"old": "builtin:rotten_tomatoes"},
+    )
+    ingest.ingest(options, tmp_path / "r.parquet")
+    table = reviews.read(tmp_path / "r.parquet")
+    found = run_stages(table, tmp_path / "run", given=["default"], max_n=1)
+    metrics = json.loads(found.metrics.read_text())
+    assert metrics["rows/own"] + metrics["rows/old"] == metrics["rows"]
+    for name in ("own", "old"):
+        assert 0.6 < metrics[f"accuracy/{name}"] < 1
+    assert json.loads(found.findings.read_text())["groups"]["groups"] > 20
 
 
 def test_one_class_stops_prepare(stage, tmp_path):
