@@ -2,20 +2,24 @@ import numpy as np
 import pytest
 
 import sentiment.model
+from sentiment.scorer import Scorer
 from tests.languages import LANGUAGES, reviews
 
 
-def accuracy(language: str, tokens: int) -> float:
+def fitted(language: str, tokens: int):
     texts, labels = reviews(language, 1200)
     model = sentiment.model.build().set_params(ngrams__tokens=tokens)
-    model.fit(texts[:900], labels[:900])
-    return float(np.mean(model.predict(texts[900:]) == labels[900:]))
+    return model.fit(texts[:900], labels[:900]), texts[900:], labels[900:]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_reviews_in_any_script_are_learned(language):
-    assert accuracy(language, tokens=2) >= 0.97
+def test_reviews_in_any_script_are_learned_and_served(language):
+    model, texts, labels = fitted(language, tokens=2)
+    assert np.mean(model.predict(texts) == labels) >= 0.97
+    served = Scorer(model).score(texts).probabilities
+    np.testing.assert_array_equal(served, sentiment.model.probabilities(model, texts))
 
 
 def test_the_first_tokens_learned_nothing_in_chinese():
-    assert accuracy("Chinese", tokens=1) < 0.6
+    model, texts, labels = fitted("Chinese", tokens=1)
+    assert np.mean(model.predict(texts) == labels) < 0.6
