@@ -21,6 +21,7 @@ from components.errors import UserError
 from components.io import killed, records, registry, reviews
 from components.io.models import load_model
 from components.io.registry import Registered
+from components.report import sample_size
 from components.stage import Artifact
 from components.verdict import GateLimits, GateVerdict, capabilities, first, paired
 from sentiment import behaviour
@@ -117,6 +118,9 @@ def run(
     found = gate(challenger.name, challenger.version, tables, limits, classes)
     records.write(verdict, found)
     log.info("version %s %s: %s", found.version, found.outcome, found.why)
+    rows = sum(map(reviews.rows, reviews.shards(test)))
+    disagreement = found.figures.get("disagreement", sample_size.USUAL_DISAGREEMENT)
+    log.info("%s", sample_size.describe(rows, disagreement))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -20,6 +20,7 @@ from components import stage
 from components.errors import UserError
 from components.io import reviews as tables_of
 from components.io.files import replacing_directory
+from components.report import sample_size
 from components.stage import Artifact, parameters
 
 log = logging.getLogger("prepare")
@@ -195,8 +196,10 @@ def run(
 ) -> None:
     outputs = {"train": train, "valid": valid, "test": test}
     fractions = parameters.valid_fraction, parameters.test_fraction
-    for name, rows in prepare(reviews, outputs, *fractions, parameters.shard_rows).items():
+    found = prepare(reviews, outputs, *fractions, parameters.shard_rows)
+    for name, rows in found.items():
         log.info("%s: %d reviews in %s", name, rows, outputs[name])
+    log.info("%s", sample_size.describe(found["test"]))
 
 
 def main(argv: list[str] | None = None) -> int:

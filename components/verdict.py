@@ -119,6 +119,7 @@ def paired(champion: NDArray[np.bool_], challenger: NDArray[np.bool_], limits: G
         "difference_low": float(low),
         "difference_high": float(high),
         "p_value": float(p_value),
+        "disagreement": (gained + lost) / rows,
     }
     measured = (
         f"accuracy {figures['challenger_accuracy']:.4f} against {figures['champion_accuracy']:.4f},"

@@ -80,7 +80,7 @@ function showWords(text, tokens) {
   const located = [];
   for (const [start, end, share] of tokens) {
     const last = located.at(-1);
-    if (last && start < last.end) last.share += share; // İ is two tokens
+    if (last && start < last.end) last.share += share; // İ was two tokens of earlier models
     else located.push({ start, end, share });
   }
   const strongest = located.reduce((most, each) => Math.max(most, Math.abs(each.share)), 0);
