@@ -20,7 +20,6 @@ from typing import Any
 
 from components.errors import UnavailableError
 from components.io.files import write_json
-from sentiment.model import LABELS
 
 RETRY_SECONDS = (10, 60)  # before the second and the third attempt
 POINTS = 200  # of a ROC curve: the metadata store keeps the curve as one value
@@ -111,6 +110,7 @@ def _curves(plots: Path) -> dict[str, Any]:
         curve = list(csv.DictReader(file))
     with (plots / "confusion.csv").open() as file:
         cells = Counter((row["actual"], row["predicted"]) for row in csv.DictReader(file))
+    names = sorted({name for pair in cells for name in pair})
     return {
         "confidenceMetrics": [
             {
@@ -121,8 +121,8 @@ def _curves(plots: Path) -> dict[str, Any]:
             for point in [*curve[:: len(curve) // POINTS + 1], curve[-1]]
         ],
         "confusionMatrix": {
-            "annotationSpecs": [{"displayName": label} for label in LABELS],
-            "rows": [{"row": [cells[actual, label] for label in LABELS]} for actual in LABELS],
+            "annotationSpecs": [{"displayName": name} for name in names],
+            "rows": [{"row": [cells[actual, name] for name in names]} for actual in names],
         },
     }
 

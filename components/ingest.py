@@ -19,7 +19,7 @@ from components.io import accounts
 from components.io.accounts import FileAccount
 from components.io.files import replacing
 from components.io.reviews import GROUP, GROUPED, SCHEMA, class_metadata
-from components.reading import builtin, formats, labels, several
+from components.reading import builtin, exclusion, formats, labels, several
 from components.reading.batches import Batch
 from components.reading.content import identify
 from components.reading.labels import Values
@@ -112,10 +112,12 @@ def _read(
 ) -> None:
     """Write all rows of the source to ``rows``; count the values of labels, and rows by file."""
     count = without_group = 0
+    excluded = exclusion.read(options.exclude)
     for file, batches in _opened(options):
         files.append(file)
         log.info("reading %s", file.address)
         for batch in batches:
+            batch = exclusion.without(batch, excluded, file.dropped)
             codes = [
                 values.code(label, file.address, batch.unit, number)
                 for label, number in zip(batch.labels, batch.numbers, strict=True)

@@ -133,6 +133,11 @@ def key(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
+def identity(text: str) -> str:
+    """Return 32 hexadecimal digits that name a text and its copies."""
+    return hashlib.sha256(key(text).encode()).hexdigest()[:32]
+
+
 def digest(tables: Iterable[pd.DataFrame]) -> str:
     """Return the SHA-256 of the rows in order, independent of the number of files."""
     state = hashlib.sha256()

@@ -26,7 +26,10 @@ def identify(options: Options) -> dict[str, str]:
         UserError: there is no such source, or access is denied.
         UnavailableError: S3 or the web server does not respond.
     """
-    return {name: _content(each) for name, each in several.by_name(options).items()}
+    found = {name: _content(each) for name, each in several.by_name(options).items()}
+    if options.exclude:
+        found["ingest.exclude"] = f"sha256:{_of_file(sources.local(options.exclude))}"
+    return found
 
 
 def _content(options: Options) -> str:

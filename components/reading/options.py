@@ -41,6 +41,11 @@ class Options:
         description="Values of the label column for each class, and those whose rows to drop, such"
         " as {negative: [1, 2], drop: [3], positive: [4, 5]}; empty: the usual spellings.",
     )
+    exclude: str = Field(
+        default="",
+        description="CSV file with a column id, as components.suspects writes it: the rows of these"
+        " texts are dropped; empty: there is none.",
+    )
     format: Format = Field(
         default="auto",
         description="Format of the files; texts: a folder for each class, with a file for each"
