@@ -112,7 +112,7 @@ def _read(
 ) -> None:
     """Write all rows of the source to ``rows``; count the values of labels, and rows by file."""
     count = without_group = 0
-    excluded = exclusion.read(options.exclude)
+    excluded = exclusion.read(options)
     for file, batches in _opened(options):
         files.append(file)
         log.info("reading %s", file.address)

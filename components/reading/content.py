@@ -6,6 +6,7 @@ times of files say nothing.
 
 import hashlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -28,7 +29,7 @@ def identify(options: Options) -> dict[str, str]:
     """
     found = {name: _content(each) for name, each in several.by_name(options).items()}
     if options.exclude:
-        found["ingest.exclude"] = f"sha256:{_of_file(sources.local(options.exclude))}"
+        found["ingest.exclude"] = _content(replace(options, source=options.exclude))
     return found
 
 

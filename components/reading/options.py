@@ -43,8 +43,8 @@ class Options:
     )
     exclude: str = Field(
         default="",
-        description="CSV file with a column id, as components.suspects writes it: the rows of these"
-        " texts are dropped; empty: there is none.",
+        description="CSV file with a column id, as components.suspects writes it, at an address"
+        " like a source's: the rows of these texts are dropped; empty: there is none.",
     )
     format: Format = Field(
         default="auto",
