@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components import suspects
 from components.errors import UserError
 from components.ingest import ingest
 from components.io import reviews
@@ -47,6 +48,7 @@ def test_flipped_labels_are_among_the_suspects(stage, flipped, tmp_path):
     assert probabilities == sorted(probabilities)
     assert max(probabilities) < 0.5
     assert all(row["label"] != row["predicted"] for row in rows)
+    assert all(len(row["words"].split(", ")) <= suspects.WORDS for row in rows)
     words = Counter(word for row in rows for word in row["words"].split(", "))
     assert {"bad", "great"} & words.keys()
 
