@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
             evidence.skip(runs.TRAINING, f"--only {only}")
             evidence.skip(runs.RETRAINING, f"--only {only}")
         else:
-            prove_pipelines(evidence, kube, service, training_image(args.overlay))
+            prove_pipelines(evidence, kube, service, args.overlay)
     evidence.write()
     evidence.publish()
     log.info("evidence: %s", evidence.page)
@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def prove_pipelines(evidence: Evidence, kube: Kube, service: Service, image: str) -> None:
+def prove_pipelines(evidence: Evidence, kube: Kube, service: Service, overlay: Path) -> None:
     """Train, and retrain on drift, where the cluster has Kubeflow and the receiver of alerts."""
     server = kubeflow.SERVER
     if kube.get("service", server.service, server.namespace) is None:
@@ -131,6 +131,7 @@ def prove_pipelines(evidence: Evidence, kube: Kube, service: Service, image: str
         evidence.skip(runs.RETRAINING, why)
         return
     try:
+        image = training_image(overlay)
         with kubeflow.signed_in(kube, service.namespace) as signed_in:
             model = f"{service.registered}-cluster-test"
             evidence.add_run(runs.train(kube, signed_in, image, model))

@@ -1,5 +1,6 @@
 """Reach Kubeflow Pipelines in a cluster, as a person who may submit runs in one namespace."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -50,6 +51,7 @@ class Server:
             UserError: it failed; the message names the task and the reason. Or it did not end.
             UnavailableError: the server does not respond.
         """
+        logging.getLogger("submit").setLevel(logging.INFO)  # so that it tells the states of tasks
         names = ir.task_names(ir.load(pipeline))
         url = run_url(self.address, run_id)
         with client_errors(self.address):
