@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 FOLDER = Path(os.environ["STAND_IN"])
+VALUED = {"--namespace", "--selector", "--output", "--container", "--request-timeout"}
 
 
 def copy(source: socket.socket, target: socket.socket) -> None:
@@ -35,9 +36,22 @@ def forward(service: str, ports: str) -> None:
                 threading.Thread(target=copy, args=pair, daemon=True).start()
 
 
+def split(arguments: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Return flags, each as --name=value, as --name value or alone, and the other words."""
+    flags: dict[str, str] = {}
+    words = []
+    left = iter(arguments)
+    for each in left:
+        name, equals, value = each.partition("=")
+        if not each.startswith("--"):
+            words.append(each)
+        else:
+            flags[name[2:]] = value if equals or name not in VALUED else next(left)
+    return flags, words
+
+
 def main(arguments: list[str]) -> None:
-    flags = dict(each[2:].partition("=")[::2] for each in arguments if each.startswith("--"))
-    words = [each for each in arguments if not each.startswith("--")]
+    flags, words = split(arguments)
     verb, *rest = words
     if verb == "port-forward":
         forward(rest[0].removeprefix("service/"), rest[1])

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -90,7 +91,8 @@ def signed_in(kube: Kube, namespace: str) -> Iterator[Server]:
         duration = f"--duration={TOKEN_SECONDS}s"
         token.write_text(kube.kubectl("create", "token", ACCOUNT, *flags, duration))
         forward = stack.enter_context(forwarding(kube.context, SERVER))
-        with client_errors(forward.address):
+        with client_errors(forward.address), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that old servers do not fit
             client = connect(forward.address, namespace, token)
         yield Server(forward.address, namespace, token, client)
 

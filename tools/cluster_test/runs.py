@@ -23,7 +23,7 @@ START_SECONDS = 300.0  # from the alert until the receiver's command has submitt
 POLL_SECONDS = 2.0
 TRAINING = "training on Kubeflow"
 RETRAINING = "retraining on drift, by an alert posted to the receiver"
-_RUN = re.compile(r"/runs/details/(\S+)")
+_RUN = re.compile(r"^submit: run \S+/runs/details/(\S+)$")
 log = logging.getLogger("cluster-test")
 
 
@@ -152,7 +152,7 @@ def _submit(server: Server, image: str, *parameters: str) -> Ended:
         for line in process.stderr or ():
             sys.stderr.write(f"  {line}")
             last = line.strip()
-            if match := _RUN.search(line):
+            if match := _RUN.match(last):
                 run_id = match[1]
     return Ended(run_id, last.removeprefix("submit: error: ") if process.returncode else "")
 
