@@ -36,6 +36,15 @@ IMAGE = f"registry.example.org/sentiment-train@sha256:{'0a' * 32}"
 KUBE = Kube("test", pauses=())
 SERVICE = Service("sentiment", "sentiment", "sentiment", "sentiment")
 MANIFESTS = REPO / "manifests/monitoring/receiver"
+RENDERED = f"""\
+kind: InferenceService
+metadata: {{name: sentiment, namespace: sentiment}}
+spec: {{predictor: {{containers: [{{name: kserve-container}}]}}}}
+---
+kind: Deployment
+spec:
+  image: {IMAGE}
+"""
 REASON = "the new one is not worse"
 NUMBERS = itertools.count(1)
 
@@ -60,7 +69,7 @@ class Cluster:
         self.write("kubeflow", "service", "ml-pipeline", {})
         root = {"defaultPipelineRoot": "s3://pipelines/artifacts"}
         self.write("sentiment", "configmap", "kfp-launcher", {"data": root})
-        (folder / "rendered").write_text(f"        image: {IMAGE}\n")
+        (folder / "rendered").write_text(RENDERED)
         (folder / "ports.json").write_text(json.dumps(self.ports))
         (folder / "workflows").write_text('{"items": []}')
         (folder / "logs").write_text("")
@@ -188,19 +197,23 @@ def test_a_training_is_submitted_and_judged(cluster, server, s3):
     assert f"| {runs.RETRAINING} | no Deployment" in page
 
 
-def test_a_failed_training_names_step_and_reason(cluster, server):
+def test_a_failed_training_names_step_and_reason(cluster, server, monkeypatch, capsys):
     node = {"display_name": "validate", "task_id": "1", "state": "FAILED"}
     server.states = [("FAILED", [node])]
     pod = {"type": "Pod", "templateName": "t", "id": "x-2", "phase": "Failed", "message": "exit 1"}
     workflow = {"metadata": {"name": "x"}, "status": {"nodes": {"x-2": pod}}}
     (cluster.folder / "workflows").write_text(json.dumps({"items": [workflow]}))
     (cluster.folder / "logs").write_text("validate: breach: 3000 rows, at least 5000 wanted\n")
-    evidence = cluster.prove()
-    assert evidence.failures == [runs.TRAINING]
-    (run,) = evidence.runs
-    assert run.why.startswith("the run failed in task validate reviews (validate: breach: 3000 row")
-    assert run.tasks == {"validate reviews": "failed"}
-    assert "| 0 succeeded, validate reviews failed |" in evidence.page.read_text()
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(cluster.folder / "summary.md"))
+    flags = ["--overlay=.", "--context=test", f"--directory={cluster.folder}", "--only=pipelines"]
+    assert cluster_test.main(flags) == 1
+    assert f"cluster-test: error: failed: {runs.TRAINING}; see" in capsys.readouterr().err
+    found = json.loads((cluster.folder / "cluster-test.json").read_text())
+    (run,) = found["runs"]
+    assert run["why"].startswith("the run failed in task validate reviews (validate: breach: 3000")
+    assert run["tasks"] == {"validate reviews": "failed"}
+    assert found["skipped"]["deployments"] == "--only pipelines"
+    assert "0 succeeded, validate reviews failed" in (cluster.folder / "summary.md").read_text()
 
 
 def test_a_training_must_leave_a_version_and_a_verdict(cluster, server):
