@@ -92,12 +92,11 @@ def render(document: dict[str, Any]) -> str:
     """Return the page of a document."""
     steps = document["steps"]
     requests, lost = (sum(each[key] for each in steps) for key in ("requests", "lost"))
-    lines = [
-        "# What cluster-test has seen",
-        "",
-        f"{document['at']}, {document['rate']:g} requests a second",
-    ]
-    lines += [f"for {len(steps)} steps: {requests} requests counted, {lost} lost.", ""]
+    lines = ["# What cluster-test has seen", "", document["at"]]
+    if steps:
+        lines[-1] += f", {document['rate']:g} requests a second"
+        lines.append(f"for {len(steps)} steps: {requests} requests counted, {lost} lost.")
+    lines.append("")
     lines += _rows(("part", "version"), document["versions"].items())
     asked = [(name, *answers.values()) for name, answers in document["answers"].items()]
     lines += _rows(("asked", "v1", "v2", "gRPC"), asked)
