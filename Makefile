@@ -71,8 +71,9 @@ pipeline-local: .venv/installed ## Run the training pipeline in containers, with
 
 cluster-up: .venv/installed ## Set up a kind cluster for the overlay local, or CLUSTER=existing REGISTRY=…; see docs/kind.md
 	python -m tools.cluster up
-cluster-test: .venv/installed ## Deploy to the cluster under load: canaries, faults, kills; write reports/cluster-test/
-	python -m tools.cluster run -- python -m tools.cluster_test --overlay .cluster/manifests/overlays/local
+cluster-test: .venv/installed ## Deploy to the cluster under load, train and retrain; write reports/cluster-test/; ONLY=deployments or pipelines
+	python -m tools.cluster run -- python -m tools.cluster_test --overlay .cluster/manifests/overlays/local \
+	  $(if $(ONLY),--only='$(ONLY)')
 cluster-down: .venv/installed ## Delete the kind cluster or, with CLUSTER=existing, what cluster-up has made
 	python -m tools.cluster down
 cluster-programs: .venv/installed ## Build kind and helm with Go into .cluster/bin

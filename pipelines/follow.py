@@ -96,6 +96,11 @@ def _failure(run: V2beta1Run, tasks: dict[str, str], url: str, namespace: str | 
     )
 
 
+def task_states(run: V2beta1Run, tasks: dict[str, str]) -> dict[str, str]:
+    """Return the states of the tasks that the server lists, by display name, in lower case."""
+    return {name: node.state.lower() for name, node in _tasks(run, tasks)}
+
+
 def _get(client: kfp.Client, run_id: str) -> V2beta1Run | None:
     """Return the run, or None while the server or a proxy before it fails."""
     try:

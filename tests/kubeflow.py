@@ -10,6 +10,7 @@ import itertools
 import json
 import re
 import socket
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,7 @@ class StandIn(ThreadingHTTPServer):
         self.break_posts = False
         self.stuck = False
         self.late_version: dict[str, Any] | None = None
+        self.on_run: Callable[[dict[str, Any]], None] = lambda run: None  # what its tasks would do
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -262,6 +264,8 @@ class Handler(BaseHTTPRequestHandler):
             "created_at": datetime.datetime.now(datetime.UTC).isoformat(),
         }
         self.server.stored[name].append(created)
+        if name == "runs":
+            self.server.on_run(created)
         return self.answer(200, created)
 
     def knows_version(self, run: dict[str, Any]) -> bool:

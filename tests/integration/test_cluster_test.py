@@ -24,6 +24,7 @@ from tools.cluster_test.deployment import Expected, OverlayCopy, Step, copy_of, 
 from tools.cluster_test.evidence import Evidence
 from tools.cluster_test.faults import server_failing
 from tools.cluster_test.load import NOT_COUNTED, Caller
+from tools.cluster_test.runs import PipelineRun
 
 
 class Gateway(http.server.ThreadingHTTPServer):
@@ -169,13 +170,23 @@ def evidence(folder: Path) -> Evidence:
     return found
 
 
+def test_the_page_has_a_row_for_each_run_and_what_was_skipped(tmp_path):
+    found = evidence(tmp_path)
+    tasks = {"ingest": "succeeded", "validate": "failed"}
+    found.add_run(PipelineRun("a run", False, 2.5, tasks, "sentiment", "7", "", "no"))
+    found.skip("a second model", "no flag")
+    page = found.page.read_text()
+    assert "| a run | False | 2.5 | 1 succeeded, validate failed | sentiment 7 |  | no |" in page
+    assert "| a second model | no flag |" in page
+    assert found.failures == ["a run"]
+
+
 def test_the_page_has_a_row_for_each_step(tmp_path):
     page = evidence(tmp_path).page.read_text()
     assert "| a | True | 0 | 1.5 | 9 | 0 | 2 | 1: 4, 2: 5 | deploy: x / y |" in page
     assert "| in the end | 0.9 | 0.9 | 0.9 |" in page
     assert "| kubernetes | v1.36.1 |" in page
     assert "9 requests counted, 0 lost" in page
-    assert "| retraining on drift |" in page
 
 
 def test_evidence_names_what_failed(tmp_path):

@@ -50,3 +50,15 @@ def test_what_each_overlay_serves_stays(airline: Path, tmp_path: Path):
     shutil.rmtree(airline)
     manifests.copy(made, IMAGES, None)
     assert not (made / "overlays/airline").exists()
+
+
+def test_services_without_a_bucket_of_their_own_get_one(airline: Path, tmp_path: Path):
+    """Runs that drift starts read their requests and reviews in the cluster's S3."""
+    source = manifests.SOURCE / manifests.SERVICES
+    theirs = "- --param=captured=s3://theirs/captured/"
+    source.write_text(f"{source.read_text()}    {theirs}\n")
+    manifests.copy(tmp_path / "made", IMAGES, None)
+    text = (tmp_path / "made" / manifests.SERVICES).read_text()
+    assert "--param=captured=s3://data/captured/sentiment/" in text
+    assert "--param=source=s3://data/reviews.parquet" in text
+    assert theirs in text

@@ -37,7 +37,14 @@ KUBEFLOW = Component(
     "kubeflow",
     "kubeflow",
     marks=("crd/workflows.argoproj.io", "deployment/ml-pipeline"),
-    workloads=("deployment/ml-pipeline",),
+    # without the others a run is accepted, and waits
+    workloads=tuple(
+        f"deployment/{each}"
+        for each in (
+            *("ml-pipeline", "ml-pipeline-persistenceagent"),
+            *("workflow-controller", "metadata-grpc-deployment"),
+        )
+    ),
 )
 COMPONENTS = (
     Component(

@@ -19,6 +19,9 @@ SOURCE = ROOT / "manifests"
 OVERLAY = "overlays/local"
 # kustomizations that name images, beside the templates of the overlays
 NAMING = ("monitoring/receiver", "monitoring/plain", "kind/s3")
+SERVICES = "monitoring/receiver/services.yaml"
+EXAMPLE_BUCKET = "sentiment-data-example"  # in SERVICES, until people have written their own
+BUCKET = "data"  # in the cluster's S3, which creates it on the first write
 ADDED = "added"  # the component
 FILE = "kustomization.yaml"
 
@@ -28,7 +31,7 @@ def copy(folder: Path, images: Mapping[str, str], component: Path | None) -> Pat
 
     ``images`` has NAME:TAG or NAME@DIGEST by the names that manifests use. ``component`` is the
     folder of a kustomize component for the overlay. The predictors that the overlays of an earlier
-    copy serve stay.
+    copy serve stay. A service whose bucket is that of the example has one in the cluster's S3.
     """
     served = {
         each.parent.name: each.read_text() for each in folder.glob(f"overlays/*/{overlay.FILE}")
@@ -43,6 +46,8 @@ def copy(folder: Path, images: Mapping[str, str], component: Path | None) -> Pat
             entries = {each["name"]: each for each in read(naming).get("images", [])}
             entries |= {each: _image(each, images[each]) for each in _named(naming, images)}
             change(naming, images=[*entries.values()])
+        services = partial / SERVICES
+        services.write_text(services.read_text().replace(EXAMPLE_BUCKET, BUCKET))
         if component is not None:
             shutil.copytree(component, partial / ADDED)
             template = partial / OVERLAY / overlay.TEMPLATE

@@ -1,28 +1,30 @@
-"""Prove deployments on a cluster with KServe and a gateway, and write what was seen as evidence.
+"""Prove deployments on a cluster with KServe and a gateway, and the pipelines where Kubeflow is.
 
-It works on a copy of the overlay and asks the Kubernetes API alone, so it does not matter how the
-cluster was made. Requests go through the gateway all the time, and each that fails is counted.
+What was seen is written as evidence. The command works on a copy of the overlay and asks the
+Kubernetes API alone, so it does not matter how the cluster was made. While it deploys, requests go
+through the gateway, and each that fails is counted.
 """
 
 import argparse
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
 
 from components import cli
 from components.cli import positive
-from components.errors import UserError
+from components.errors import UnavailableError, UserError
 from components.io import registry
-from deploy.cluster import Cluster, render
-from deploy.overlay import service_of
+from deploy.cluster import Cluster, kubectl, render
+from deploy.overlay import TEMPLATE, Service, service_of
 from tools.cluster import access
 from tools.cluster.forward import forwarding
 from tools.cluster.kube import Kube, current_context
-from tools.cluster_test import faults
+from tools.cluster_test import faults, kubeflow, receiver, runs
 from tools.cluster_test.answers import Asked
 from tools.cluster_test.cluster import Route, find_gateway, find_route, gateway_versions, versions
 from tools.cluster_test.deployment import OverlayCopy, copy_of
@@ -31,6 +33,7 @@ from tools.cluster_test.load import Caller
 from tools.cluster_test.steps import DEPLOYED, Versions, steps
 from tools.commands import output
 
+DEPLOYMENTS, PIPELINES = "deployments", "pipelines"
 FIRST = "first version, before anything is sent"
 log = logging.getLogger("cluster-test")
 
@@ -64,24 +67,19 @@ def champion_of(client: mlflow.MlflowClient, name: str) -> str:
     return str(champion.version)
 
 
-def run(args: argparse.Namespace) -> int:
-    kube = Kube(args.context or current_context())
-    service = service_of(render(args.overlay))
-    git = ("git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
-    evidence = Evidence(
-        args.directory, args.rate, versions(kube) | {"commit": output(*git).strip()}
-    )
-    with ExitStack() as stack:
-        stack.enter_context(access.environment(kube, service.namespace))
-        wanted = find_versions(service.registered, args)
-        caller = Caller("", "", f"/v1/models/{service.model}:predict", args.rate)
-        flags = [f"--context={kube.context}", f"--step-seconds={args.step_seconds:g}"]
-        flags += args.deploy_flags
-        first = prepare(args, args.overlay, caller, flags)
-        evidence.add(first.step(FIRST, wanted.first, DEPLOYED, canary=False, loaded=False))
-        route = find_route(Cluster(service, kube.context))
-        evidence.versions |= gateway_versions(kube, route)
-        stack.enter_context(through_gateway(caller, args.gateway, kube, route))
+def prove_deployments(
+    evidence: Evidence, kube: Kube, service: Service, args: argparse.Namespace
+) -> None:
+    """Deploy good and faulty predictors, while a caller sends requests through the gateway."""
+    wanted = find_versions(service.registered, args)
+    caller = Caller("", "", f"/v1/models/{service.model}:predict", args.rate)
+    flags = [f"--context={kube.context}", f"--step-seconds={args.step_seconds:g}"]
+    flags += args.deploy_flags
+    first = prepare(args, args.overlay, caller, flags)
+    evidence.add(first.step(FIRST, wanted.first, DEPLOYED, canary=False, loaded=False))
+    route = find_route(Cluster(service, kube.context))
+    evidence.versions |= gateway_versions(kube, route)
+    with through_gateway(caller, args.gateway, kube, route):
         caller.host = route.host
         asked = Asked(caller.address, caller.host, service.model)
         evidence.add_answers("the first version", asked.ask())
@@ -93,13 +91,66 @@ def run(args: argparse.Namespace) -> int:
                 deploy_second(evidence, kube, second)
         evidence.add_answers("the first model in the end", asked.ask())
     if not args.second_overlay:
-        evidence.skipped["a second model beside the first"] = "no --second-overlay"
+        evidence.skip("a second model beside the first", "no --second-overlay")
+
+
+def run(args: argparse.Namespace) -> int:
+    kube = Kube(args.context or current_context())
+    service = service_of(render(args.overlay))
+    git = ("git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*")
+    evidence = Evidence(
+        args.directory, args.rate, versions(kube) | {"commit": output(*git).strip()}
+    )
+    only = args.only
+    with access.environment(kube, service.namespace, prometheus=only != PIPELINES):
+        if only == PIPELINES:
+            evidence.skip(DEPLOYMENTS, f"--only {only}")
+        else:
+            prove_deployments(evidence, kube, service, args)
+        if only == DEPLOYMENTS:
+            evidence.skip(runs.TRAINING, f"--only {only}")
+            evidence.skip(runs.RETRAINING, f"--only {only}")
+        else:
+            prove_pipelines(evidence, kube, service, args.overlay)
     evidence.write()
     evidence.publish()
     log.info("evidence: %s", evidence.page)
     if failed := evidence.failures:
         raise UserError(f"failed: {', '.join(failed)}; see {evidence.page}")
     return 0
+
+
+def prove_pipelines(evidence: Evidence, kube: Kube, service: Service, overlay: Path) -> None:
+    """Train, and retrain on drift, where the cluster has Kubeflow and the receiver of alerts."""
+    server = kubeflow.SERVER
+    if kube.get("service", server.service, server.namespace) is None:
+        why = (
+            f"no Service {server.service} in the namespace {server.namespace}: see docs/kubeflow.md"
+        )
+        evidence.skip(runs.TRAINING, why)
+        evidence.skip(runs.RETRAINING, why)
+        return
+    try:
+        image = training_image(overlay)
+        with kubeflow.signed_in(kube, service.namespace) as signed_in:
+            model = f"{service.registered}-cluster-test"
+            evidence.add_run(runs.train(kube, signed_in, image, model))
+            try:
+                watched = receiver.find(kube, service.namespace, service.name)
+                evidence.add_run(runs.retrain(kube, signed_in, watched))
+            except receiver.SkippedError as skipped:
+                evidence.skip(runs.RETRAINING, str(skipped))
+    except (UserError, UnavailableError) as error:
+        evidence.add_run(runs.failed("the pipelines on Kubeflow", str(error)))
+
+
+def training_image(overlay: Path) -> str:
+    """Return the image of the training stages that an overlay names."""
+    rendered = kubectl("kustomize", str(overlay / TEMPLATE))
+    found = re.findall(r"image: (\S+/sentiment-train[@:]\S+)", rendered)
+    if not found:
+        raise UserError(f"{overlay / TEMPLATE}: it names no image sentiment-train")
+    return str(found[0])
 
 
 def prepare(
@@ -129,6 +180,11 @@ def parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--overlay", type=Path, required=True, help="a folder of manifests/overlays; it is copied")
     add("--second-overlay", type=Path, metavar="FOLDER", help="another model's, beside it")
+    add(
+        "--only",
+        choices=(DEPLOYMENTS, PIPELINES),
+        help="leave out the other part; default: both, pipelines where the cluster has Kubeflow",
+    )
     add("--first", metavar="N", help="a version in the registry; default: the champion")
     add("--second", metavar="N", help="another one; default: a copy of the first is registered")
     add("--gateway", metavar="ADDRESS", help="default: a forward to Envoy Gateway's Service")

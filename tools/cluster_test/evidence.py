@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,27 +11,28 @@ from typing import Any
 from components.io.files import replacing, write_json
 from tools.cluster_test.answers import are_equal
 from tools.cluster_test.deployment import Step
+from tools.cluster_test.runs import PipelineRun
 
-# what this command does not prove yet, and why
-NOT_PART = {
-    "training on Kubeflow": "the command has no such step yet",
-    "retraining on drift": "the command has no such step yet",
-}
 log = logging.getLogger("cluster-test")
 
 COLUMNS = ("step", "passed", "exit", "seconds", "requests", "lost", "not counted", "by version")
+RUNS = ("run on Kubeflow", "passed", "seconds", "tasks", "version", "verdict", "why")
 
 
 @dataclass
 class Evidence:
-    """``versions`` of the cluster and of this commit, ``answers`` by when they were asked for."""
+    """``versions`` of the cluster and of this commit, ``answers`` by when they were asked for.
+
+    ``skipped`` has what the command did not prove, and why.
+    """
 
     folder: Path
     rate: float
     versions: dict[str, str]
     answers: dict[str, dict[str, float | str]] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
-    skipped: dict[str, str] = field(default_factory=lambda: dict(NOT_PART))
+    runs: list[PipelineRun] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     @property
     def page(self) -> Path:
@@ -38,8 +40,8 @@ class Evidence:
 
     @property
     def failures(self) -> list[str]:
-        """Return the names of the steps and questions that failed."""
-        failed = [each.name for each in self.steps if not each.passed]
+        """Return the names of the steps, runs and questions that failed."""
+        failed = [each.name for each in (*self.steps, *self.runs) if not each.passed]
         return failed + [name for name, each in self.answers.items() if not are_equal(each)]
 
     def add(self, step: Step) -> None:
@@ -53,6 +55,17 @@ class Evidence:
         log.info("%s: %s", name, answers)
         self.write()
 
+    def add_run(self, run: PipelineRun) -> None:
+        self.runs.append(run)
+        outcome = f"passed, version {run.version} {run.verdict}" if run.passed else "FAILED"
+        log.info("%s: %s: %s", run.name, outcome, run.why)
+        self.write()
+
+    def skip(self, name: str, why: str) -> None:
+        self.skipped[name] = why
+        log.info("%s: skipped: %s", name, why)
+        self.write()
+
     def write(self) -> None:
         """Write both files; each step does, so that a stopped test leaves what it saw."""
         document = {
@@ -61,6 +74,7 @@ class Evidence:
             "versions": self.versions,
             "answers": self.answers,
             "steps": [asdict(each) for each in self.steps],
+            "runs": [asdict(each) for each in self.runs],
             "skipped": self.skipped,
         }
         write_json(self.folder / "cluster-test.json", document)
@@ -78,12 +92,11 @@ def render(document: dict[str, Any]) -> str:
     """Return the page of a document."""
     steps = document["steps"]
     requests, lost = (sum(each[key] for each in steps) for key in ("requests", "lost"))
-    lines = [
-        "# Deployments under load",
-        "",
-        f"{document['at']}, {document['rate']:g} requests a second",
-    ]
-    lines += [f"for {len(steps)} steps: {requests} requests counted, {lost} lost.", ""]
+    lines = ["# What cluster-test has seen", "", document["at"]]
+    if steps:
+        lines[-1] += f", {document['rate']:g} requests a second"
+        lines.append(f"for {len(steps)} steps: {requests} requests counted, {lost} lost.")
+    lines.append("")
     lines += _rows(("part", "version"), document["versions"].items())
     asked = [(name, *answers.values()) for name, answers in document["answers"].items()]
     lines += _rows(("asked", "v1", "v2", "gRPC"), asked)
@@ -97,8 +110,25 @@ def render(document: dict[str, Any]) -> str:
         for each in steps
     ]
     lines += _rows((*COLUMNS, "last line"), cells)
+    runs = [
+        (
+            *(each[key] for key in ("name", "passed", "seconds")),
+            _summary(each["tasks"]),
+            f"{each['model']} {each['version']}",
+            *(each[key] for key in ("verdict", "why")),
+        )
+        for each in document["runs"]
+    ]
+    lines += _rows(RUNS, runs)
     lines += _rows(("skipped", "why"), document["skipped"].items())
     return "\n".join(lines)
+
+
+def _summary(tasks: dict[str, str]) -> str:
+    """Return how many tasks succeeded, and the names of the others with their states."""
+    counted = Counter(tasks.values())["succeeded"]
+    others = [f"{name} {state}" for name, state in tasks.items() if state != "succeeded"]
+    return ", ".join([f"{counted} succeeded", *others])
 
 
 def _rows(head: tuple[str, ...], rows: Any) -> list[str]:
