@@ -41,7 +41,8 @@ class Evidence:
     @property
     def failures(self) -> list[str]:
         """Return the names of the steps, runs and questions that failed."""
-        failed = [each.name for each in (*self.steps, *self.runs) if not each.passed]
+        done: list[Step | PipelineRun] = [*self.steps, *self.runs]
+        failed = [each.name for each in done if not each.passed]
         return failed + [name for name, each in self.answers.items() if not are_equal(each)]
 
     def add(self, step: Step) -> None:
