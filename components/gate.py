@@ -102,7 +102,7 @@ def _score(
 def _behave(model: Pipeline) -> dict[str, list[bool]]:
     """Return for each capability which of its cases pass, in the order of the suite."""
     outcomes: dict[str, list[bool]] = {}
-    for case, answers in behaviour.answered(model):
+    for case, answers in behaviour.answers(model):
         outcomes.setdefault(case.capability, []).append(case.passes(*answers))
     return outcomes
 

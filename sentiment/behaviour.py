@@ -85,7 +85,7 @@ def fits(model: Pipeline) -> bool:
     return class_names(model) == LABELS
 
 
-def answered(model: Pipeline) -> Iterator[tuple[Case, list[float]]]:
+def answers(model: Pipeline) -> Iterator[tuple[Case, list[float]]]:
     """Yield each case with the model's probability of *positive* for each of its texts."""
     suite = list(cases())
     p = probabilities(model, chain.from_iterable(case.texts for case in suite))
@@ -100,14 +100,14 @@ def run(model: Pipeline) -> list[dict[str, Any]]:
     A model of other classes has none.
     """
     results: dict[str, dict[str, Any]] = {}
-    for case, answers in answered(model) if fits(model) else ():
+    for case, p in answers(model) if fits(model) else ():
         none: dict[str, Any] = {"cases": 0, "passed": 0, "failures": []}
         result = results.setdefault(case.capability, {"capability": case.capability} | none)
         result["cases"] += 1
-        if case.passes(*answers):
+        if case.passes(*p):
             result["passed"] += 1
         elif len(result["failures"]) < _EXAMPLES:
-            shown = zip(case.texts, answers, strict=True)
+            shown = zip(case.texts, p, strict=True)
             result["failures"].append([[text[:200], round(answer, 4)] for text, answer in shown])
     return list(results.values())
 
