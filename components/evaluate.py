@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from components import stage
+from components.errors import UserError
 from components.io import reviews
 from components.io.files import replacing, replacing_directory, write_json
-from components.io.models import load_facts, load_model, load_trials
+from components.io.models import load_model, load_trials
 from components.report import measures
 from components.report.plots import write_curves, write_trials
 from components.stage import Artifact
@@ -64,7 +65,7 @@ def evaluate(
         "groups": measures.groups(scored.table),
         "calibration": measures.calibration(labels, scored.p),
         "behaviour": behaviour.run(model),
-        "reference": drift.reference(statistics),
+        "reference": drift.reference(statistics, len(names)),
     }
     return measures.measure(labels, scored.p) | measures.by_source(slices), findings, scored
 
@@ -99,9 +100,12 @@ def run(
     findings: Annotated[Path, Artifact("JSON file to write", output=True)],
     metrics: Annotated[Path, Artifact("JSON file to write", output=True)],
 ) -> None:
+    names, tested = class_names(load_model(model)), reviews.classes(test)
+    if names != tested:
+        both = f"{', '.join(tested)}, and those of the model {', '.join(names)}"
+        raise UserError(f"--test {test}: its classes are {both}")
     values, found, scored = evaluate(model, reviews.labelled(test), predictions)
     with replacing_directory(plots) as partial:
-        names = load_facts(model).classes
         write_curves(scored.table["label"].to_numpy(), scored.p, names, partial)
         write_trials(load_trials(model), partial)
     write_json(findings, found)

@@ -6,6 +6,7 @@ A refusal is an outcome, not an error: the exit code is 0.
 import logging
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from components.io.models import load_model
 from components.io.registry import Registered
 from components.report import sample_size
 from components.stage import Artifact
-from components.verdict import GateLimits, GateVerdict, capabilities, first, paired
+from components.verdict import Check, GateLimits, GateVerdict, capabilities, first, paired
 from sentiment import behaviour
 from sentiment.model import class_names, probabilities
 
@@ -52,18 +53,41 @@ def gate(
             return GateVerdict(name, version, current, "unchanged", False, why, {})
         models = [_load(client, each) for each in (challenger, champion) if each]
         labels, right = _score(models, test, classes)
-        if champion is None:
-            check = first(labels, right[0], limits)
-        else:
-            check = paired(right[1], right[0], limits)
-            if all(map(behaviour.fits, models)):
-                after, before = map(_behave, models)
-                check &= capabilities(before, after, limits)
+        check = _judge(models, labels, right, classes, limits)
         if check.passed:
             return GateVerdict(name, version, current, "passed", True, check.why, check.figures)
         decision = registry.Decision("refused", current, version, check.why, check.figures)
         registry.decide(client, name, decision)
     return GateVerdict(name, version, current, "refused", False, check.why, check.figures)
+
+
+def _judge(
+    models: Sequence[Pipeline],
+    labels: NDArray[np.int8],
+    right: Sequence[NDArray[np.bool_]],
+    classes: Sequence[str],
+    limits: GateLimits,
+) -> Check:
+    """Check the challenger, the first of the models, against the champion if there is one.
+
+    A champion with other classes is never right about a class that it lacks. So the challenger
+    must pass as a first version does, and it is compared on the reviews of the classes of both.
+    """
+    names = [set(class_names(model)) for model in models]
+    if len(models) == 1:
+        return first(labels, right[0], limits)
+    if names[0] == names[1]:
+        check = paired(right[1], right[0], limits)
+    else:
+        check = first(labels, right[0], limits)
+        shared = np.isin(np.array(classes)[labels], [*names[0] & names[1]])
+        if shared.any():
+            check &= paired(right[1][shared], right[0][shared], limits)
+        check = replace(check, why=f"other classes than the champion's: {check.why}")
+    if all(map(behaviour.fits, models)):
+        after, before = map(_behave, models)
+        check &= capabilities(before, after, limits)
+    return check
 
 
 def _load(client: mlflow.MlflowClient, version: ModelVersion) -> Pipeline:

@@ -1,6 +1,7 @@
 """Bring reviews from files, S3, the web and the built-in sets into one Parquet table."""
 
 import logging
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ log = logging.getLogger("ingest")
 
 # the rows while not all labels are known: the label is the number of its value
 _SPOOL = pa.schema([("text", pa.string()), ("label", pa.int32()), GROUP])
+_WHOLE = re.compile(r"(-?\d+)\.0+")
 _FAST = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
@@ -79,6 +81,7 @@ def ingest(options: Options, output: Path) -> list[FileAccount]:
                 spooled.append(_spool(spool, name, each))
             account = [file for source in spooled for file in source.files]
             classes = labels.in_order(name for source in spooled for name in source.classes)
+            labels.check_names(classes)
             metadata = class_metadata(classes) | accounts.metadata(account, content)
             with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
                 for source in spooled:
@@ -163,9 +166,9 @@ def _group(value: Any) -> str | None:
     """Return the text of a group, None if it is missing; 7 and 7.0 are one group."""
     if value is None or value != value:
         return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip() or None
+    text = str(value).strip()
+    whole = _WHOLE.fullmatch(text)  # pandas writes whole numbers so where some are missing
+    return (whole[1] if whole else text) or None
 
 
 def _why(files: list[_File]) -> str:
@@ -186,13 +189,13 @@ def _account(file: _File, classes: list[tuple[str, str]]) -> FileAccount:
 def _write(source: _Spooled, names: list[str], writer: pq.ParquetWriter) -> None:
     """Write the rows that are kept, with the index of the class in the place of the value."""
     found = [-1 if name == labels.DROP else names.index(name) for name in source.class_of]
-    classes = np.array(found, np.int8)
+    index_of = np.array(found, np.int8)
     with (
         pa.OSFile(str(source.path)) as file,  # a path would be mapped into memory
         pa.ipc.open_stream(file) as rows,
     ):
         for batch in rows:
-            indices = classes[batch.column("label").to_numpy()]
+            indices = index_of[batch.column("label").to_numpy()]
             columns = {
                 "text": batch.column("text"),
                 "label": pa.array(indices),

@@ -1,7 +1,5 @@
 """Merge the counts of all shards into one matrix of the n-grams that are frequent enough."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from pydantic import Field
 
 from components import stage
 from components.errors import UserError
-from components.io import records
+from components.io import matrices, records
 from components.io.files import replacing_directory
 from components.io.matrices import MATRIX_FILE, SHARD_FILE, MatrixFacts, ShardFacts
 from components.stage import Artifact, parameters
@@ -59,7 +57,7 @@ def merge(
         max_n=longest.pop(),
         min_df=min_df,
         features=len(keys),
-        data_digest=hashlib.sha256(json.dumps(digests).encode()).hexdigest(),
+        data_digest=matrices.data_digest(digests),
         rows={name: facts.rows for name, facts in shard_facts.items()},
         classes=classes.pop(),
     )

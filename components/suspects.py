@@ -1,4 +1,4 @@
-"""List training reviews whose label a model that has not learned from them contradicts.
+"""List training reviews whose label is contradicted by a model that was fitted without them.
 
 It is no stage of the pipeline: run it after make train, look at the list, delete the rows whose
 label is right, and name the rest in ``ingest.exclude``.
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.sparse import csr_array
 
-from components import stage, trial
+from components import stage
 from components.errors import UserError
-from components.io import candidates, matrices, records, reviews
-from components.io.candidates import Selection, Trial
+from components.io import matrices, reviews
+from components.io.candidates import Trial
 from components.io.files import replacing
-from components.io.matrices import Matrix
+from components.io.matrices import Matrix, data_digest
 from components.stage import Artifact, parameters
-from components.train import selection_files
-from sentiment import ngrams, training
+from components.train import fit, selection_files, trials_of
+from sentiment import ngrams
 from sentiment.exact import class_probabilities
 from sentiment.ngrams import Ints
 from sentiment.regression import Linear
@@ -60,22 +60,22 @@ def find(matrix: Matrix, best: Trial, tables: Sequence[Path], folds: int) -> lis
     Raises:
         UserError: the reviews are not those of the matrix.
     """
-    shards = [*matrix.train, *matrix.valid]
-    if [*matrix.facts.rows.values()] != [reviews.rows(table) for table in tables]:
+    digests = {
+        name: reviews.digest([reviews.read(path)])
+        for name, path in zip(matrix.facts.rows, tables, strict=True)
+    }
+    if data_digest(digests) != matrix.facts.data_digest:
         raise UserError("--train, --valid: not the reviews of --matrix; run count and merge again")
+    shards = [*matrix.train, *matrix.valid]
+    tokens = ["", *ngrams.unpack(matrix.tokens)]
     found: list[Suspect] = []
     for fold in range(folds):
-        linear = training.fit(
-            trial.weighting(matrix, best.candidate),
-            [partial(_part, shard, fold, folds, inside=False) for shard in shards],
-            iterations=best.iterations,
-            slope=best.slope,
-            offset=best.offset,
-            classes=len(matrix.facts.classes),
-        )
+        others = [partial(_part, shard, fold, folds, inside=False) for shard in shards]
+        linear = fit(matrix, best, others)
         for shard, path in zip(shards, tables, strict=True):
             table = reviews.read(path).iloc[fold::folds]
-            found += _contradicted(linear, _part(shard, fold, folds, inside=True), table, matrix)
+            rows = _part(shard, fold, folds, inside=True)
+            found += _contradicted(linear, rows, table, matrix, tokens)
         log.info("fold %d of %d: %d labels contradicted so far", fold + 1, folds, len(found))
     return sorted(found, key=lambda each: (each.probability, each.id))
 
@@ -88,13 +88,16 @@ def _part(shard: Shard, fold: int, folds: int, inside: bool) -> tuple[csr_array,
 
 
 def _contradicted(
-    linear: Linear, rows: tuple[csr_array, NDArray[np.int8]], table: pd.DataFrame, matrix: Matrix
+    linear: Linear,
+    rows: tuple[csr_array, NDArray[np.int8]],
+    table: pd.DataFrame,
+    matrix: Matrix,
+    tokens: Sequence[str],
 ) -> Iterator[Suspect]:
     counts, labels = rows
     names = matrix.facts.classes
     p = class_probabilities(linear.score(counts))
     most = p.argmax(axis=1)
-    tokens = ["", *ngrams.unpack(matrix.tokens)]
     for row in np.flatnonzero(most != labels).tolist():
         review = table.iloc[row]
         contributions = linear.contributions(counts[[row]], int(most[row]))
@@ -105,7 +108,7 @@ def _contradicted(
             label=names[labels[row]],
             predicted=names[most[row]],
             probability=round(float(p[row, labels[row]]), 6),
-            words=", ".join(_names(matrix.keys[against], tokens)),
+            words=" | ".join(_names(matrix.keys[against], tokens)),
             source=review["source"],
             text=review["text"],
         )
@@ -142,13 +145,7 @@ def run(
     parameters: Parameters,
 ) -> None:
     opened = matrices.load(matrix)
-    files = selection_files(selections)
-    if not files:
-        raise UserError(f"--selections {', '.join(map(str, selections))}: no JSON files there")
-    trials = [each for path in files for each in records.read(path, Selection).trials]
-    best = candidates.ranked(trials)[0]
-    if best.data_digest != opened.facts.data_digest:
-        raise UserError("--selections: not of these reviews; run trial and select again")
+    best = trials_of(opened, selection_files(selections))[0]
     folder = {"train": train, "valid": valid}
     names = (name.partition("-") for name in opened.facts.rows)
     tables = [folder[split] / f"{stem}.parquet" for split, _, stem in names]

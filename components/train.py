@@ -10,13 +10,14 @@ import sentiment.store
 from components import stage, trial
 from components.errors import UserError
 from components.io import candidates, matrices, records
-from components.io.candidates import Selection
+from components.io.candidates import Selection, Trial
 from components.io.files import replacing_directory
 from components.io.matrices import Matrix
 from components.io.models import TRIALS_FILE, TrainingFacts
 from components.stage import Artifact
 from sentiment import training
 from sentiment.regression import Linear
+from sentiment.shards import Shard
 from sentiment.store import FACTS_FILE
 
 log = logging.getLogger("train")
@@ -32,20 +33,9 @@ def train(matrix: Matrix, selections: Sequence[Path], output: Path) -> TrainingF
     Raises:
         UserError: the selections are not of the reviews in ``matrix``.
     """
-    ranked = candidates.ranked(
-        trial for path in selections for trial in records.read(path, Selection).trials
-    )
+    ranked = trials_of(matrix, selections)
     best = ranked[0]
-    if best.data_digest != matrix.facts.data_digest:
-        raise UserError("--selections: not of these reviews; run trial and select again")
-    linear = training.fit(
-        trial.weighting(matrix, best.candidate),
-        [*matrix.train, *matrix.valid],
-        iterations=best.iterations,
-        slope=best.slope,
-        offset=best.offset,
-        classes=len(matrix.facts.classes),
-    )
+    linear = fit(matrix, best, [*matrix.train, *matrix.valid])
     used = linear.squares > 0  # the other columns add nothing to a score
     parameters = records.plain(best.candidate) | {
         "min_df": matrix.facts.min_df,
@@ -71,13 +61,54 @@ def train(matrix: Matrix, selections: Sequence[Path], output: Path) -> TrainingF
     return facts
 
 
+def trials_of(matrix: Matrix, selections: Sequence[Path]) -> list[Trial]:
+    """Return the trials in the files from select, the best first.
+
+    Raises:
+        UserError: they are not of the reviews in ``matrix``.
+    """
+    ranked = candidates.ranked(
+        trial for path in selections for trial in records.read(path, Selection).trials
+    )
+    if ranked[0].data_digest != matrix.facts.data_digest:
+        raise UserError("--selections: not of these reviews; run trial and select again")
+    return ranked
+
+
+def fit(matrix: Matrix, best: Trial, rows: Sequence[Shard]) -> Linear:
+    """Fit the candidate of a trial, with its iterations and calibration, to ``rows``.
+
+    Raises:
+        UserError: no n-gram correlates with the labels.
+    """
+    try:
+        return training.fit(
+            trial.weighting(matrix, best.candidate),
+            rows,
+            iterations=best.iterations,
+            slope=best.slope,
+            offset=best.offset,
+            classes=len(matrix.facts.classes),
+        )
+    except ValueError as error:
+        raise UserError(f"{best.candidate.name}: {error}") from error
+
+
 def selection_files(paths: Iterable[Path]) -> list[Path]:
-    """Return the files, with the JSON files of a directory in its place."""
-    return [
+    """Return the files, with the JSON files of a directory in its place.
+
+    Raises:
+        UserError: there are none.
+    """
+    given = [*paths]
+    found = [
         file
-        for path in paths
+        for path in given
         for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])
     ]
+    if not found:
+        raise UserError(f"--selections {', '.join(map(str, given))}: no JSON files there")
+    return found
 
 
 def run(
@@ -85,10 +116,7 @@ def run(
     selections: Annotated[list[Path], Artifact("JSON files from select, or directories of them")],
     model: Annotated[Path, Artifact("directory to write", "Model", output=True)],
 ) -> None:
-    files = selection_files(selections)
-    if not files:
-        raise UserError(f"--selections {', '.join(map(str, selections))}: no JSON files there")
-    facts = train(matrices.load(matrix), files, model)
+    facts = train(matrices.load(matrix), selection_files(selections), model)
     log.info("%s", facts.parameters)
     message = "%d reviews, %d n-grams, model %s in %s"
     log.info(message, facts.rows, facts.features, facts.model_digest[:12], model)

@@ -137,7 +137,7 @@ def check_answers(engine: Engine, image: str, name: str) -> None:
         model = registry.download(client, champion, Path(scratch))
         for path in (model, *model.rglob("*")):  # the container's user is another one
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
-        expected = load_model(model).predict_proba(TEXTS)[:, 1].tolist()
+        expected = load_model(model).predict_proba(TEXTS).tolist()
         answers = _answers(engine, image, model, Path(scratch) / "log")
     if answers != expected:
         raise UserError(f"{image} answers {answers}, and version {champion.version} {expected}")
@@ -152,7 +152,7 @@ def check_start(engine: Engine, image: str) -> None:
     log.info("%s starts", image)
 
 
-def _answers(engine: Engine, image: str, model: Path, output: Path) -> list[float]:
+def _answers(engine: Engine, image: str, model: Path, output: Path) -> list[list[float]]:
     http_port, grpc_port = processes.free_ports(2)
     container = f"sentiment-check-{http_port}"
     command = [engine.command, "run", "--rm", "--name", container, *CONFINED]
@@ -167,9 +167,12 @@ def _answers(engine: Engine, image: str, model: Path, output: Path) -> list[floa
             session.trust_env = False  # no proxy, as the address is of this machine
             response = session.post(f"{address}:predict", json={"instances": TEXTS}, timeout=60)
             response.raise_for_status()
-            return [each["probability"] for each in response.json()["predictions"]]
+            predictions = response.json()["predictions"]
+            return [[*each["probabilities"].values()] for each in predictions]
     except requests.RequestException as error:
         raise UserError(f"{image} does not answer: {error}") from error
+    except LookupError as error:
+        raise UserError(f"{image}: a prediction has no {error}; build the image again") from error
     except UserError as error:
         raise UserError(f"{image}: {error}") from error
     finally:

@@ -44,16 +44,16 @@ def scores(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities.max(axis=1)
 
 
-def reference(statistics: Statistics) -> dict[str, Any]:
+def reference(statistics: Statistics, classes: int = 2) -> dict[str, Any]:
     """Return each statistic as a histogram over its own deciles, in types that JSON can hold.
 
-    Classes have a bin each.
+    Each of more than two ``classes`` has a bin.
     """
     histograms = {}
     for name, values in statistics.items():
         edges = np.unique(np.quantile(values, np.arange(1, BINS) / BINS))
         if name == "class":
-            edges = np.arange(1.0, values.max(initial=0) + 1)
+            edges = np.arange(1.0, classes)
         histograms[name] = {"edges": edges.tolist(), "counts": _count(values, edges).tolist()}
     return histograms
 

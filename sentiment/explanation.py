@@ -32,8 +32,8 @@ class Explanation(NamedTuple):
     ``log_odds`` is ``bias``, the contributions of ``ngrams`` (the strongest, strongest first) and
     ``other``, the sum of all other contributions. It is also ``bias`` and the shares of
     ``tokens``, in the text's order: each contribution is divided equally among its tokens.
-    All are of the class ``label``: of two classes ``log_odds`` are those of its probability, of
-    more those against all others, before the probabilities are divided by their sum.
+    All values are for the class ``label``. With more than two classes, ``log_odds`` is that class
+    against all others, before the probabilities are divided by their sum.
     """
 
     label: int

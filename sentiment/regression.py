@@ -54,7 +54,10 @@ class Linear(NamedTuple):
         return csr_array((values, terms.indices, terms.indptr), shape=terms.shape)
 
     def toward(self, values: Floats, label: int) -> Floats:
-        """Return those of some weights, scores or intercepts that are for the class ``label``."""
+        """Return those of some weights, scores or intercepts that are for the class ``label``.
+
+        The first of two classes has the negative values of the second.
+        """
         if self.weights.ndim > 1:
             return values[..., label]
         return values if label == 1 else -values

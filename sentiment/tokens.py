@@ -6,8 +6,8 @@ that are written without spaces (Thai, Lao, Burmese, Khmer, Han, Kana) each char
 that n-grams of tokens are n-grams of characters. ``benchmarks/README.md`` has the figures of other
 tokens that were tried.
 
-Texts that look the same have the same tokens: quotes and apostrophes are those of a keyboard,
-invisible characters are removed, and tokens are in NFC. NFKC would change what a text says: 1½ to
+Quotes and apostrophes are those of a keyboard, invisible characters are removed, and tokens are in
+NFC, so that none of these changes what a text says. NFKC would change what a text says: 1½ to
 11/2. Without its joiners, an emoji of a family is the emoji of its members, and their n-gram. The
 non-joiner of Persian stands between parts of one word, which many people write without it.
 

@@ -82,9 +82,20 @@ def fit(
     offset: Calibration,
     classes: int = 2,
 ) -> Linear:
-    """Fit to ``rows`` with the results of a :class:`Trial`."""
+    """Fit to ``rows`` with the results of a :class:`Trial`.
+
+    Other rows than those of the trial may be fitted after fewer iterations.
+
+    Raises:
+        ValueError: no n-gram correlates with the labels.
+    """
     path = least_squares_path(rows, _scale(weighting, rows, classes), classes)
-    return next(islice(path, iterations - 1, iterations)).calibrated(slope, offset)
+    fitted = None
+    for linear in islice(path, iterations):
+        fitted = linear
+    if fitted is None:
+        raise ValueError("no n-gram tells the labels apart: nothing to learn")
+    return fitted.calibrated(slope, offset)
 
 
 def _scale(parameters: Weighting, rows: Sequence[Shard], classes: int) -> NDArray[np.float64]:

@@ -94,7 +94,14 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         return vstack(blocks, format="csr")
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in super().__getstate__().items() if k != "_index"}
+        """Return what a file holds, which releases with the first tokens alone cannot use.
+
+        They would ignore the version, and give other probabilities than those that were measured.
+        """
+        state = {k: v for k, v in super().__getstate__().items() if k != "_index"}
+        if self.tokens > 1 and "tokens_" in state:
+            state["vocabulary_"] = state.pop("tokens_")
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a saved vectorizer; without a version of its tokens, it has the first.
@@ -105,6 +112,8 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         state = {"tokens": 1} | state
         if state["tokens"] not in TOKENIZERS:
             raise ValueError(f"a newer release made it, with tokens of version {state['tokens']}")
+        if "vocabulary_" in state:
+            state["tokens_"] = state.pop("vocabulary_")
         super().__setstate__(state)
 
 

@@ -45,7 +45,8 @@ def _summary(predictions: list[dict[str, Any]], version: str, counts: dict[str, 
     print("", *summary.lines(), sep="\n")
     print(f"Served      version {version}")
     for review, prediction in zip(REVIEWS, predictions, strict=True):
-        print(f"Answer      {prediction['label']} ({prediction['probability']:.3f}): {review}")
+        probability = prediction["probabilities"][prediction["label"]]
+        print(f"Answer      {prediction['label']} ({probability:.3f}): {review}")
     print("Metrics     " + ", ".join(f"{name} {value:.0f}" for name, value in counts.items()))
     print("\nNext        make serve    the champion on port 8080")
     print("            make mlflow   runs, versions and promotions on port 5000")

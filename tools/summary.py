@@ -7,6 +7,7 @@ from typing import Any
 from components.io.files import read_json
 
 REPORTS = Path("reports")
+NONE = "none"  # in the place of a version, as in components.io.registry, which imports MLflow
 _FEW = 30  # reviews; the accuracy of fewer says little
 
 
@@ -25,7 +26,9 @@ def lines(reports: Path = REPORTS) -> Iterator[str]:
     yield from (f"            {each}" for each in _slices(findings["slices"]))
     outcome = promotion["outcome"]
     yield f"Gate        {verdict['outcome'].upper()}: {verdict['why']}"
-    if outcome == "refused":
+    if outcome == "refused" and promotion["to"] == NONE:
+        yield "Champion    none yet"
+    elif outcome == "refused":
         yield f"Champion    version {promotion['to']} stays"
     else:
         yield f"Champion    version {promotion['to']}, {outcome}"

@@ -3,7 +3,9 @@
 A directory holds the n-grams and one directory for each shard, which is read when it is needed.
 """
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +57,11 @@ class Matrix:
     keys: Ints
     train: Sequence[Shard]
     valid: Sequence[Shard]
+
+
+def data_digest(digests: Mapping[str, str]) -> str:
+    """Return the digest of all reviews from those of the shards, by their names."""
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
 def load(directory: Path) -> Matrix:

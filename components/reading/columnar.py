@@ -11,7 +11,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from components.errors import UserError
-from components.io.reviews import BATCH_ROWS, SCHEMA, named_classes
+from components.io.reviews import BATCH_ROWS, GROUPED, SCHEMA, named_classes
 from components.reading.batches import Batch
 from components.reading.options import Options, require_columns, wanted_columns
 
@@ -67,7 +67,7 @@ def _batches(
         if pa.types.is_nested(found) or pa.types.is_binary(found):
             raise UserError(f"{address}: column {column!r} is {found}, not one value")
     names = _class_names(schema, options.label_column)
-    if schema.remove_metadata().equals(SCHEMA):  # a file that ingest wrote
+    if schema.remove_metadata() in (SCHEMA, GROUPED):  # a file that ingest wrote
         names = [*named_classes(schema.metadata, address)]
     before = 0
     for part in parts:

@@ -1,7 +1,7 @@
 """What tells the content of a source, so that it is read again only if that has changed.
 
-A hash of files, the entity tag of objects in S3, and what a web server says of its file. Names and
-times of files say nothing.
+A hash of files, the entity tag of objects in S3, and what a web server says of its file. Times of
+files say nothing; the names of files in a folder do.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def _content(options: Options) -> str:
     source = options.source
     scheme, _, rest = source.partition("://")
     if builtin.is_name(source):
-        return f"sha256:{builtin.SHA256}"
+        return builtin.content(source)
     if rest and scheme == "s3":
         if source.endswith("/"):
             return f"etags:{_together(sources.objects(options))}"

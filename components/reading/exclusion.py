@@ -52,7 +52,8 @@ def without(batch: Batch, excluded: Set[str], dropped: Counter[str]) -> Batch:
     if not excluded:
         return batch
     kept = [identity(text or "") not in excluded for text in batch.texts]
-    dropped["excluded"] += kept.count(False)
+    if not all(kept):
+        dropped["excluded"] += kept.count(False)
     return Batch(
         [*compress(batch.texts, kept)],
         [*compress(batch.labels, kept)],

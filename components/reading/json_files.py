@@ -40,8 +40,8 @@ def read(path: Path, options: Options, address: str) -> Iterator[Batch]:
                 first = False
             yield Batch(
                 [_text(row, options.text_column, f"{address}: {unit} {n}") for n, row in part],
-                [_value(row, options.label_column) for _, row in part],
-                [options.group_column and _value(row, options.group_column) for _, row in part],
+                [_single(row, options.label_column, f"{address}: {unit} {n}") for n, row in part],
+                [_single(row, options.group_column, f"{address}: {unit} {n}") for n, row in part],
                 [number for number, _ in part],
                 unit,
             )
@@ -66,6 +66,15 @@ def _text(row: dict[str, Any], name: str, where: str) -> str | None:
     if text is not None and not isinstance(text, str):
         raise UserError(f"{where}: text is a {type(text).__name__}, not a string")
     return text
+
+
+def _single(row: dict[str, Any], name: str, where: str) -> Any:
+    """Return the value of a field that has one value, None without a name of the field."""
+    value = _value(row, name) if name else None
+    if isinstance(value, list | dict):
+        kind = "list" if isinstance(value, list) else "object"
+        raise UserError(f"{where}: {name} is a {kind}, not one value")
+    return value
 
 
 def _value(row: dict[str, Any], name: str) -> Any:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,7 @@ class Values:
 
     address: str
     places: dict[str, str] = field(default_factory=dict)  # where each value was seen first
+    spelled: dict[str, str] = field(default_factory=dict)  # and how it was spelled there
     counts: list[int] = field(default_factory=list)
     _codes: dict[Any, int] = field(default_factory=dict)
 
@@ -73,6 +74,7 @@ class Values:
                         f" such as {some}; see --label-column"
                     )
                 self.places[text] = f"{address}, {unit} {number}"
+                self.spelled[text] = str(value).strip()
                 self.counts.append(0)
             self._codes[key] = code
         self.counts[code] += 1
@@ -100,9 +102,24 @@ def mapping(given: Mapping[str, Iterable[Any]]) -> dict[str, str]:
                 if found.setdefault(text, name) != name:
                     both = f"{found[text]} and {name}"
                     raise UserError(f"ingest.labels: {_quoted(text)} is in {both}")
-    if len(given) > MOST_CLASSES:
-        raise UserError(f"ingest.labels: {len(given)} classes; {MOST_CLASSES} are possible")
+    check_names([name for name in given if name != DROP])
     return found
+
+
+def check_names(classes: Sequence[str]) -> None:
+    """Check the names of all classes.
+
+    Raises:
+        UserError: there are too many, one cannot be read, or two differ in case alone.
+    """
+    if len(classes) > MOST_CLASSES:
+        raise UserError(f"ingest.labels: {len(classes)} classes; {MOST_CLASSES} are possible")
+    seen: dict[str, str] = {}
+    for name in classes:
+        if not name or name != name.strip() or not name.isprintable():
+            raise UserError(f"ingest.labels: {name!r} is no name of a class")
+        if (other := seen.setdefault(name.casefold(), name)) != name:
+            raise UserError(f"ingest.labels: {other} and {name} differ in case alone")
 
 
 def decide(
@@ -123,8 +140,14 @@ def decide(
     else:
         named, scale = _recognised(list(values.places))
     if not named and _are_names(values.places):
-        named, scale = {text: text for text in sorted(values.places)}, " (as they are spelled)"
+        named = {text: values.spelled[text] for text in sorted(values.places)}
+        scale = " (as they are spelled)"
     unknown = [text for text in values.places if text not in named]
+    if not named and len(unknown) > MOST_CLASSES:
+        raise UserError(
+            f"{values.address}: {len(unknown)} different labels; {MOST_CLASSES} classes are"
+            f" possible: {values.listed()}; set ingest.labels, with several labels in a class"
+        )
     if unknown:
         places = ", ".join(
             f"{_quoted(text)} (first: {values.places[text]})" for text in unknown[:3]
@@ -160,7 +183,7 @@ def _are_names(values: Iterable[str]) -> bool:
     """Return whether values can be the names of classes: words, and not too many."""
     found = list(values)
     named = [text for text in found if any(map(str.isalpha, text)) and not _NUMBER.fullmatch(text)]
-    return len(named) == len(found) <= MOST_CLASSES
+    return len(named) == len(found) <= MOST_CLASSES and DROP not in found
 
 
 def _recognised(values: list[str]) -> tuple[dict[str, str], str]:
@@ -183,7 +206,7 @@ def is_usual(value: str) -> bool:
 
 
 def _paste(values: Iterable[str], named: Mapping[str, str]) -> str:
-    """Return a mapping for ``params.yaml`` that covers all values, as a proposal."""
+    """Return a mapping for ``params.yaml`` of the first values, as a proposal."""
     numbers = sorted(int(text) for text in values if text.removeprefix("-").isdecimal())
     middle = (numbers[0] + numbers[-1]) / 2 if numbers else 0.0
     proposed: dict[str, list[Any]] = {name: [] for name in (*_USUAL, DROP)}

@@ -37,14 +37,16 @@ def by_name(options: Options) -> dict[str, Options]:
 
 
 def _options(first: Options, given: dict[str, Any], where: str) -> Options:
-    known = {field.name for field in fields(Options)} - {"other_sources"}
+    known = {field.name for field in fields(Options)} - {"other_sources", "exclude"}
     if unknown := given.keys() - known:
         raise UserError(f"{where}: {min(unknown)}: no such option of a source")
     source = given.get("source")
     if not isinstance(source, str):
         raise UserError(f"{where}: source is required, an address")
     try:
-        return Options(**given) if builtin.is_name(source) else replace(first, **given)
+        if builtin.is_name(source):
+            return Options(**given, exclude=first.exclude)
+        return replace(first, **given)
     except ValidationError as error:
         fault = error.errors()[0]
         raise UserError(f"{where}: {fault['loc'][0]}: {fault['msg']}") from error

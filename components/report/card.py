@@ -26,12 +26,12 @@ def write(
     observed = "were right" if len(others) > 1 else f"were {last}"
     return f"""# {name}
 
-Tells whether an English review is {", ".join(others)} or {last}, with the probability of each.
+Tells whether a review is {", ".join(others)} or {last}, with the probability of each.
 {"A linear function" if len(others) == 1 else "For each class a linear function"} of its word
 n-grams, weighted by naive Bayes log-count ratio and inverse document frequency; fitted by conjugate
 gradients, stopped early, and calibrated.
 
-**Meant for** reviews of a sentence or more, in English, of the kind it was trained on.
+**Meant for** reviews of a sentence or more, in the language and of the kind it was trained on.
 **Not meant for** other languages, sarcasm, single words, or decisions about people.
 
 ## Measured on {metrics["rows"]:.0f} test reviews, none of them used in training

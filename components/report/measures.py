@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from sentiment import drift
+
 CALIBRATION_BINS = 15
 COVERAGE = 0.9
 SOURCE = "source "  # begins the name of a slice
@@ -152,9 +154,9 @@ def calibration(labels: NDArray[np.int8], p: NDArray[np.float64]) -> list[dict[s
 
     They are of the second of two classes, or of the most probable of more.
     """
-    score, right = p[:, 1], labels == 1
+    score, right = drift.scores(p), labels == 1
     if p.shape[1] > 2:
-        score, right = p.max(axis=1), p.argmax(axis=1) == labels
+        right = p.argmax(axis=1) == labels
     tenths = np.minimum((score * 10).astype(int), 9)
     return [
         {

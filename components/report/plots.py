@@ -21,8 +21,7 @@ def write_curves(
 ) -> None:
     """Write the confusion matrix and the curves of probabilities ``p``, shape (reviews, classes).
 
-    The curves are of the second of two classes. Of more classes, each probability of each review
-    is a point of one curve, as in micro-averaging.
+    The curves are of the second of two classes; of more, they are micro-averaged.
     """
     names, most = np.array(classes), p.argmax(axis=1)
     confusion = pd.DataFrame({"actual": names[labels], "predicted": names[most]})
@@ -31,7 +30,7 @@ def write_curves(
         labels,
         most,
         labels=range(len(names)),
-        display_labels=names,
+        display_labels=[name.replace("$", r"\$") for name in classes],  # no formulas
         colorbar=False,
         xticks_rotation="horizontal" if len(names) <= 3 else "vertical",
         ax=(axes := _axes()),

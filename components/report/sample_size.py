@@ -25,7 +25,7 @@ def rows_for(difference: float, disagreement: float) -> int:
 
 
 def visible_difference(rows: int, disagreement: float) -> float:
-    """Return the least difference that ``rows`` test reviews show; the share itself if none."""
+    """Return the least difference that ``rows`` test reviews show, at most the share itself."""
     low, high = 0.0, disagreement
     for _ in range(40):
         middle = (low + high) / 2
@@ -35,10 +35,13 @@ def visible_difference(rows: int, disagreement: float) -> float:
 
 def describe(rows: int, disagreement: float = USUAL_DISAGREEMENT) -> str:
     """Return a line that says both of ``rows`` test reviews."""
-    share = max(disagreement, POINT)
-    seen, wanted = visible_difference(rows, share), rows_for(POINT, share)
+    if disagreement < POINT:
+        return (
+            f"the models disagree on {disagreement:.2%} of {rows} test reviews, less than a point"
+        )
+    wanted, models = rows_for(POINT, disagreement), f"models that disagree on {disagreement:.0%}"
     more = f"{wanted - rows} more show one point" if wanted > rows else "one point is seen"
-    return (
-        f"{rows} test reviews show a difference of {100 * seen:.1f} points between models that"
-        f" disagree on {share:.0%} of them; {more}"
-    )
+    if rows < rows_for(disagreement, disagreement):
+        return f"{rows} test reviews show no difference between {models} of them; {more}"
+    seen = 100 * visible_difference(rows, disagreement)
+    return f"{rows} test reviews show {seen:.1f} points between {models} of them; {more}"

@@ -195,7 +195,7 @@ def _canary() -> Sequence[Panel]:
         time_series_panel(
             "Score, mean",
             "Mean score of each predictor, the probability of the second of two classes or of the"
-            " likeliest of more: two models with the same traffic should be close.",
+            " likeliest of more: two models with the same classes and traffic should be close.",
             "percentunit",
             {"{{predictor}}": mean("model_score", "predictor")},
             span=6,

@@ -120,7 +120,7 @@ def _load_folder(
             raise SourceError(f"{folder}: the model file is not the one that was registered")
         model = sentiment.store.load(folder)
         classes = class_names(model)
-        if metadata.signature not in (None, _signature_of(len(classes))):
+        if metadata.signature not in (None, signature_of(len(classes))):
             raise SourceError(
                 f"{folder}: its signature is {metadata.signature}, not texts to probabilities"
             )
@@ -143,7 +143,7 @@ def _load_folder(
     )
 
 
-def _signature_of(classes: int) -> dict[str, Any]:
+def signature_of(classes: int) -> dict[str, Any]:
     """Return the signature of a model from texts to the probabilities of its classes."""
     texts = {"dtype": "str", "shape": [-1]}
     probabilities = {"dtype": "float64", "shape": [-1, classes]}

@@ -151,8 +151,9 @@ function rangeOf(batch) {
 
 function finish() {
   const header = [...table.header];
-  const classes = Object.keys(predictions[0].probabilities);
-  const two = classes.length === 2;
+  // the model may change within a file, and with it the classes
+  const classes = [...new Set(predictions.flatMap((each) => Object.keys(each.probabilities)))];
+  const two = predictions.every((each) => "probability" in each);
   const shown = two ? ["probability"] : classes.map((name) => `probability_${name}`);
   for (let name of ["label", ...shown]) {
     while (header.includes(name)) name = `predicted_${name}`;
@@ -160,7 +161,7 @@ function finish() {
   }
   const rows = table.rows.map((row, i) => {
     const { label, probability, probabilities } = predictions[i];
-    const values = two ? [probability] : classes.map((name) => probabilities[name]);
+    const values = two ? [probability] : classes.map((name) => probabilities[name] ?? "");
     return [...row, label, ...values.map(String)];
   });
   const result = new Blob([format([header, ...rows], table.form)], { type: "text/csv" });

@@ -99,7 +99,7 @@ def test_lost_capability_is_refused(stage, tmp_path, client, trained):
     biased = replace(trained, **{name: tmp_path / name for name in names})
     for shard in reviews.shards(trained.train):
         table = reviews.read(shard)
-        bad = table.index[table["label"] == 0][::3]
+        bad = table.index[table["label"] == 0][::2]
         table.loc[bad, "text"] = "Ahmed told me about it in Cairo. " + table.loc[bad, "text"]
         biased.train.mkdir(exist_ok=True)
         reviews.write(biased.train / shard.name, table)

@@ -140,12 +140,14 @@ def test_gate_monitor_and_registry(three, trained, tmp_path, monkeypatch):
         found, _ = register.register(each.model, metrics, findings, each.plots, digest, "remarks")
         return found.version
 
-    # a champion of two classes never answers "neutral", and knows other texts
+    # a champion of two classes never answers "neutral"
     first = gate.gate("remarks", registered(trained), [reviews.read(trained.test)], limits)
     assert promote.promote(first).outcome == "promoted"
     verdict = gate.gate("remarks", registered(three), test, limits, NAMES)
     assert verdict.outcome == "passed"
-    assert verdict.figures["champion_accuracy"] < 0.7 < verdict.figures["challenger_accuracy"]
+    assert verdict.why.startswith("other classes than the champion's: accuracy ")
+    figures = verdict.figures  # of negative and positive remarks, by the names of the classes
+    assert 0.6 < figures["champion_accuracy"] < figures["challenger_accuracy"]
     assert promote.promote(verdict).outcome == "promoted"
 
     same = monitor.monitor("remarks", test[0]["text"].tolist(), 0.2, 200)
@@ -155,5 +157,19 @@ def test_gate_monitor_and_registry(three, trained, tmp_path, monkeypatch):
     shifted = monitor.monitor("remarks", negative * 2, 0.2, 200)
     assert "class" in shifted.why
     assert "class" in monitor.markdown(shifted)
-    loaded = load(f"models:/remarks@{'champion'}")
+    loaded = load("models:/remarks@champion")
     assert loaded.classes == NAMES
+
+
+def test_a_weak_model_of_other_classes_is_refused(trained):
+    """Its champion is never right about the classes that it lacks, which shows nothing."""
+    renamed = ("bad", "good")
+    test = [reviews.read(trained.test)]
+    models = [sentiment.store.load(each) for each in (trained.model, trained.model)]
+    models[0]["classifier"].names_ = np.array(renamed)
+    labels, right = gate._score(models, test, renamed)
+    assert not right[1].any()
+    check = gate._judge(models, labels, right, renamed, GateLimits(min_accuracy=0.99))
+    assert not check.passed
+    assert "not above the floor" in check.why
+    assert gate._judge(models, labels, right, renamed, GateLimits(min_accuracy=0.5)).passed

@@ -13,6 +13,7 @@ import sentiment.store
 from components.io import reviews
 from components.io.files import read_json
 from sentiment import drift
+from sentiment.model import probabilities
 from serving.model import loading
 from tests.conftest import REPO
 from tests.serving import TEXTS, Samples, serving
@@ -21,7 +22,7 @@ from tests.serving import TEXTS, Samples, serving
 def test_scores_and_tokens_are_counted(server, trained):
     model = sentiment.store.load(trained.model)
     texts = [*TEXTS, "zzgrmpf zzgrmpf"]
-    expected = drift.describe(model, texts)
+    expected = drift.describe(model, texts, probabilities(model, texts))
     before = server.samples()
     server.predict(texts)
     after = server.samples()
@@ -47,7 +48,7 @@ def registered(trained, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("registered") / "model"
     shutil.copytree(trained.model, folder)
     shutil.copy(trained.findings, folder / "findings.json")
-    signature = {key: json.dumps(value) for key, value in loading._SIGNATURE.items()}
+    signature = {key: json.dumps(value) for key, value in loading.signature_of(2).items()}
     packaging = {"signature": signature, "utc_time_created": "2026-01-02 03:04:05.600000"}
     (folder / "MLmodel").write_text(yaml.safe_dump(packaging))
     return folder
@@ -81,7 +82,8 @@ def test_drift_is_measured_from_200_texts_on(scrapes, registered, texts, trained
     assert not [key for key in few if key[0] == "model_drift_psi"]
     reference = read_json(trained.findings)["reference"]
     model = sentiment.store.load(registered)
-    expected = drift.stability(reference, drift.describe(model, texts))
+    described = drift.describe(model, texts, probabilities(model, texts))
+    expected = drift.stability(reference, described)
     assert expected["length"] > 1  # as the texts were cut
     for name, value in expected.items():
         assert samples["model_drift_psi", name] == pytest.approx(value)

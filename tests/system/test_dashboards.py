@@ -104,7 +104,7 @@ def serve_registered(model, directory, version: str):
     folder = directory / "model"
     shutil.copytree(model.model, folder)
     shutil.copy(model.findings, folder / "findings.json")
-    signature = {key: json.dumps(value) for key, value in loading._SIGNATURE.items()}
+    signature = {key: json.dumps(value) for key, value in loading.signature_of(2).items()}
     mlmodel = {"signature": signature, "utc_time_created": f"{datetime.now(UTC):%F %T.%f}"}
     (folder / "MLmodel").write_text(json.dumps(mlmodel))
     flags = ["--model_version", version, "--capture", str(directory / "captured")]

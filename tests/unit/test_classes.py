@@ -1,4 +1,7 @@
-"""More than two classes, and names of two others."""
+"""More than two classes."""
+
+from copy import deepcopy
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -67,10 +70,11 @@ def test_each_class_is_fitted_as_it_would_be_alone():
     scale = np.ones(counts.shape[1])
     rows = split_rows(counts, labels, 300)
     together = list(zip(range(4), regression.least_squares_path(rows, scale, 3), strict=False))
+    assert len(together) == 4
     for label in range(3):
         apart = split_rows(counts, (labels == label).astype(np.int8), 300)
         alone = regression.least_squares_path(apart, scale)
-        for (_, one), other in zip(together, alone, strict=False):
+        for (_, one), other in zip(together, islice(alone, 4), strict=True):
             np.testing.assert_allclose(one.weights[:, label], other.weights, atol=1e-9)
             assert one.intercept[label] == pytest.approx(other.intercept)
 
@@ -110,6 +114,7 @@ def test_probabilities_do_not_depend_on_other_texts(log_odds):
 
 
 def test_names_survive_the_file(model, tmp_path):
+    model = deepcopy(model)
     model["classifier"].adopt(model["classifier"].linear(), NAMES)
     sentiment.store.save(model, tmp_path)
     loaded = sentiment.store.load(tmp_path)

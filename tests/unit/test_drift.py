@@ -77,8 +77,13 @@ def test_more_classes_have_a_bin_each():
     lengths = np.full(3000, 9.0)
     found = drift.statistics(p, lengths, lengths)
     assert found["score"].tolist() == p.max(axis=1).tolist()
-    reference = drift.reference(found)
+    reference = drift.reference(found, 3)
     assert reference["class"]["counts"] == np.bincount(p.argmax(axis=1)).tolist()
     assert drift.stability(reference, found)["class"] == 0
-    shifted = drift.statistics(p[p.argmax(axis=1) == 2], lengths, lengths)
+    of_last = p[p.argmax(axis=1) == 2]
+    shifted = drift.statistics(of_last, lengths, lengths)
     assert drift.stability(reference, shifted)["class"] > 1
+    never = drift.statistics(p[p.argmax(axis=1) < 2], lengths, lengths)
+    without_last = drift.reference(never, 3)
+    assert without_last["class"]["counts"][2] == 0
+    assert drift.stability(without_last, shifted)["class"] > 1

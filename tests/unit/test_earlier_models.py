@@ -82,3 +82,15 @@ def test_tokens_of_a_later_release_are_refused(tmp_path):
         assert '"99"' in file.read("schema.json").decode()
     with pytest.raises(ValueError, match=r"model\.skops: a newer release made it.* version 99"):
         sentiment.store.load(tmp_path)
+
+
+def test_an_earlier_release_finds_no_vocabulary_in_a_model_of_today(tmp_path):
+    """It reads ``tokens_``, and would take the text apart in its own way."""
+    built = sentiment.model.build(max_n=1).fit(["a fine film", "a dull film"] * 2, [1, 0] * 2)
+    sentiment.store.save(built, tmp_path)
+    with zipfile.ZipFile(tmp_path / sentiment.store.MODEL_FILE) as file:
+        schema = file.read("schema.json").decode()
+    assert '"vocabulary_"' in schema
+    assert '"tokens_"' not in schema
+    loaded = sentiment.store.load(tmp_path)
+    assert loaded["ngrams"].index() == built["ngrams"].index()

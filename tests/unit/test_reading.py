@@ -139,7 +139,8 @@ def test_usual_spellings(values, classes):
     ("values", "given", "classes"),
     [
         (["positive", "Neutral", "negative"], {}, ["negative", "neutral", "positive"]),
-        (["Joy", "anger", "sadness"], {}, ["anger", "joy", "sadness"]),
+        (["Joy", "anger", "sadness", "joy"], {}, ["anger", "Joy", "sadness"]),
+        (["Spaß", "SPASS", "Sci/Tech"], {}, ["Sci/Tech", "Spaß"]),
         (["b", "a"], {"second": ["a"], "first": ["b"]}, ["second", "first"]),
         (["1", "0"], {"positive": [1], "negative": [0]}, ["negative", "positive"]),
         (
@@ -162,8 +163,38 @@ def test_too_many_classes_are_refused(tmp_path):
     with pytest.raises(UserError, match="51 classes; 50 are possible"):
         ingest(Options(source="nowhere.csv", labels=given), tmp_path / "r.parquet")
     content = "text,label\n" + "".join(f"review {n},kind {n}\n" for n in range(51))
-    with pytest.raises(UserError, match="labels that are of no class"):
+    with pytest.raises(UserError, match="51 different labels; 50 classes are possible"):
         read(tmp_path, "many.csv", content)
+    (tmp_path / "other.csv").write_text(content.replace("kind 50", "kind 49"))
+    first = "text,label\na,joy\nb,anger\n"
+    others = {"other": str(tmp_path / "other.csv")}
+    with pytest.raises(UserError, match="52 classes; 50 are possible"):
+        read(tmp_path, "a.csv", first, other_sources=others)
+
+
+@pytest.mark.parametrize("name", ["", " good", "a\nb"])
+def test_names_that_cannot_be_read_are_refused(tmp_path, name):
+    with pytest.raises(UserError, match="is no name of a class"):
+        ingest(Options(source="x.csv", labels={name: [1], "bad": [0]}), tmp_path / "r.parquet")
+
+
+def test_names_that_differ_in_case_alone_are_refused(tmp_path):
+    (tmp_path / "more.csv").write_text("text,label\nc,1\nd,0\n")
+    others = {"more": {"source": str(tmp_path / "more.csv"), "labels": {}}}
+    given = {"Positive": [1], "Negative": [0]}
+    with pytest.raises(UserError, match="Negative and negative differ in case alone"):
+        read(tmp_path, "a.csv", "text,label\na,1\nb,0\n", labels=given, other_sources=others)
+
+
+def test_a_label_that_is_spelled_drop_loses_no_rows(tmp_path):
+    with pytest.raises(UserError, match="labels that are of no class: 'keep'"):
+        read(tmp_path, "a.csv", "text,label\na,keep\nb,drop\nc,raise\n")
+
+
+def test_a_list_of_labels_is_refused(tmp_path):
+    content = '{"text": "a", "label": ["joy", "anger"]}\n{"text": "b", "label": "joy"}\n'
+    with pytest.raises(UserError, match="line 1: label is a list, not one value"):
+        read(tmp_path, "a.jsonl", content)
 
 
 def test_other_labels_beside_usual_ones_are_refused(tmp_path):
@@ -271,8 +302,10 @@ def test_two_columns_of_one_name_are_told(tmp_path):
         ingest(Options(source=str(source)), tmp_path / "r.parquet")
 
 
-def test_a_file_that_ingest_wrote_keeps_its_classes(tmp_path):
-    read(tmp_path, "a.csv", "text,label\na,joy\nb,anger\nc,calm\n")
+@pytest.mark.parametrize("group", ["", "film"])
+def test_a_file_that_ingest_wrote_keeps_its_classes(tmp_path, group):
+    content = "text,label,film\na,joy,1\nb,anger,2\nc,calm,2\n"
+    read(tmp_path, "a.csv", content, group_column=group)
     (tmp_path / "r.parquet").rename(tmp_path / "own.parquet")
     ingest(Options(source=str(tmp_path / "own.parquet")), tmp_path / "again.parquet")
     assert reviews.classes(tmp_path / "again.parquet") == ("anger", "calm", "joy")
@@ -309,6 +342,10 @@ def test_whole_numbers_are_the_same_group_in_every_format(tmp_path):
     source = tmp_path / "films.parquet"
     GROUPS.assign(film=[7.0, None, 8.0, 7.0]).to_parquet(source)  # as pandas has them
     ingest(Options(source=str(source), group_column="film"), tmp_path / "r.parquet")
+    assert of_group(tmp_path / "r.parquet") == ["7", None, "8", "7"]
+    (tmp_path / "films.csv").write_text("text,label,film\na,1,7.0\nb,0,\nc,1,8\nd,0,7\n")
+    options = Options(source=str(tmp_path / "films.csv"), group_column="film")
+    ingest(options, tmp_path / "r.parquet")
     assert of_group(tmp_path / "r.parquet") == ["7", None, "8", "7"]
 
 

@@ -25,10 +25,13 @@ def test_both_directions_agree():
 
 def test_the_line_says_how_many_more():
     assert sample_size.describe(1000) == (
-        "1000 test reviews show a difference of 2.0 points between models that disagree on 5% of"
-        " them; 2923 more show one point"
+        "1000 test reviews show 2.0 points between models that disagree on 5% of them; 2923 more"
+        " show one point"
     )
-    assert sample_size.describe(5056, 0.001).endswith("disagree on 1% of them; one point is seen")
+    assert "40 test reviews show no difference" in sample_size.describe(40)
+    assert sample_size.describe(5056, 0.001) == (
+        "the models disagree on 0.10% of 5056 test reviews, less than a point"
+    )
 
 
 def test_too_few_disagreements_are_refused():

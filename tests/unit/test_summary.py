@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from components.io import registry
 from tools import summary
 
 SLICES = [("source own", 90, 0.8), ("source old", 910, 0.95), ("0 to 49 tokens", 500, 0.75)]
@@ -48,3 +49,5 @@ def test_a_refusal_is_seen(reports):
     shown = [*summary.lines(reports)]
     assert shown[-2:] == ["Gate        REFUSED: worse: 0.9", "Champion    version 6 stays"]
     assert "own-data.md" in summary.next_step(reports)
+    (reports / "promotion.json").write_text(json.dumps({"outcome": "refused", "to": registry.NONE}))
+    assert [*summary.lines(reports)][-1] == "Champion    none yet"

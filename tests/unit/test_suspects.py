@@ -48,8 +48,8 @@ def test_flipped_labels_are_among_the_suspects(stage, flipped, tmp_path):
     assert probabilities == sorted(probabilities)
     assert max(probabilities) < 0.5
     assert all(row["label"] != row["predicted"] for row in rows)
-    assert all(len(row["words"].split(", ")) <= suspects.WORDS for row in rows)
-    words = Counter(word for row in rows for word in row["words"].split(", "))
+    assert all(len(row["words"].split(" | ")) <= suspects.WORDS for row in rows)
+    words = Counter(word for row in rows for word in row["words"].split(" | "))
     assert {"bad", "great"} & words.keys()
 
 

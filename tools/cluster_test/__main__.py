@@ -114,6 +114,8 @@ def run(args: argparse.Namespace) -> int:
             prove_pipelines(evidence, kube, service, args.overlay)
     evidence.write()
     evidence.publish()
+    if only == PIPELINES and not evidence.runs:
+        raise UserError(f"--only {only}: nothing was proved: {evidence.skipped[runs.TRAINING]}")
     log.info("evidence: %s", evidence.page)
     if failed := evidence.failures:
         raise UserError(f"failed: {', '.join(failed)}; see {evidence.page}")

@@ -22,7 +22,7 @@ class Asked:
     model: str
 
     def ask(self) -> dict[str, float | str]:
-        """Return the probability by protocol, or why there is none."""
+        """Return the probability of the last class by protocol, or why there is none."""
         found: dict[str, float | str] = {}
         for protocol, ask in (("v1", self._v1), ("v2", self._v2), ("gRPC", self._grpc)):
             try:
@@ -36,13 +36,13 @@ class Asked:
     def _v1(self) -> float:
         body = {"instances": [REVIEW]}
         answer = self._post(f"/v1/models/{self.model}:predict", body)
-        return float(answer["predictions"][0]["probability"])
+        return float([*answer["predictions"][0]["probabilities"].values()][-1])
 
     def _v2(self) -> float:
         tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [REVIEW]}
         answer = self._post(f"/v2/models/{self.model}/infer", {"inputs": [tensor]})
-        outputs = {each["name"]: each["data"][0] for each in answer["outputs"]}
-        return float(outputs["probability"])
+        outputs = {each["name"]: each["data"][-1] for each in answer["outputs"]}
+        return float(outputs["probabilities"])
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         with requests.Session() as session:
@@ -69,9 +69,9 @@ class Asked:
 
 def _probability(response: Any) -> float:
     for output in response.outputs:
-        if output.name == "probability":
-            return float(output.contents.fp64_contents[0])
-    raise LookupError("the response has no probability")
+        if output.name == "probabilities":
+            return float(output.contents.fp64_contents[-1])
+    raise LookupError("the response has no probabilities")
 
 
 def are_equal(answers: dict[str, float | str]) -> bool:
