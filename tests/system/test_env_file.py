@@ -85,7 +85,8 @@ def commit_outputs(trained, work: Path) -> None:
         **{f"models/selection/{rung}.json": trained.selection for rung in rungs},
         **{f"reports/{path.name}": path for path in (trained.metrics, trained.findings)},
         **{"reports/plots": trained.plots, "reports/predictions.parquet": trained.predictions},
-        "reports/validation.json": trained.metrics,  # nothing reads it
+        # nothing reads these
+        **dict.fromkeys(["data/source.json", "reports/validation.json"], trained.metrics),
     }
     for name, source in outputs.items():
         (work / name).parent.mkdir(parents=True, exist_ok=True)
