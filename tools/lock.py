@@ -32,7 +32,7 @@ def stale(status: dict[str, list[Any]]) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
     for stage, changes in status.items():
         for change in changes:
-            if change == "always changed":  # the stage source, whose output tells what changed
+            if change == "always changed":  # DVC says so of the stage source, which always runs
                 paths = []
             elif isinstance(change, str):
                 paths = ["its command"]
