@@ -78,7 +78,7 @@ class Site:
     def wait_routed(self, wanted: Callable[[dict[str, int]], bool]) -> None:
         deadline = time.monotonic() + 300
         while not wanted(self.cluster.routed):
-            assert time.monotonic() < deadline
+            assert time.monotonic() < deadline, self.cluster.routed
             time.sleep(0.02)
 
 

@@ -94,17 +94,15 @@ def mlflow_on(postgres: dict[str, str], directory: Path) -> Iterator[tuple[str, 
     objects = render("local")
     pod = find(objects, "Deployment", "mlflow")["spec"]["template"]["spec"]
     (upgrade,), (server,) = pod["initContainers"], pod["containers"]
-    auth = next(each for each in objects if each["kind"] == "ConfigMap")["data"]["auth.ini"]
+    (auth,) = (each["data"]["auth.ini"] for each in objects if "auth.ini" in each.get("data", {}))
     (directory / "auth.ini").write_text(auth)
     environment = {each["name"]: each.get("value", PASSWORD) for each in server["env"]}
     environment |= postgres | {"MLFLOW_AUTH_CONFIG_PATH": str(directory / "auth.ini")}
     environment["HOME"] = "/nonexistent"  # as in the image
     subprocess.run(command(upgrade), check=True, env=os.environ | environment, timeout=120)
-    host = f"127.0.0.1:{free_port()}"
-    start = [
-        part.replace("--port=5000", f"--port={host.partition(':')[2]}") for part in command(server)
-    ]
-    start = [part.replace("localhost:5000", host) for part in start]
+    port = free_port()
+    host = f"localhost:{port}"  # the server takes this name on any port, for port-forward
+    start = [part.replace("--port=5000", f"--port={port}") for part in command(server)]
     path = server["readinessProbe"]["httpGet"]["path"]
     with running(start, f"http://{host}{path}", directory, **environment):
         yield f"http://{host}", environment

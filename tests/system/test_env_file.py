@@ -85,14 +85,16 @@ def commit_outputs(trained, work: Path) -> None:
         **{f"models/selection/{rung}.json": trained.selection for rung in rungs},
         **{f"reports/{path.name}": path for path in (trained.metrics, trained.findings)},
         **{"reports/plots": trained.plots, "reports/predictions.parquet": trained.predictions},
-        # nothing reads these
-        **dict.fromkeys(["data/source.json", "reports/validation.json"], trained.metrics),
+        "reports/validation.json": trained.metrics,  # nothing reads it
     }
     for name, source in outputs.items():
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, work / name)
-    command = ["dvc", "commit", "--quiet", "--force", "--with-deps", "evaluate"]
-    subprocess.run(command, cwd=work, env=clean(work), check=True)
+    for command in (
+        ["dvc", "repro", "--quiet", "--single-item", "source"],  # the one stage that always runs
+        ["dvc", "commit", "--quiet", "--force", "--with-deps", "evaluate"],
+    ):
+        subprocess.run(command, cwd=work, env=clean(work), check=True)
     delivery.git(work, "commit", "--quiet", "--all", "--message", "Train")
 
 

@@ -108,7 +108,7 @@ def subjects(controller: Controller) -> list[str]:
 
 def test_the_first_version_is_a_commit(controller):
     site = controller.site
-    assert site.cluster.weights == {"v1": 100}
+    site.wait_for(v1=100)
     newest, oldest = subjects(controller)
     assert newest.startswith("Serve v1-")
     assert newest.endswith(" for all")
@@ -121,7 +121,7 @@ def test_a_canary_is_promoted_commit_by_commit(controller):
     with clients(site):
         result = site.deploy(2, "--git", "--canary", "25")
     assert result.returncode == 0, result.stderr
-    assert site.cluster.weights == {"v2": 100}
+    site.wait_for(v2=100)
     assert {status for _, status in site.cluster.served} == {200}
     new = list(dict.fromkeys(reversed(subjects(controller)[:-before])))
     assert [each.rpartition(" for ")[2] for each in new[1:]] == [
@@ -174,7 +174,7 @@ def test_killed_deployment_goes_on_after_a_race(controller):
         git(site.overlay.parent, "pull", "--quiet")
         result = site.deploy(1, "--git", "--canary", "10")
     assert result.returncode == 0, result.stderr
-    assert site.cluster.weights == {"v1": 100}
+    site.wait_for(v1=100)
     assert site.history()[0].outcome == "deployed"
     assert version_of(site.history()[0].before) == "v2"
 

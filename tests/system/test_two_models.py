@@ -26,6 +26,7 @@ from tests.cluster import (
     repeated,
     stand_in_cluster,
 )
+from tests.serving import wait_until
 
 pytestmark = pytest.mark.skipif(not shutil.which("kubectl"), reason="needs kubectl: make packages")
 
@@ -100,14 +101,15 @@ def test_each_model_is_deployed_apart(models):
     objects = first.objects()
 
     deploy((second, 2, RolloutOutcome.DEPLOYED))
-    assert second.cluster.weights == {"v2": 100}
+    # a predictor may stay in the route at 0% for a moment
+    wait_until(lambda: second.cluster.weights == {"v2": 100})
     assert first.cluster.processes == {stable: process}
     assert first.objects() == objects
 
     first.cluster.faults["v2"] = {"environment": {"MODEL_VERSION": "9"}}
     said, _ = deploy((first, 2, RolloutOutcome.ROLLED_BACK), (second, 1, RolloutOutcome.DEPLOYED))
     assert "as version 9" in said
-    assert first.cluster.weights == second.cluster.weights == {"v1": 100}
+    wait_until(lambda: first.cluster.weights == second.cluster.weights == {"v1": 100})
     assert first.cluster.processes == {stable: process}
     assert first.objects() == objects
     for model in models:
