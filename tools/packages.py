@@ -28,7 +28,7 @@ PROGRAMS = {
     "prometheus": ("prometheus",),
     "prometheus-alertmanager": ("prometheus-alertmanager",),
 }
-ENGINES = ("podman", "docker")
+ENGINES = ("podman", "dockerd")  # `docker` alone is a client
 ENGINE = ("aardvark-dns", "buildah", "netavark", "podman", "runc")
 IMAGES = ("buildah", "podman", "runc")  # the commands by which images are made and tested
 KUBECTL = Path("/usr/local/bin/kubectl")

@@ -271,7 +271,7 @@ PREPARED = ("curl", "iptables", "kubectl", "npm", "pg_ctlcluster")
 
 
 def test_packages_takes_githubs_ubuntu_as_it_is(only):
-    calls = only("apt-get", "buildah", "docker", "google-chrome", "podman", "runc", *PREPARED)
+    calls = only("apt-get", "buildah", "dockerd", "google-chrome", "podman", "runc", *PREPARED)
     packages.install()
     assert calls.read_text().splitlines() == [
         "apt-get update -qq",
@@ -280,7 +280,7 @@ def test_packages_takes_githubs_ubuntu_as_it_is(only):
     ]
 
 
-@pytest.mark.parametrize("engine", ["docker", "podman"])
+@pytest.mark.parametrize("engine", ["dockerd", "podman"])
 def test_packages_installs_no_engine_where_one_is(only, caplog, engine: str):
     calls = only("apt-get", engine, *PREPARED)
     packages.install()
@@ -292,7 +292,7 @@ def test_packages_installs_no_engine_where_one_is(only, caplog, engine: str):
 
 
 def test_packages_installs_an_engine_where_none_is(only):
-    calls = only("apt-get", *PREPARED)
+    calls = only("apt-get", "docker", *PREPARED)  # a client without an engine
     packages.install()
     installed = calls.read_text().splitlines()[-1].split()
     assert {"podman", "runc", "netavark", "aardvark-dns", "buildah"} <= set(installed)
