@@ -37,6 +37,11 @@ class GateLimits:
         le=1,
         description="Share of the cases of a capability whose loss is always acceptable.",
     )
+    looks: int = Field(
+        default=50,
+        ge=1,
+        description="Challengers that one test set judges before a new one is due.",
+    )
 
 
 @dataclass(frozen=True)
