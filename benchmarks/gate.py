@@ -27,7 +27,7 @@ from components.verdict import GateLimits
 
 log = logging.getLogger("gate")
 
-ACCURACY = 0.93  # of the core and of the first champion
+ACCURACY = 0.8  # of the core and of the first champion; leaves room for 50 gains
 QUALITIES = (0.01, 0.0)  # of challengers, against the champion of the moment,
 PROBES = (0, 10, 49)  # that are tried after so many looks
 # a lineage offers one difference, or ten times the first and then the second

@@ -37,6 +37,12 @@ class GateLimits:
         le=1,
         description="Share of the cases of a capability whose loss is always acceptable.",
     )
+    part_margin: float = Field(
+        default=0.03,
+        ge=0,
+        le=1,
+        description="Loss of accuracy within a class or a slice that is acceptable.",
+    )
     looks: int = Field(
         default=50,
         ge=1,
