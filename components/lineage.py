@@ -5,8 +5,8 @@ hypothesis is that it is worse by more than the margin. A lineage of promotions 
 first wrong rejection, so the levels of all tests together must not exceed alpha, however many there
 are. They are those of the online fallback procedure (Tian and Ramdas 2021, "Online control of the
 familywise error rate"), which holds for tests that depend on each other, as tests on the same
-reviews do: look k has the level alpha / (k H), where H is the sum of 1 / k over ``looks`` looks; a
-look that passes gives its level to the next one, and a look that does not pass has spent it.
+reviews do: look k has a level in proportion to k ** -DECAY, those of ``looks`` looks add up to
+alpha; a look that passes gives its level to the next one, and a look that does not has spent it.
 
 The anchor is replaced by a promoted version that is better by more than chance, as in the ladder
 (Blum and Hardt 2015, "The Ladder: A Reliable Leaderboard for Machine Learning Competitions"). With
@@ -24,7 +24,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, norm
 
-# at .05 an anchor follows real gains later, at .2 it follows luck more often
+# With less, late challengers pass more often and early ones less; lineages lose more.
+DECAY = 1.2
+# At .05 the anchor follows real gains later, at .2 it follows luck more often.
 ANCHOR_LEVEL = 0.1
 
 
@@ -34,7 +36,8 @@ def level(look: int, inherited: ArrayLike, alpha: float, looks: int) -> Any:
     ``look`` counts from 1; ``inherited`` is the level of the look before it if that one passed,
     else 0. Looks beyond ``looks`` have no level of their own.
     """
-    own = alpha / (look * np.sum(1 / np.arange(1, looks + 1))) if look <= looks else 0.0
+    total = np.sum(np.arange(1.0, looks + 1) ** -DECAY)
+    own = alpha * look**-DECAY / total if look <= looks else 0.0
     return own + np.asarray(inherited)
 
 
