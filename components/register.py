@@ -23,7 +23,9 @@ from components.io import killed, records, registry, reviews, runs
 from components.io.files import read_json, replacing, write_json
 from components.io.models import load_facts, load_model, load_trials
 from components.io.registry import Registered
+from components.report import languages
 from components.report.card import write as write_card
+from components.report.languages import Share
 from components.stage import Artifact, parameters
 from sentiment.model import class_names
 from sentiment.store import FINDINGS_FILE
@@ -53,16 +55,17 @@ def register(
         "data_digest": facts.data_digest,
         "test_digest": test_digest,
     }
-    tags = digests | {"git_commit": _git_commit()}
     trials = load_trials(model_directory)
     try:
         # the card names no commit, so that the same model has the same card
         card = write_card(name, facts, trials, metrics, findings, digests)
+        found = languages.describe(Share(**each) for each in findings["languages"])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         # the other arguments were checked when they were read
         raise UserError(
             f"--metrics and --findings are not those that evaluate writes ({error!r})"
         ) from error
+    tags = digests | {"git_commit": _git_commit(), "languages": found}
     with registry.connected(create=True) as client:
         killed.close_runs(client, name)
         version = _find(client, name, digests)
