@@ -11,41 +11,42 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import mlflow
-import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
-from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from components import stage
+from components import lineage, stage
 from components.behaviour import judging
-from components.behaviour.judging import Behaviour
+from components.comparison import behave, compare, score
 from components.errors import UserError
-from components.io import killed, records, registry, reviews
+from components.io import killed, looks, records, registry, reviews
 from components.io.files import read_json
+from components.io.looks import Look
 from components.io.models import load_model
 from components.io.registry import Registered
 from components.report import sample_size
 from components.stage import Artifact
-from components.verdict import Check, GateLimits, GateVerdict, capabilities, first, paired
-from sentiment.model import class_names, probabilities
+from components.verdict import Check, GateLimits, GateVerdict, floor
 from sentiment.store import FINDINGS_FILE
 
 log = logging.getLogger("gate")
 
+LEAST_POWER = 0.5  # with less, most challengers as good as the best version fail
+
 
 def gate(
-    name: str,
-    version: str,
+    registered: Registered,
     test: Iterable[pd.DataFrame],
     limits: GateLimits,
     classes: Sequence[str] = reviews.CLASSES,
 ) -> GateVerdict:
-    """Return the verdict on ``version``; ``classes`` are those of the labels of ``test``.
+    """Return the verdict on a version; ``classes`` are those of the labels of ``test``.
 
-    Both models are read from the registry, as serving will read them. A refusal is recorded in the
-    registry here; a promotion is recorded by promote, which moves the alias.
+    The models are read from the registry, as serving will read them. A refusal is recorded in the
+    registry here; a promotion is recorded by promote, which moves the alias. Each comparison is
+    recorded as a look at the test set: the same version again is the same look.
     """
+    name, version, test_digest = registered.name, registered.version, registered.test_digest
     with registry.connected() as client:
         killed.close_records(client, name)
         challenger = registry.find_version(client, name, version)
@@ -54,52 +55,75 @@ def gate(
         if champion is not None and champion.version == challenger.version:
             why = f"version {version} is the champion already"
             return GateVerdict(name, version, current, "unchanged", False, why, {})
-        loaded = [_load(client, each) for each in (challenger, champion) if each]
-        models = [model for model, _ in loaded]
-        behaviour = judging.of_findings(loaded[0][1], f"version {version}: {FINDINGS_FILE}")
-        labels, right = _score(models, test, classes)
-        check = _judge(models, labels, right, classes, limits, behaviour)
-        if check.passed:
-            return GateVerdict(name, version, current, "passed", True, check.why, check.figures)
-        decision = registry.Decision("refused", current, version, check.why, check.figures)
-        registry.decide(client, name, decision)
-    return GateVerdict(name, version, current, "refused", False, check.why, check.figures)
+        model, findings = _load(client, challenger)
+        if champion is None:
+            found, (alone,) = score([model], test, classes)
+            check = floor(found.labels, alone.answers == found.labels, limits)
+            verdict = _verdict(registered, current, check)
+        else:
+            behaviour = judging.of_findings(findings, f"version {version}: {FINDINGS_FILE}")
+            past = looks.read(client, name, test_digest)
+            best = _anchor(client, name, past, champion)
+            look = looks.next_look(past, version, str(best.version), limits.alpha, limits.looks)
+            others = [champion] if best.version == champion.version else [champion, best]
+            models = [model, *(_load(client, each)[0] for each in others)]
+            found, tested = score(models, test, classes)
+            check = compare(found, tested[0], tested[1], tested[-1], limits, look.level)
+            check &= behave(behaviour, tested[0], tested[1], limits)
+            looks.write(client, name, test_digest, look.judged(check.figures))
+            past = looks.read(client, name, test_digest)
+            verdict = replace(
+                _verdict(registered, current, check),
+                anchor=look.anchor,
+                look=look.number,
+                advice=_advice(past, check, len(found.labels), limits),
+            )
+        if not check.passed:
+            decision = registry.Decision("refused", current, version, check.why, check.figures)
+            registry.decide(client, name, decision)
+    return verdict
 
 
-def _judge(
-    models: Sequence[Pipeline],
-    labels: NDArray[np.int8],
-    right: Sequence[NDArray[np.bool_]],
-    classes: Sequence[str],
-    limits: GateLimits,
-    behaviour: Behaviour,
-) -> Check:
-    """Check the challenger, the first of the models, against the champion if there is one.
+def _verdict(registered: Registered, champion: str, check: Check) -> GateVerdict:
+    return GateVerdict(
+        name=registered.name,
+        version=registered.version,
+        champion=champion,
+        outcome="passed" if check.passed else "refused",
+        passed=check.passed,
+        why=check.why,
+        figures=check.figures,
+    )
 
-    ``behaviour`` is the challenger's: both models are asked by its suite, so that no results of
-    different suites are compared, and only if evaluate found that the suite fits the challenger.
 
-    A champion with other classes is never right about a class that it lacks. So the challenger
-    must pass as a first version does, and it is compared on the reviews of the classes of both.
+def _anchor(
+    client: mlflow.MlflowClient, name: str, past: Sequence[Look], champion: ModelVersion
+) -> ModelVersion:
+    """Return the best version so far on the test set, the champion if that one was deleted."""
+    promoted = {move.after for move in registry.moves(client, name)}
+    number = looks.anchor(past, promoted, str(champion.version))
+    if number in registry.versions(client, name):
+        return registry.find_version(client, name, number)
+    log.warning("version %s, the best on these test reviews, was deleted: not compared", number)
+    return champion
+
+
+def _advice(past: Sequence[Look], check: Check, rows: int, limits: GateLimits) -> str:
+    """Return that new test reviews are due if a challenger as good as the anchor would rather fail.
+
+    ``past`` are the looks at the test set of ``rows`` reviews, this one included.
     """
-    names = [set(class_names(model)) for model in models]
-    if len(models) == 1:
-        return first(labels, right[0], limits)
-    if names[0] == names[1]:
-        check = paired(right[1], right[0], limits)
-    else:
-        check = first(labels, right[0], limits)
-        shared = np.isin(np.array(classes)[labels], [*names[0] & names[1]])
-        if shared.any():
-            check &= paired(right[1][shared], right[0][shared], limits)
-        check = replace(check, why=f"other classes than the champion's: {check.why}")
-    suite = behaviour.suite
-    if suite is None or behaviour.unfit:
-        check = replace(check, why=f"{check.why}; no capability compared: {behaviour.unfit}")
-    elif all(judging.has_classes_of(suite, model) for model in models):
-        after, before = (judging.outcomes(suite, model) for model in models)
-        check &= capabilities(before, after, limits)
-    return check
+    disagreement = check.figures.get("anchor_disagreement")
+    if disagreement is None:
+        return ""
+    level = lineage.levels([look.passed for look in past], limits.alpha, limits.looks)[-1]
+    power = lineage.power_of_equal(level, disagreement, rows, limits.margin)
+    if power >= LEAST_POWER:
+        return ""
+    return (
+        f"new test reviews are due: these {rows} have judged {len(past)} challengers, and the next"
+        f" one that is as good as the best version would pass with a probability of {power:.0%}"
+    )
 
 
 def _load(client: mlflow.MlflowClient, version: ModelVersion) -> tuple[Pipeline, dict[str, Any]]:
@@ -118,25 +142,6 @@ def _load(client: mlflow.MlflowClient, version: ModelVersion) -> tuple[Pipeline,
             ) from error
 
 
-def _score(
-    models: Sequence[Pipeline], test: Iterable[pd.DataFrame], classes: Sequence[str]
-) -> tuple[NDArray[np.int8], list[NDArray[np.bool_]]]:
-    """Return the labels, and for each model whether it gets each review right.
-
-    Classes are compared by name: a champion may have others than the challenger.
-    """
-    wanted, names = np.array(classes), [np.array(class_names(model)) for model in models]
-    labels: list[NDArray[np.int8]] = []
-    right: list[list[NDArray[np.bool_]]] = [[] for _ in models]
-    for table in test:
-        labels.append(table["label"].to_numpy())
-        for model, own, found in zip(models, names, right, strict=True):
-            most = probabilities(model, table["text"]).argmax(axis=1)
-            found.append(own[most] == wanted[labels[-1]])
-        log.info("%d reviews scored", sum(map(len, labels)))
-    return np.concatenate(labels), [np.concatenate(found) for found in right]
-
-
 def run(
     registered: Annotated[Path, Artifact("JSON file from register")],
     test: Annotated[Path, Artifact("directory from prepare", "Dataset")],
@@ -145,12 +150,14 @@ def run(
 ) -> None:
     challenger = records.read(registered, Registered)
     tables, classes = reviews.labelled(test), reviews.classes(test)
-    found = gate(challenger.name, challenger.version, tables, limits, classes)
+    found = gate(challenger, tables, limits, classes)
     records.write(verdict, found)
     log.info("version %s %s: %s", found.version, found.outcome, found.why)
     rows = sum(map(reviews.rows, reviews.shards(test)))
     disagreement = found.figures.get("disagreement", sample_size.USUAL_DISAGREEMENT)
     log.info("%s", sample_size.describe(rows, disagreement))
+    if found.advice:
+        log.warning("%s", found.advice)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,7 +4,7 @@ Each guard compares the challenger with the champion on the same test reviews, a
 is larger than a margin and what chance does not explain.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,17 +80,3 @@ def _macro_f1(
         either = weights[:, of_class].sum(axis=1) + weights[:, answered].sum(axis=1)
         scores.append(2 * both / np.maximum(either, 1))
     return np.asarray(np.mean(scores, axis=0))
-
-
-def by_part(
-    names: Sequence[str],
-    of_review: NDArray[np.int64],
-    before: NDArray[np.bool_],
-    after: NDArray[np.bool_],
-) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Return the outcomes of both models in each part; ``of_review`` is the number of its name."""
-    return {
-        name: (before[inside], after[inside])
-        for number, name in enumerate(names)
-        if (inside := of_review == number).any()
-    }

@@ -18,6 +18,7 @@ person who reads a verdict and then changes the training does. ``python -m bench
 what lineages lose, and which challengers pass.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def power_of_equal(level: float, disagreement: float, rows: int, margin: float) 
     return float(norm.cdf(rows * margin / spread - norm.isf(level)))
 
 
-def levels(passed: NDArray[np.bool_], alpha: float, looks: int) -> NDArray[np.float64]:
+def levels(passed: Sequence[bool], alpha: float, looks: int) -> NDArray[np.float64]:
     """Return the levels of looks with these outcomes, and of the next look."""
     found, inherited = [], 0.0
     for number, outcome in enumerate([*passed, False], start=1):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, StrictBool
 from scipy.stats import binomtest
 
+from components import lineage, noninferiority
 from components.io.records import record
 from components.stage import parameters
 
@@ -22,14 +23,22 @@ class GateLimits:
     """Limits of the gate's checks."""
 
     margin: float = Field(
-        default=0.01, ge=0, le=1, description="Loss of accuracy that is acceptable."
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Loss of accuracy that is acceptable, against the best version so far.",
     )
-    alpha: float = Field(default=0.05, ge=0, lt=1, description="Level of the test for a loss.")
+    alpha: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="Level of each test for a loss, and of all looks at a test set together.",
+    )
     min_accuracy: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Floor for the accuracy of the first champion, the lower end of its interval.",
+        description="Floor for the accuracy, the lower end of its interval.",
     )
     capability_margin: float = Field(
         default=0.1,
@@ -61,7 +70,7 @@ class Check:
     def __and__(self, other: "Check") -> "Check":
         """Return a check that passes if both do, with the reasons for its outcome."""
         passed = self.passed and other.passed
-        reasons = [check.why for check in (self, other) if check.passed is passed]
+        reasons = [check.why for check in (self, other) if check.passed is passed and check.why]
         return Check(passed, "; ".join(reasons), self.figures | other.figures)
 
 
@@ -69,7 +78,9 @@ class Check:
 class GateVerdict:
     """The verdict on a version: passed, refused or unchanged.
 
-    ``champion`` is the version that it was compared with, or ``none``.
+    ``champion`` and ``anchor`` are the versions that it was compared with, or ``none``; ``look`` is
+    the number of the challengers that the test set has judged with this one. ``advice`` says when a
+    new test set is due.
     """
 
     name: str
@@ -79,41 +90,44 @@ class GateVerdict:
     passed: StrictBool
     why: str
     figures: dict[str, float]
+    anchor: str = "none"
+    look: int = 0
+    advice: str = ""
 
 
-def first(labels: NDArray[np.int8], challenger: NDArray[np.bool_], limits: GateLimits) -> Check:
-    """Judge a challenger where there is no champion.
+def floor(labels: NDArray[np.int8], challenger: NDArray[np.bool_], limits: GateLimits) -> Check:
+    """Judge the accuracy alone.
 
-    The Wilson interval of its accuracy must lie above the floor, and above the accuracy of always
-    answering the commonest label. ``challenger`` says for each review whether it was right.
+    Its Wilson interval must lie above the floor, and above the accuracy of always answering the
+    commonest label. ``challenger`` says for each review whether it was right.
     """
     interval = binomtest(int(challenger.sum()), len(labels)).proportion_ci(
         confidence_level=CONFIDENCE, method="wilson"
     )
     commonest = float(np.bincount(labels).max() / len(labels))
-    floor = max(commonest, limits.min_accuracy)
+    least = max(commonest, limits.min_accuracy)
     figures = {
         "challenger_accuracy": float(challenger.mean()),
         "challenger_accuracy_low": float(interval.low),
-        "floor": floor,
+        "floor": least,
     }
-    passed = bool(interval.low > floor)
+    passed = bool(interval.low > least)
     why = (
         f"accuracy {figures['challenger_accuracy']:.4f}, at least {interval.low:.4f} with 95%"
-        f" confidence, is {'above' if passed else 'not above'} the floor of {floor:.4f}"
+        f" confidence, is {'above' if passed else 'not above'} the floor of {least:.4f}"
     )
     return Check(passed, why, figures)
 
 
-def paired(champion: NDArray[np.bool_], challenger: NDArray[np.bool_], limits: GateLimits) -> Check:
+def not_worse(
+    champion: NDArray[np.bool_], challenger: NDArray[np.bool_], limits: GateLimits
+) -> Check:
     """Judge a challenger by the reviews on which only one of the two models is right.
 
-    The challenger is refused when the exact McNemar test finds it worse, or when the bootstrap
-    interval of the difference in accuracy includes a loss of more than the margin.
+    The challenger is refused when the exact McNemar test finds it worse, by however little.
     """
     rows = len(champion)
-    gained = int((challenger & ~champion).sum())
-    lost = int((champion & ~challenger).sum())
+    gained, lost = _differing(champion, challenger)
     difference = (gained - lost) / rows
     p_value = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
     # a resample of rows is a draw from a multinomial over gained, lost and equal
@@ -121,8 +135,6 @@ def paired(champion: NDArray[np.bool_], challenger: NDArray[np.bool_], limits: G
     draws = np.random.default_rng(0).multinomial(rows, shares, RESAMPLES)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile((draws[:, 0] - draws[:, 1]) / rows, [tail, 1 - tail])
-    worse = difference < 0 and p_value < limits.alpha
-    unsure = bool(low < -limits.margin)
     figures = {
         "champion_accuracy": float(champion.mean()),
         "challenger_accuracy": float(challenger.mean()),
@@ -136,11 +148,41 @@ def paired(champion: NDArray[np.bool_], challenger: NDArray[np.bool_], limits: G
         f"accuracy {figures['challenger_accuracy']:.4f} against {figures['champion_accuracy']:.4f},"
         f" difference {difference:+.4f} [{low:+.4f}, {high:+.4f}], McNemar p {p_value:.3g}"
     )
-    if worse:
+    if difference < 0 and p_value < limits.alpha:
         return Check(False, f"worse: {measured}, alpha {limits.alpha}", figures)
-    if unsure:
-        return Check(False, f"may be worse: {measured}, margin {limits.margin}", figures)
     return Check(True, f"not worse: {measured}", figures)
+
+
+def not_inferior(
+    anchor: NDArray[np.bool_], challenger: NDArray[np.bool_], limits: GateLimits, level: float
+) -> Check:
+    """Judge a challenger against the best version so far, at the level of this look.
+
+    It must be certain, at that level, that the challenger is not worse by more than the margin.
+    """
+    rows = len(anchor)
+    gained, lost = _differing(anchor, challenger)
+    p_value = float(noninferiority.p_value(gained, lost, rows, limits.margin))
+    difference = (gained - lost) / rows
+    figures = {
+        "anchor_accuracy": float(anchor.mean()),
+        "anchor_difference": difference,
+        "anchor_disagreement": (gained + lost) / rows,
+        "anchor_p_value": p_value,
+        "level": level,
+        "margin_spent": max(0.0, -difference),
+        "better_than_anchor": float(lineage.is_better(gained, lost)),
+    }
+    if p_value <= level:
+        return Check(True, "", figures)
+    tried = f"difference {difference:+.4f}, p {p_value:.3g}, level {level:.3g}"
+    why = f"may be worse than the best version by more than the margin of {limits.margin}: {tried}"
+    return Check(False, why, figures)
+
+
+def _differing(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[int, int]:
+    """Return the numbers of reviews that only the second, and only the first model gets right."""
+    return int((after & ~before).sum()), int((before & ~after).sum())
 
 
 def capabilities(

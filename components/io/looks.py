@@ -4,13 +4,15 @@ A look is a run of the experiment ``NAME-promotions``, which outlives the versio
 rest; :mod:`components.lineage` has the statistics.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import mlflow
 from mlflow.entities import Run
 
 from components.io import registry
 from components.io.records import record
+from components.lineage import levels
 
 _TEST, _LOOK = "look.test", "look."
 
@@ -27,8 +29,14 @@ class Look:
     anchor: str
     number: int
     level: float
-    passed: bool
-    better: bool
+    passed: bool = False
+    better: bool = False
+
+    def judged(self, figures: Mapping[str, float]) -> "Look":
+        """Return the look with its result, from the figures of the comparison."""
+        p_value = figures.get("anchor_p_value", 1.0)
+        better = figures.get("better_than_anchor", 0.0) == 1
+        return replace(self, passed=p_value <= self.level, better=better)
 
 
 def read(client: mlflow.MlflowClient, name: str, test_digest: str) -> list[Look]:
@@ -76,6 +84,18 @@ def write(client: mlflow.MlflowClient, name: str, test_digest: str, look: Look) 
     experiment = registry.experiment_id(client, f"{name}-promotions")
     run = client.create_run(experiment, tags=tags)
     client.set_terminated(run.info.run_id)
+
+
+def next_look(past: Sequence[Look], version: str, anchor: str, alpha: float, looks: int) -> Look:
+    """Return the look of a version: the one that it had, or a new one behind ``past``.
+
+    ``alpha`` is the level of all of ``looks`` looks together.
+    """
+    before = next(
+        (past[:index] for index, each in enumerate(past) if each.version == version), past
+    )
+    level = levels([each.passed for each in before], alpha, looks)[-1]
+    return Look(version, anchor, len(before) + 1, float(level))
 
 
 def anchor(looks: Sequence[Look], promoted: set[str], champion: str) -> str:

@@ -102,31 +102,31 @@ def abstention(labels: NDArray[np.int8], p: NDArray[np.float64]) -> tuple[float,
     return threshold, float((p.argmax(axis=1) == labels)[answered].mean())
 
 
+def parts(sources: Sequence[str], lengths: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:
+    """Return which reviews are of each source, and of each range of lengths in tokens."""
+    names = [f"{low} to {high - 1} tokens" for low, high in pairwise(LENGTHS)]
+    names.append(f"{LENGTHS[-1]} tokens or more")
+    by_length = np.array(names)[np.searchsorted(LENGTHS, lengths, side="right") - 1]
+    of_source = np.array([SOURCE + source for source in sources])
+    found = {kind: of_source == kind for kind in sorted(set(of_source))}
+    found |= {kind: by_length == kind for kind in names}
+    return {kind: inside for kind, inside in found.items() if inside.any()}
+
+
 def slices(
     test: pd.DataFrame, p: NDArray[np.float64], lengths: NDArray[np.float64]
 ) -> list[dict[str, Any]]:
     """Return rows, accuracy and calibration error by source and by length in tokens."""
-    labels = test["label"].to_numpy()
-    names = [f"{low} to {high - 1} tokens" for low, high in pairwise(LENGTHS)]
-    names.append(f"{LENGTHS[-1]} tokens or more")
-    by_length = np.array(names)[np.searchsorted(LENGTHS, lengths, side="right") - 1]
-    of_source = (SOURCE + test["source"]).to_numpy()
-    found = []
-    for of_each, kinds in ((of_source, sorted(set(of_source))), (by_length, names)):
-        for kind in kinds:
-            inside = of_each == kind
-            if inside.any():
-                found.append(
-                    {
-                        "slice": kind,
-                        "rows": int(inside.sum()),
-                        "accuracy": float((p.argmax(axis=1) == labels)[inside].mean()),
-                        "expected_calibration_error": expected_calibration_error(
-                            labels[inside], p[inside]
-                        ),
-                    }
-                )
-    return found
+    labels, predicted = test["label"].to_numpy(), p.argmax(axis=1)
+    return [
+        {
+            "slice": kind,
+            "rows": int(inside.sum()),
+            "accuracy": float((predicted == labels)[inside].mean()),
+            "expected_calibration_error": expected_calibration_error(labels[inside], p[inside]),
+        }
+        for kind, inside in parts(test["source"].tolist(), lengths).items()
+    ]
 
 
 def by_source(slices: list[dict[str, Any]]) -> dict[str, float]:

@@ -23,7 +23,7 @@ def champion(trained, tmp_path, monkeypatch):
     registered, _ = register.register(
         trained.model, metrics, findings, trained.plots, reviews.digest(test), "sentiment"
     )
-    verdict = gate.gate("sentiment", registered.version, test, GateLimits(min_accuracy=0.5))
+    verdict = gate.gate(registered, test, GateLimits(min_accuracy=0.5))
     assert promote.promote(verdict).outcome == "promoted"
 
 

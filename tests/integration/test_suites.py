@@ -15,6 +15,7 @@ from components import evaluate, gate, promote, register
 from components.errors import UserError
 from components.io import registry, reviews
 from components.io.files import read_json, write_json
+from components.io.registry import Registered
 from components.io.relocation import local_path
 from components.verdict import GateLimits
 from tests.conftest import REPO, Trained, assert_one_line, run_stages
@@ -86,7 +87,9 @@ def with_findings(version: str, behaviour: object) -> str:
 
 
 def judged(version: str, test: Trained, limits: GateLimits = ANY_ACCURACY):
-    return gate.gate("x", version, [reviews.read(test.test)], limits)
+    return gate.gate(
+        Registered("x", version, "", "", "a digest"), [reviews.read(test.test)], limits
+    )
 
 
 def crown(version: str, test: Trained) -> None:

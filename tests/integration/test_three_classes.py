@@ -18,6 +18,7 @@ from components.io import reviews
 from components.io.files import read_json
 from components.io.models import TrainingFacts, load_trials
 from components.io.records import read
+from components.io.registry import Registered
 from components.report import card
 from components.verdict import GateLimits
 from serving.model.loading import load
@@ -159,18 +160,18 @@ def test_gate_monitor_and_registry(three, trained, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
     test, limits = [reviews.read(three.test)], GateLimits(min_accuracy=0.5)
 
-    def registered(each: Trained) -> str:
+    def registered(each: Trained) -> Registered:
         metrics, findings = read_json(each.metrics), read_json(each.findings)
         digest = reviews.digest([reviews.read(each.test)])
         found, _ = register.register(each.model, metrics, findings, each.plots, digest, "remarks")
-        return found.version
+        return found
 
     # a champion of two classes never answers "neutral"
-    first = gate.gate("remarks", registered(trained), [reviews.read(trained.test)], limits)
+    first = gate.gate(registered(trained), [reviews.read(trained.test)], limits)
     assert promote.promote(first).outcome == "promoted"
-    verdict = gate.gate("remarks", registered(three), test, limits, NAMES)
+    verdict = gate.gate(registered(three), test, limits, NAMES)
     assert verdict.outcome == "passed"
-    assert verdict.why.startswith("other classes than the champion's: accuracy ")
+    assert verdict.why.startswith("other classes than the champion's: not worse: ")
     figures = verdict.figures  # of negative and positive remarks, by the names of the classes
     assert 0.6 < figures["champion_accuracy"] < figures["challenger_accuracy"]
     assert promote.promote(verdict).outcome == "promoted"

@@ -9,7 +9,7 @@ import pytest
 from components import gate, promote
 from components.errors import UserError
 from components.io import creation, killed, owner, registry
-from components.io.registry import Decision
+from components.io.registry import Decision, Registered
 from components.verdict import GateLimits, GateVerdict
 from serving.model import registry as serving
 from tests.conftest import assert_one_line
@@ -102,7 +102,7 @@ def test_deleted_champion_stops_each_command(client, stage, lost: str):
     for command in (
         lambda: promote.rollback("sentiment", None, "slow"),
         lambda: promote.promote(verdict),
-        lambda: gate.gate("sentiment", "2", [], GateLimits()),
+        lambda: gate.gate(Registered("sentiment", "2", "", "", ""), [], GateLimits()),
     ):
         with pytest.raises(UserError, match=message):
             command()

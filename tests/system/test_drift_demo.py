@@ -48,7 +48,7 @@ def _promote(trained) -> None:
         reviews.digest(test),
         "sentiment",
     )
-    verdict = gate.gate("sentiment", registered.version, test, GateLimits(min_accuracy=0.5))
+    verdict = gate.gate(registered, test, GateLimits(min_accuracy=0.5))
     assert promote.promote(verdict).outcome == "promoted"
 
 

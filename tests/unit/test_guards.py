@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from components.guards import by_part, macro_f1, parts
+from components.guards import macro_f1, parts
 from components.verdict import GateLimits
 
 LIMITS = GateLimits()
@@ -66,11 +66,3 @@ def test_a_class_that_the_reviews_lack_is_an_error_of_the_model():
     labels = np.array([0, 1] * 50, np.int8)
     foreign = np.where(np.arange(100) < 20, -1, labels).astype(np.int8)
     assert macro_f1(labels, labels, foreign, LIMITS).figures["challenger_macro_f1"] < 0.9
-
-
-def test_parts_without_reviews_are_left_out():
-    found = by_part(["a", "b", "c"], np.array([0, 2, 0]), *outcomes(1, 1, 1, 0))
-    assert {name: (list(b), list(a)) for name, (b, a) in found.items()} == {
-        "a": ([True, False], [True, True]),
-        "c": ([True], [False]),
-    }

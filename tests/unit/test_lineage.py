@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from benchmarks import gate
@@ -9,21 +8,21 @@ LIMITS = GateLimits()
 
 
 def test_levels_of_looks_that_fail_add_up_to_alpha():
-    assert levels(np.zeros(49, np.bool_), 0.05, 50).sum() == pytest.approx(0.05)
+    assert levels([False] * 49, 0.05, 50).sum() == pytest.approx(0.05)
 
 
 def test_a_look_that_passes_gives_its_level_to_the_next():
-    spent, passed = levels(np.array([False]), 0.05, 50), levels(np.array([True]), 0.05, 50)
+    spent, passed = levels([False], 0.05, 50), levels([True], 0.05, 50)
     assert passed[1] == pytest.approx(spent[1] + spent[0])
 
 
 def test_no_level_exceeds_alpha():
-    assert levels(np.ones(200, np.bool_), 0.05, 50).max() == pytest.approx(0.05)
+    assert levels([True] * 200, 0.05, 50).max() == pytest.approx(0.05)
 
 
 def test_looks_beyond_the_last_have_no_level_of_their_own():
-    assert levels(np.zeros(50, np.bool_), 0.05, 50)[-1] == 0
-    assert levels(np.array([*[False] * 49, True]), 0.05, 50)[-1] > 0
+    assert levels([False] * 50, 0.05, 50)[-1] == 0
+    assert levels([*[False] * 49, True], 0.05, 50)[-1] > 0
 
 
 def test_an_anchor_is_replaced_by_what_is_better_by_more_than_chance():
@@ -34,7 +33,7 @@ def test_an_anchor_is_replaced_by_what_is_better_by_more_than_chance():
 
 
 def test_power_is_that_of_the_simulation():
-    level = levels(np.zeros(0, np.bool_), LIMITS.alpha, LIMITS.looks)[0]
+    level = levels([], LIMITS.alpha, LIMITS.looks)[0]
     found = simulated("apart", 0.04, (0.0,), 1)["+0 after 0"]
     expected = power_of_equal(level, 0.04, 5000, LIMITS.margin)
     # the comparison with the champion refuses 2.5% of equal challengers besides
