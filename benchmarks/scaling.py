@@ -53,7 +53,15 @@ def stages(source: Path) -> list[list[object]]:
         ["select", "--trials", "trials", "--selection", "selection.json"],
         ["train", "--matrix", "matrix", "--selections", "selection.json", "--model", "model"],
         [
-            *("evaluate", "--model", "model", *SPLITS[4:], "--metrics", "metrics.json"),
+            *(
+                "evaluate",
+                "--model",
+                "model",
+                *SPLITS[:2],
+                *SPLITS[4:],
+                "--metrics",
+                "metrics.json",
+            ),
             *("--predictions", "p.parquet", "--plots", "plots", "--findings", "findings.json"),
         ],
     ]

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from components import stage
+from components.behaviour import judging, reading
+from components.behaviour.reading import Parameters
 from components.errors import UserError
-from components.io import reviews
+from components.io import records, reviews
 from components.io.files import replacing, replacing_directory, write_json
 from components.io.models import load_model, load_trials
-from components.report import measures
+from components.report import languages, measures
 from components.report.plots import write_curves, write_trials
 from components.stage import Artifact
-from sentiment import behaviour, drift
+from sentiment import drift
 from sentiment.model import class_names, probabilities
 
 log = logging.getLogger("evaluate")
@@ -47,8 +49,8 @@ def evaluate(
 ) -> tuple[dict[str, float], dict[str, Any], Scored]:
     """Write each prediction; return the metrics, the findings and the scores.
 
-    The findings are ``classes``, ``slices``, ``groups``, ``calibration``, ``behaviour`` (see
-    :mod:`sentiment.behaviour`) and the ``reference`` that monitor compares requests with.
+    The findings are ``classes``, ``slices``, ``groups``, ``calibration`` and the ``reference`` that
+    monitor compares requests with.
     """
     model = load_model(model_directory)
     tables, p = zip(*_score(model, test, predictions), strict=True)
@@ -64,10 +66,28 @@ def evaluate(
         "slices": slices,
         "groups": measures.groups(scored.table),
         "calibration": measures.calibration(labels, scored.p),
-        "behaviour": behaviour.run(model),
         "reference": drift.reference(statistics, len(names)),
     }
     return measures.measure(labels, scored.p) | measures.by_source(slices), findings, scored
+
+
+def describe(model_directory: Path, train: Path, behaviour: str) -> dict[str, Any]:
+    """Return the findings that no test review is needed for.
+
+    They are ``languages``, those of the training reviews, and ``behaviour``, by the suite that the
+    parameter of this name names.
+    """
+    suite = reading.read(behaviour)
+    texts = (text for shard in reviews.shards(train) for text in _texts(shard))
+    found = languages.shares(texts)
+    name = behaviour if behaviour in (reading.BUILTIN, reading.NONE) else Path(behaviour).name
+    judged = judging.judge(load_model(model_directory), name, suite, found)
+    return {"languages": records.plain(found), "behaviour": records.plain(judged)}
+
+
+def _texts(shard: Path) -> Iterator[str]:
+    for batch in reviews.batches(shard):
+        yield from batch["text"].dropna()
 
 
 def _score(
@@ -94,26 +114,34 @@ def _score(
 
 def run(
     model: Annotated[Path, Artifact("directory from train", "Model")],
+    train: Annotated[Path, Artifact("directory from prepare", "Dataset")],
     test: Annotated[Path, Artifact("directory from prepare", "Dataset")],
     predictions: Annotated[Path, Artifact("Parquet file to write", "Dataset", output=True)],
     plots: Annotated[Path, Artifact("directory to write", output=True)],
     findings: Annotated[Path, Artifact("JSON file to write", output=True)],
     metrics: Annotated[Path, Artifact("JSON file to write", output=True)],
+    parameters: Parameters,
 ) -> None:
     names, tested = class_names(load_model(model)), reviews.classes(test)
     if names != tested:
         both = f"{', '.join(tested)}, and those of the model {', '.join(names)}"
         raise UserError(f"--test {test}: its classes are {both}")
+    described = describe(model, train, parameters.behaviour)
     values, found, scored = evaluate(model, reviews.labelled(test), predictions)
     with replacing_directory(plots) as partial:
         write_curves(scored.table["label"].to_numpy(), scored.p, names, partial)
         write_trials(load_trials(model), partial)
-    write_json(findings, found)
+    write_json(findings, found | described)
     write_json(metrics, values)
     for name, value in values.items():
         log.info("%-26s %.4f", name, value)
-    for result in found["behaviour"]:
+    shares = [languages.Share(**each) for each in described["languages"]]
+    log.info("the training reviews are in %s", languages.describe(shares))
+    behaviour = described["behaviour"]
+    for result in behaviour["results"]:
         log.info("%(capability)-26s %(passed)d of %(cases)d", result)
+    if "unfit" in behaviour:
+        log.info("no behaviour was judged: %s", behaviour["unfit"])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import mlflow
 import numpy as np
@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from components import stage
+from components.behaviour import judging
+from components.behaviour.judging import Behaviour
 from components.errors import UserError
 from components.io import killed, records, registry, reviews
+from components.io.files import read_json
 from components.io.models import load_model
 from components.io.registry import Registered
 from components.report import sample_size
 from components.stage import Artifact
 from components.verdict import Check, GateLimits, GateVerdict, capabilities, first, paired
-from sentiment import behaviour
 from sentiment.model import class_names, probabilities
+from sentiment.store import FINDINGS_FILE
 
 log = logging.getLogger("gate")
 
@@ -51,9 +54,11 @@ def gate(
         if champion is not None and champion.version == challenger.version:
             why = f"version {version} is the champion already"
             return GateVerdict(name, version, current, "unchanged", False, why, {})
-        models = [_load(client, each) for each in (challenger, champion) if each]
+        loaded = [_load(client, each) for each in (challenger, champion) if each]
+        models = [model for model, _ in loaded]
+        behaviour = judging.of_findings(loaded[0][1], f"version {version}: {FINDINGS_FILE}")
         labels, right = _score(models, test, classes)
-        check = _judge(models, labels, right, classes, limits)
+        check = _judge(models, labels, right, classes, limits, behaviour)
         if check.passed:
             return GateVerdict(name, version, current, "passed", True, check.why, check.figures)
         decision = registry.Decision("refused", current, version, check.why, check.figures)
@@ -67,8 +72,12 @@ def _judge(
     right: Sequence[NDArray[np.bool_]],
     classes: Sequence[str],
     limits: GateLimits,
+    behaviour: Behaviour,
 ) -> Check:
     """Check the challenger, the first of the models, against the champion if there is one.
+
+    ``behaviour`` is the challenger's: both models are asked by its suite, so that no results of
+    different suites are compared, and only if evaluate found that the suite fits the challenger.
 
     A champion with other classes is never right about a class that it lacks. So the challenger
     must pass as a first version does, and it is compared on the reviews of the classes of both.
@@ -84,18 +93,23 @@ def _judge(
         if shared.any():
             check &= paired(right[1][shared], right[0][shared], limits)
         check = replace(check, why=f"other classes than the champion's: {check.why}")
-    if all(map(behaviour.fits, models)):
-        after, before = map(_behave, models)
+    suite = behaviour.suite
+    if suite is None or behaviour.unfit:
+        check = replace(check, why=f"{check.why}; no capability compared: {behaviour.unfit}")
+    elif all(judging.has_classes_of(suite, model) for model in models):
+        after, before = (judging.outcomes(suite, model) for model in models)
         check &= capabilities(before, after, limits)
     return check
 
 
-def _load(client: mlflow.MlflowClient, version: ModelVersion) -> Pipeline:
+def _load(client: mlflow.MlflowClient, version: ModelVersion) -> tuple[Pipeline, dict[str, Any]]:
+    """Return the model of a version, and its findings; none if it has no file of them."""
     number = version.version
     with tempfile.TemporaryDirectory() as scratch:
         folder = registry.download(client, version, Path(scratch))
         try:
-            return load_model(folder)
+            findings = folder / FINDINGS_FILE
+            return load_model(folder), read_json(findings) if findings.exists() else {}
         except UserError as error:
             raise UserError(
                 f"version {number} cannot be read ({error}); if another release of this code made"
@@ -121,14 +135,6 @@ def _score(
             found.append(own[most] == wanted[labels[-1]])
         log.info("%d reviews scored", sum(map(len, labels)))
     return np.concatenate(labels), [np.concatenate(found) for found in right]
-
-
-def _behave(model: Pipeline) -> dict[str, list[bool]]:
-    """Return for each capability which of its cases pass, in the order of the suite."""
-    outcomes: dict[str, list[bool]] = {}
-    for case, answers in behaviour.answers(model):
-        outcomes.setdefault(case.capability, []).append(case.passes(*answers))
-    return outcomes
 
 
 def run(

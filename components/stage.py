@@ -160,7 +160,7 @@ def _value(field: Any, text: str) -> Any:
 def _mapping_of(text: str) -> Any:
     """Parse a mapping: YAML, of which JSON is a part, as in a file of parameters."""
     try:
-        value = yaml.load(text, _UniqueKeys)  # noqa: S506
+        value = yaml.load(text, UniqueKeys)  # noqa: S506
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise argparse.ArgumentTypeError(f"{text!r:.80}: not YAML ({error})") from error
     if not isinstance(value, dict):
@@ -212,7 +212,7 @@ def _check_outputs(what: Signature, given: dict[str, Any]) -> None:
                 raise UserError(f"{what.flag(name)} {path}: {other} has the same path")
 
 
-class _UniqueKeys(yaml.SafeLoader):
+class UniqueKeys(yaml.SafeLoader):
     """Refuses a key that stands twice in a mapping; YAML itself takes the last."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -245,7 +245,7 @@ def read_section(path: Path, stage: str, rung: str | None = None) -> dict[str, A
 def read(path: Path) -> dict[str, Any]:
     """Return all sections of a file of parameters, checked for the names of the sections."""
     try:
-        document = _mapping(yaml.load(path.read_text(), _UniqueKeys), str(path))  # noqa: S506
+        document = _mapping(yaml.load(path.read_text(), UniqueKeys), str(path))  # noqa: S506
     except OSError as error:
         raise UserError(f"--params {path}: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -34,7 +34,7 @@ from components.io import creation, processes
 from components.io.files import read_json
 from pipelines import ir
 
-FILE_PARAMETERS = ("source", "captured")  # may name a file of this machine
+FILE_PARAMETERS = ("source", "behaviour", "captured")  # may name a file of this machine
 BUCKETS = ("mlflow", "inputs")
 IMAGE_USER = 10001
 LABEL = "sentiment.pipeline-local"

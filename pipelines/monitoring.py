@@ -47,6 +47,7 @@ def retraining(
     header: str,
     columns: list[str],
     damaged_rows: str,
+    behaviour: str,
     name: str,
 ) -> None:
     with dsl.If(drifted == True, name="drifted"):  # noqa: E712 - kfp's operator
@@ -65,6 +66,7 @@ def retraining(
             header=header,
             columns=columns,
             damaged_rows=damaged_rows,
+            behaviour=behaviour,
             name=name,
         )
 
@@ -77,10 +79,16 @@ def retraining(
 @inputs.takes(
     *inputs.of("monitor", defaults={"name": PARAMS["register"]["name"]}),
     *SOURCE,
+    *inputs.of("evaluate"),
 )
 def monitoring(given: dict[str, dict[str, Any]]) -> None:
     """Monitor, and train when the requests have drifted."""
     monitor = specs.monitor(**given["monitor"])
     set_resources(monitor, "compare with the reference")
     give_credentials(monitor)
-    retraining(drifted=monitor.outputs["drifted"], name=given["monitor"]["name"], **given["ingest"])
+    retraining(
+        drifted=monitor.outputs["drifted"],
+        name=given["monitor"]["name"],
+        **given["ingest"],
+        **given["evaluate"],
+    )

@@ -38,6 +38,7 @@ def _shared(name: str, part: str) -> str:
     *inputs.of("count", without=("part",)),
     *inputs.of("merge"),
     *inputs.of("trial", without=("budget", "part", "selected")),
+    *inputs.of("evaluate"),
     *inputs.of("register"),
     *inputs.of("gate", renamed={"alpha": "gate_alpha"}),
 )
@@ -92,8 +93,11 @@ def training(given: dict[str, dict[str, Any]]) -> None:
     train = specs.train(list(RUNGS))(matrix=matrix, **selections)
     set_resources(train, "train the best candidate")
     model = train.outputs["model"]
-    evaluate = specs.evaluate(model=model, test=test)
+    evaluate = specs.evaluate(
+        model=model, train=prepare.outputs["train"], test=test, **given["evaluate"]
+    )
     set_resources(evaluate, "evaluate on test reviews")
+    give_credentials(evaluate)  # a suite of behaviour may be in S3, and may change there
     register = specs.register(
         model=model,
         metrics=evaluate.outputs["metrics"],

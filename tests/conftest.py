@@ -186,6 +186,7 @@ def run_stages(
     max_n: int = 2,
     min_df: int = 2,
     classes: Sequence[str] = reviews.CLASSES,
+    behaviour: str = "builtin",
 ) -> Trained:
     paths = Trained(
         directory,
@@ -204,8 +205,9 @@ def run_stages(
     fit(paths, given, max_n, min_df)
     test = reviews.labelled(paths.test)
     values, findings, scored = evaluate.evaluate(paths.model, test, paths.predictions)
+    described = evaluate.describe(paths.model, paths.train, behaviour)
     write_json(paths.metrics, values)
-    write_json(paths.findings, findings)
+    write_json(paths.findings, findings | described)
     paths.plots.mkdir()
     labels, names = scored.table["label"].to_numpy(), reviews.classes(paths.test)
     plots.write_curves(labels, scored.p, names, paths.plots)

@@ -30,12 +30,21 @@ def read(path: Path, kind: type[Record]) -> Record:
     Raises:
         UserError: the file cannot be read, or does not hold such a record.
     """
+    return parse(read_json(path), kind, str(path))
+
+
+def parse(value: Any, kind: type[Record], where: str) -> Record:
+    """Return what was read from JSON as a record of class ``kind``.
+
+    Raises:
+        UserError: it is no such record; the message begins with ``where``.
+    """
     try:
-        return TypeAdapter(kind).validate_python(read_json(path))
+        return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path}: not a {kind.__name__}: {field}: {first['msg']}") from error
+        raise UserError(f"{where}: not a {kind.__name__}: {field}: {first['msg']}") from error
 
 
 def write(path: Path, value: object) -> None:

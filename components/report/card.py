@@ -5,6 +5,8 @@ from typing import Any
 
 from components.io.candidates import DEFAULTS, Trial
 from components.io.models import TrainingFacts
+from components.report import languages
+from components.report.languages import NAMES, Share
 from components.report.measures import SOURCE
 
 BUILTIN = "imdb"  # the set of the built-in reviews
@@ -31,7 +33,8 @@ Tells whether a review is {", ".join(others)} or {last}, with the probability of
 n-grams, weighted by naive Bayes log-count ratio and inverse document frequency; fitted by conjugate
 gradients, stopped early, and calibrated.
 
-**Meant for** reviews of a sentence or more, in the language and of the kind it was trained on.
+**Meant for** reviews of a sentence or more, in {_languages(findings["languages"])}, and of the kind
+it was trained on.
 **Not meant for** other languages, sarcasm, single words, or decisions about people.
 
 ## Measured on {metrics["rows"]:.0f} test reviews, none of them used in training
@@ -75,15 +78,20 @@ candidate says where it differs from the default ({_settings(DEFAULTS)});
 """
 
 
-def _behaviour(found: list[dict[str, Any]]) -> str:
-    if not found:
-        return ""
+def _languages(found: list[dict[str, Any]]) -> str:
+    return languages.describe(Share(**each) for each in found)
+
+
+def _behaviour(found: dict[str, Any]) -> str:
+    if "unfit" in found:
+        return f"## Behaviour\n\nNot judged: {found['unfit']}.\n"
     return f"""## Behaviour
 
 Cases that a user expects to pass: an obvious label, an edit that must not change the answer, or
-an edit that must.
+an edit that must. They are those of the suite {found["name"]}, in {NAMES[found["language"]]}, with
+the digest `{found["digest"][:16]}`.
 
-{_table(found, capability="", passed="passed", cases="of")}
+{_table(found["results"], capability="", passed="passed", cases="of")}
 """
 
 

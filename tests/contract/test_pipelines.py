@@ -23,7 +23,7 @@ DVC = yaml.safe_load((REPO / "dvc.yaml").read_text())
 PARAMS = yaml.safe_load((REPO / "params.yaml").read_text())
 STAGES = [name for name in declared.STAGES if name != "monitor"]  # those of a training
 RUNGS = PARAMS["rungs"]
-OUTWARD = {"ingest", "register", "gate", "promote", "monitor"}
+OUTWARD = {"ingest", "evaluate", "register", "gate", "promote", "monitor"}
 TRAINING, TRAINING_PLATFORM = ir.load("training")
 MONITORING, MONITORING_PLATFORM = ir.load("monitoring")
 BOTH = pytest.mark.parametrize("name", ["training", "monitoring"])
@@ -117,7 +117,8 @@ def test_committed_ir_is_up_to_date(tmp_path: Path):
 
 
 def test_stage_names_are_the_same_everywhere():
-    assert list(DVC["stages"]) == ["source", *STAGES]  # Kubeflow always runs ingest
+    # Kubeflow always runs ingest and evaluate
+    assert list(DVC["stages"]) == ["source", "suite", *STAGES]
     assert stages_of(TRAINING) == sorted(STAGES)
     assert stages_of(MONITORING) == sorted([*STAGES, "monitor"])
 
@@ -366,7 +367,7 @@ def test_parameters_are_parsed_by_type(text: str, value: object):
         (
             "training",
             ["max_m=2"],
-            "--param max_m: training has no such parameter; it takes candidates, capability_margin",
+            "--param max_m: training has no such parameter; it takes behaviour, candidates,",
         ),
         ("training", ["max_n"], "--param max_n: say name=value"),
         ("training", ["max_n=2.5"], "--param max_n=2.5: it takes a whole number"),

@@ -46,7 +46,7 @@ def arguments(trained: Trained, out: Path) -> dict[str, list[str]]:
         "evaluate": [
             *("--model", trained.model, "--test", trained.test, "--metrics", out / "metrics.json"),
             *("--predictions", out / "predictions.parquet", "--plots", out / "plots"),
-            *("--findings", out / "findings.json"),
+            *("--findings", out / "findings.json", "--train", trained.train),
         ],
         "register": [
             *trained.registration()[:-1],

@@ -228,7 +228,7 @@ def run_all(stage, *split: str) -> dict[str, str]:
         "select": ["--trials", "trials", "--selection", "selection.json"],
         "train": ["--matrix", "matrix", "--selections", "selection.json", "--model", "model"],
         "evaluate": [
-            *("--model", "model", "--test", "test", "--metrics", "m.json"),
+            *("--model", "model", "--train", "train", "--test", "test", "--metrics", "m.json"),
             *("--predictions", "p.parquet", "--plots", "plots", "--findings", "f.json"),
         ],
     }.items():

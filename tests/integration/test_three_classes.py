@@ -12,7 +12,8 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 
 import sentiment.model
 import sentiment.store
-from components import gate, monitor, promote, register, validate
+from components import evaluate, gate, monitor, promote, register, validate
+from components.behaviour import judging
 from components.io import reviews
 from components.io.files import read_json
 from components.io.models import TrainingFacts, load_trials
@@ -59,7 +60,12 @@ def test_the_classes_pass_through_all_stages(three):
     assert metrics["accuracy"] > 0.9
     assert [each["class"] for each in findings["classes"]] == [*NAMES]
     assert sum(each["rows"] for each in findings["classes"]) == metrics["rows"]
-    assert findings["behaviour"] == []
+    assert findings["languages"][0]["language"] == "en"
+    unfit = "the suite builtin is of the classes negative, positive, the model of " + ", ".join(
+        NAMES
+    )
+    assert findings["behaviour"]["unfit"] == unfit
+    assert findings["behaviour"]["results"] == []
     confusion = pd.read_csv(three.plots / "confusion.csv")
     assert set(confusion["actual"]) == set(NAMES)
     predictions = pq.read_table(three.predictions).to_pandas()
@@ -70,7 +76,26 @@ def test_the_classes_pass_through_all_stages(three):
         metrics, findings, {},
     )  # fmt: skip
     assert "negative, neutral or positive" in text
-    assert "## Behaviour" not in text
+    assert f"Not judged: {unfit}." in text
+
+
+def test_a_suite_of_three_classes_is_asked(three, tmp_path):
+    (tmp_path / "remarks.yaml").write_text("""
+language: en
+classes: [neutral, negative, positive]  # in any order
+cases:
+  - capability: words
+    texts: ["The {thing} is grey. As described."]
+    fill: {thing: [kettle, desk]}
+    expect: {right: neutral}
+  - capability: wrong
+    texts: ["Lovely desk!"]
+    expect: {right: negative}
+""")
+    found = evaluate.describe(three.model, three.train, str(tmp_path / "remarks.yaml"))["behaviour"]
+    assert "unfit" not in found
+    assert found["name"] == "remarks.yaml"
+    assert [(each["passed"], each["cases"]) for each in found["results"]] == [(2, 2), (0, 1)]
 
 
 def test_v1_answers_equal_the_model(server, offline):
@@ -169,7 +194,9 @@ def test_a_weak_model_of_other_classes_is_refused(trained):
     models[0]["classifier"].names_ = np.array(renamed)
     labels, right = gate._score(models, test, renamed)
     assert not right[1].any()
-    check = gate._judge(models, labels, right, renamed, GateLimits(min_accuracy=0.99))
+    behaviour = judging.of_findings(read_json(trained.findings), "findings.json")
+    strict, usual = (GateLimits(min_accuracy=each) for each in (0.99, 0.5))
+    check = gate._judge(models, labels, right, renamed, strict, behaviour)
     assert not check.passed
     assert "not above the floor" in check.why
-    assert gate._judge(models, labels, right, renamed, GateLimits(min_accuracy=0.5)).passed
+    assert gate._judge(models, labels, right, renamed, usual, behaviour).passed

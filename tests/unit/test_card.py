@@ -33,7 +33,7 @@ def test_card_has_the_measures(text, trained):
     shown = {row[0]: row[1:] for row in rows(text, "Behaviour")[2:]}
     assert shown == {
         each["capability"]: [str(each["passed"]), str(each["cases"])]
-        for each in findings["behaviour"]
+        for each in findings["behaviour"]["results"]
     }
 
 
@@ -69,3 +69,10 @@ def test_card_says_what_the_split_keeps_apart(text, trained):
     grouped = card._split(findings | {"groups": {"rows": 5, "groups": 3}}, rows)
     assert grouped.startswith("5 of them are in 3 groups")
     assert grouped.endswith("The others were split by their text.")
+
+
+def test_card_names_the_languages_and_the_suite(text, trained):
+    words = " ".join(text.split())
+    assert "a sentence or more, in English (100%), and of the kind it was trained on" in words
+    digest = read_json(trained.findings)["behaviour"]["digest"]
+    assert f"the suite builtin, in English, with the digest `{digest[:16]}`" in words

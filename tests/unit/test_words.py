@@ -41,7 +41,7 @@ def test_all_text_of_markdown_is_checked():
 def test_texts_for_the_model_are_data():
     entries = words.read_list("somebody\tname the actor\n")
     source = 'text = "Somebody told me"  # somebody\n'
-    assert not [*words.check(Path("sentiment/behaviour.py"), source, entries)]
+    assert not [*words.check(Path("components/behaviour/english.yaml"), source, entries)]
     assert len([*words.check(Path("sentiment/model.py"), source, entries)]) == 2
 
 
