@@ -20,7 +20,7 @@ from components.io.models import load_model, load_trials
 from components.report import measures
 from components.report.plots import write_curves, write_trials
 from components.stage import Artifact
-from sentiment import behaviour, drift
+from sentiment import behaviour, drift, unseen
 from sentiment.model import class_names, probabilities
 
 log = logging.getLogger("evaluate")
@@ -48,7 +48,8 @@ def evaluate(
     """Write each prediction; return the metrics, the findings and the scores.
 
     The findings are ``classes``, ``slices``, ``groups``, ``calibration``, ``behaviour`` (see
-    :mod:`sentiment.behaviour`) and the ``reference`` that monitor compares requests with.
+    :mod:`sentiment.behaviour`), the ``reference`` that monitor compares requests with, and the
+    ``unseen_limit`` by which the predictor recognises other languages.
     """
     model = load_model(model_directory)
     tables, p = zip(*_score(model, test, predictions), strict=True)
@@ -66,6 +67,7 @@ def evaluate(
         "calibration": measures.calibration(labels, scored.p),
         "behaviour": behaviour.run(model),
         "reference": drift.reference(statistics, len(names)),
+        "unseen_limit": unseen.limit(statistics["length"], statistics["unknown"]),
     }
     return measures.measure(labels, scored.p) | measures.by_source(slices), findings, scored
 

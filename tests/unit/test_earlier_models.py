@@ -50,7 +50,18 @@ def test_explanations_are_the_same(model):
         found = explanation._asdict() | {"ngrams": [each._asdict() for each in explanation.ngrams]}
         found["probability"] = found.pop("probabilities")[1]
         assert found.pop("label") == 1
+        del found["words"]  # younger than the recording
         assert json.loads(json.dumps(found)) == expected
+
+
+def test_unknown_words_are_found(model):
+    explained = [Explainer(model).explain(text, 0).words for text in TEXTS]
+    unseen = [position for position, words in enumerate(explained) if words.unseen]
+    assert Scorer(model).score(TEXTS).unseen == unseen
+    assert 0 < len(unseen) < len(TEXTS)
+    for words, tokens, unknown in zip(explained, ANSWERS["tokens"], ANSWERS["unknown"], strict=True):
+        assert 0 <= words.known <= words.count <= tokens
+        assert words.count - words.known <= unknown
 
 
 def test_drift_is_the_same(model):
