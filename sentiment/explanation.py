@@ -32,7 +32,7 @@ class Words(NamedTuple):
     A word is a token with a letter. ``unseen`` is that of :func:`sentiment.unseen.is_unseen`.
     """
 
-    count: int
+    total: int
     known: int
     unseen: bool
 
@@ -107,9 +107,9 @@ class Explainer:
 
     def _words(self, tokens: list[str]) -> Words:
         unknown = [token for token in tokens if token not in self._index]
-        count = unseen.count_words(tokens)
+        total = unseen.count_words(tokens)
         is_unseen = unseen.is_unseen(self._limit, len(tokens), unknown)
-        return Words(count, count - unseen.count_words(unknown), is_unseen)
+        return Words(total, total - unseen.count_words(unknown), is_unseen)
 
     def _occurrences(self, tokens: list[str]) -> tuple[Ints, Ints, Ints]:
         """Return column, first token and length of each occurrence of an n-gram."""

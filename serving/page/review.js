@@ -80,9 +80,9 @@ function show(text, explanation) {
 
 // Return what to say of a text in an unseen language. An earlier predictor, beside a canary that
 // gave this page, does not count the words
-function cautionOf({ count, known, unseen } = {}) {
+function cautionOf({ total, known, unseen } = {}) {
   if (!unseen) return "";
-  const words = `The model knows ${known} of the ${many(count, "word")} of this text.`;
+  const words = `The model knows ${known} of the ${many(total, "word")} of this text.`;
   return `${words} It has not learned this language or kind of text: do not rely on the answer.`;
 }
 

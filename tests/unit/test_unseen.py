@@ -26,25 +26,26 @@ ENGLISH = [
     "I went with Zbigniew Kowalczyk to see it, and we both loved every single minute of it.",
 ]
 FOREIGN = {
-    "Danish": "Sikke en kedelig film. Historien var god i starten, men efter en time havde jeg mistet"
-    " interessen, og slutningen er dårlig.",
-    "Dutch": "Wat een saaie film. Het verhaal was in het begin nog wel leuk, maar na een uur was ik"
-    " er klaar mee.",
+    "Danish": "Sikke en kedelig film. Historien var god i starten, men efter en time havde jeg"
+    " mistet interessen.",
+    "Dutch": "Wat een saaie film. Het verhaal was in het begin nog wel leuk, maar na een uur was"
+    " ik er klaar mee.",
     "French": "Malheureusement, la série est une déception. Les acteurs ne sont pas convaincants,"
     " les dialogues sonnent faux et la fin est ratée.",
-    "German": "Was für ein langweiliger Film. Die Handlung war in der ersten Stunde noch ganz nett,"
-    " aber dann wurde es die reine Qual.",
+    "German": "Was für ein langweiliger Film. Die Handlung war in der ersten Stunde noch ganz"
+    " nett, aber dann wurde es die reine Qual.",
     "Indonesian": "Film yang membosankan. Ceritanya bagus di awal, tetapi setelah satu jam saya"
     " tidak peduli lagi.",
-    "Italian": "Che film noioso. La storia comincia bene, ma dopo un'ora non mi importava più niente"
-    " dei personaggi.",
-    "Polish": "Co za nudny film. Historia zaczyna się dobrze, ale po godzinie nic mnie nie obchodziło.",
+    "Italian": "Che film noioso. La storia comincia bene, ma dopo un'ora non mi importava più"
+    " niente dei personaggi.",
+    "Polish": "Co za nudny film. Historia zaczyna się dobrze, ale po godzinie nic mnie nie"
+    " obchodziło.",
     "Portuguese": "Que filme chato. A história começa bem, mas depois de uma hora eu já não queria"
     " saber de mais nada.",
-    "Spanish": "Qué película tan aburrida. La historia empieza bien, pero después de una hora ya no"
-    " me importaba nada.",
-    "Turkish": "Ne kadar sıkıcı bir film. Hikâye iyi başlıyor ama bir saat sonra hiçbir şey umurumda"
-    " değildi.",
+    "Spanish": "Qué película tan aburrida. La historia empieza bien, pero después de una hora ya"
+    " no me importaba nada.",
+    "Turkish": "Ne kadar sıkıcı bir film. Hikâye iyi başlıyor ama bir saat sonra hiçbir şey"
+    " umurumda değildi.",
     "Arabic": "فيلم رائع مع ممثلين ممتازين.",
     "Chinese": "这是一部精彩的电影。",
     "Greek": "Μια υπέροχη ταινία!",
