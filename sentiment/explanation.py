@@ -29,7 +29,8 @@ class Ngram(NamedTuple):
 class Words(NamedTuple):
     """The number of a text's words, and of those that the model knows.
 
-    A word is a token with a letter. ``unseen`` is that of :func:`sentiment.unseen.is_unseen`.
+    A word is a token that begins with a letter. ``unseen`` is the result of
+    :func:`sentiment.unseen.is_unseen`.
     """
 
     total: int

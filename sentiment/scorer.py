@@ -5,7 +5,7 @@ same products are added in the same order, without scikit-learn's checks and spa
 """
 
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import compress, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -71,14 +71,11 @@ class Scorer:
         found, limit = [], self._limit
         for number, count in enumerate(unknown.tolist()):
             if count and count > limit * lengths[number]:  # few texts: the rest costs no call
-                start = starts[number]
-                if self._is_unseen(tokens[start : start + lengths[number]]):
+                part = slice(starts[number], starts[number] + lengths[number])
+                missing = [*compress(tokens[part], (ids[part] == NONE).tolist())]
+                if unseen.is_unseen(limit, lengths[number], missing):
                     found.append(number)
         return Scored(log_odds, length, unknown, found)
-
-    def _is_unseen(self, tokens: list[str]) -> bool:
-        unknown = [token for token in tokens if self._lookup.number(token, NONE) == NONE]
-        return unseen.is_unseen(self._limit, len(tokens), unknown)
 
     def _cells(self, ids: Ints, lengths: Ints) -> Cells:
         """Return text and column of each known n-gram as one integer, sorted."""

@@ -46,8 +46,8 @@ def is_unseen(limit: float, tokens: int, unknown: Sequence[str]) -> bool:
 
 
 def count_words(tokens: Sequence[str]) -> int:
-    """Return the number of tokens with a letter."""
-    return sum(any(map(str.isalpha, token)) for token in tokens)
+    """Return the number of tokens that begin with a letter."""
+    return sum(token[0].isalpha() for token in tokens)
 
 
 def _lower_end(tokens: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
