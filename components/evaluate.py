@@ -22,7 +22,7 @@ from components.io.models import load_model, load_trials
 from components.report import languages, measures
 from components.report.plots import write_curves, write_trials
 from components.stage import Artifact
-from sentiment import drift
+from sentiment import drift, unseen
 from sentiment.model import class_names, probabilities
 
 log = logging.getLogger("evaluate")
@@ -49,8 +49,9 @@ def evaluate(
 ) -> tuple[dict[str, float], dict[str, Any], Scored]:
     """Write each prediction; return the metrics, the findings and the scores.
 
-    The findings are ``classes``, ``slices``, ``groups``, ``calibration`` and the ``reference`` that
-    monitor compares requests with.
+    The findings are ``classes``, ``slices``, ``groups``, ``calibration``, the ``reference`` that
+    monitor compares requests with, and the ``unseen_limit`` by which the predictor recognises other
+    languages.
     """
     model = load_model(model_directory)
     tables, p = zip(*_score(model, test, predictions), strict=True)
@@ -67,6 +68,7 @@ def evaluate(
         "groups": measures.groups(scored.table),
         "calibration": measures.calibration(labels, scored.p),
         "reference": drift.reference(statistics, len(names)),
+        "unseen_limit": unseen.limit(statistics["length"], statistics["unknown"]),
     }
     return measures.measure(labels, scored.p) | measures.by_source(slices), findings, scored
 

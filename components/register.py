@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from pydantic import Field
 import sentiment
 import sentiment.store
 from components import stage
+from components.behaviour import reading
 from components.errors import UserError
 from components.io import killed, records, registry, reviews, runs
 from components.io.files import read_json, replacing, write_json
@@ -34,6 +36,7 @@ log = logging.getLogger("register")
 
 # the packages that read and run the model file, at the versions that wrote it
 REQUIREMENTS = ("numpy", "scikit-learn", "scipy", "skops")
+SUITE_TAG = "suite_digest"
 EXAMPLE = "A warm, funny film."  # no customer's text: it is stored with every version
 
 
@@ -48,6 +51,7 @@ def register(
     """Register the model, set the alias challenger, and return the version and its card.
 
     A model of the same data is registered once: a second run finds the version and sets the alias.
+    Judged by another suite of behaviour it is another version, as the gate asks by that suite.
     """
     facts = load_facts(model_directory)
     digests = {
@@ -59,16 +63,23 @@ def register(
     try:
         # the card names no commit, so that the same model has the same card
         card = write_card(name, facts, trials, metrics, findings, digests)
-        found = languages.describe(Share(**each) for each in findings["languages"])
+        suite = str(findings["behaviour"].get("digest", reading.NONE))
+        described = {
+            "languages": languages.describe(Share(**each) for each in findings["languages"]),
+            SUITE_TAG: suite,
+        }
+        builtin = findings["behaviour"]["name"] == reading.BUILTIN
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         # the other arguments were checked when they were read
         raise UserError(
             f"--metrics and --findings are not those that evaluate writes ({error!r})"
         ) from error
-    tags = digests | {"git_commit": _git_commit(), "languages": found}
+    tags = digests | {"git_commit": _git_commit()} | described
+    # earlier releases set no such tag, and asked what is the built-in suite today
+    suites = (suite, None) if builtin else (suite,)
     with registry.connected(create=True) as client:
         killed.close_runs(client, name)
-        version = _find(client, name, digests)
+        version = _find(client, name, digests, suites)
         if version is None:
             with tempfile.TemporaryDirectory() as scratch:
                 packed = Path(scratch) / "model"
@@ -76,7 +87,7 @@ def register(
                 (packed / "model_card.md").write_text(card)
                 write_json(packed / FINDINGS_FILE, findings)
                 made = runs.record(client, name, packed, facts, trials, metrics, tags, card, plots)
-            version = _find(client, name, digests) or made
+            version = _find(client, name, digests, suites) or made
             if version != made:
                 runs.remove(client, name, made)
                 log.info("removed version %s again", made)
@@ -87,11 +98,17 @@ def register(
     return Registered(name, version, **digests), card
 
 
-def _find(client: mlflow.MlflowClient, name: str, digests: dict[str, str]) -> str | None:
-    """Return the first version of the model whose files are still there."""
+def _find(
+    client: mlflow.MlflowClient,
+    name: str,
+    digests: dict[str, str],
+    suites: Collection[str | None],
+) -> str | None:
+    """Return the first version of the model, judged by one of the suites, that still has files."""
     wanted = " and ".join(f"tag.`{key}` = '{value}'" for key, value in digests.items())
     found = client.search_model_versions(f"name = '{name}' and {wanted}")
-    for version in sorted(found, key=lambda each: int(each.version)):
+    same = [each for each in found if each.tags.get(SUITE_TAG) in suites]
+    for version in sorted(same, key=lambda each: int(each.version)):
         if registry.has_files(version):
             return str(version.version)
         log.warning("%s version %s is this model, and its files are gone", name, version.version)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from sklearn.pipeline import Pipeline
 
-from sentiment import ngrams
+from sentiment import ngrams, unseen
 from sentiment.exact import Floats, class_probabilities
 from sentiment.ngrams import MAX_COUNT, Ints
 from sentiment.tokens import Span
@@ -24,6 +24,18 @@ class Ngram(NamedTuple):
     text: str
     contribution: float
     spans: list[Span]
+
+
+class Words(NamedTuple):
+    """The number of a text's words, and of those that the model knows.
+
+    A word is a token that begins with a letter. ``unseen`` is the result of
+    :func:`sentiment.unseen.is_unseen`.
+    """
+
+    total: int
+    known: int
+    unseen: bool
 
 
 class Explanation(NamedTuple):
@@ -43,18 +55,23 @@ class Explanation(NamedTuple):
     ngrams: list[Ngram]
     other: float
     tokens: list[tuple[Span, float]]
+    words: Words
 
 
 class Explainer:
-    """Explains the probabilities of a fitted Pipeline of :func:`sentiment.model.build`."""
+    """Explains the probabilities of a fitted Pipeline of :func:`sentiment.model.build`.
 
-    def __init__(self, model: Pipeline) -> None:
+    ``limit`` is that of :func:`sentiment.unseen.limit`.
+    """
+
+    def __init__(self, model: Pipeline, limit: float = unseen.DEFAULT_LIMIT) -> None:
         vectorizer, classifier = model["ngrams"], model["classifier"]
         self._locate = vectorizer.tokenizer().locate
         self._max_n = vectorizer.max_n
         self._index = vectorizer.index()
         self._keys = vectorizer.keys_
         self._linear = classifier.linear()
+        self._limit = limit
 
     def explain(self, text: str, top: int, label: int | None = None) -> Explanation:
         """Return the probabilities and the parts of that of one class, with ``top`` n-grams.
@@ -62,7 +79,8 @@ class Explainer:
         Without ``label`` the class is the second of two, or the most probable of more.
         """
         located = self._locate(text)
-        occurring, firsts, lengths = self._occurrences([token for token, _ in located])
+        tokens = [token for token, _ in located]
+        occurring, firsts, lengths = self._occurrences(tokens)
         columns, ngram, counts = np.unique(occurring, return_inverse=True, return_counts=True)
         row = self._row(columns, counts)
         scores = self._linear.score(row)
@@ -85,7 +103,14 @@ class Explainer:
             ngrams=shown,
             other=float(contributions[strongest[top:]].sum()),
             tokens=[(span, share) for (_, span), share in zip(located, shares, strict=True)],
+            words=self._words(tokens),
         )
+
+    def _words(self, tokens: list[str]) -> Words:
+        unknown = [token for token in tokens if token not in self._index]
+        total = unseen.count_words(tokens)
+        is_unseen = unseen.is_unseen(self._limit, len(tokens), unknown)
+        return Words(total, total - unseen.count_words(unknown), is_unseen)
 
     def _occurrences(self, tokens: list[str]) -> tuple[Ints, Ints, Ints]:
         """Return column, first token and length of each occurrence of an n-gram."""

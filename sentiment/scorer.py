@@ -5,14 +5,14 @@ same products are added in the same order, without scikit-learn's checks and spa
 """
 
 from collections.abc import Sequence
-from itertools import repeat
+from itertools import compress, repeat
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from sentiment import ngrams
+from sentiment import ngrams, unseen
 from sentiment.exact import Floats, class_probabilities
 from sentiment.lookup import NONE, Lookup
 from sentiment.ngrams import Ints
@@ -25,12 +25,14 @@ _END = ""  # after each text: an unknown token, so that no n-gram spans two text
 class Scored(NamedTuple):
     """For each text its log-odds, and the numbers of tokens and unknown tokens.
 
-    The log-odds are those of :meth:`sentiment.model.NgramClassifier.decision_function`.
+    The log-odds are those of :meth:`sentiment.model.NgramClassifier.decision_function`. ``unseen``
+    has the positions of the texts in an unseen language, see :mod:`sentiment.unseen`.
     """
 
     log_odds: Floats
     tokens: Ints
     unknown: Ints
+    unseen: list[int]
 
     @property
     def probabilities(self) -> Floats:
@@ -39,15 +41,19 @@ class Scored(NamedTuple):
 
 
 class Scorer:
-    """Scores texts as a fitted Pipeline of :func:`sentiment.model.build` does."""
+    """Scores texts as a fitted Pipeline of :func:`sentiment.model.build` does.
 
-    def __init__(self, model: Pipeline) -> None:
+    ``limit`` is that of :func:`sentiment.unseen.limit`.
+    """
+
+    def __init__(self, model: Pipeline, limit: float = unseen.DEFAULT_LIMIT) -> None:
         vectorizer, linear = model["ngrams"], model["classifier"].linear()
         self._tokenize = vectorizer.tokenizer().tokenize
         self._lookup = Lookup(vectorizer)
         self._bits = len(vectorizer.keys_).bit_length()
         self._factors = np.column_stack([linear.weights, linear.squares])
         self._intercept = linear.intercept
+        self._limit = limit
 
     def score(self, texts: Sequence[str]) -> Scored:
         tokens: list[str] = []
@@ -62,7 +68,14 @@ class Scorer:
         length = np.array(lengths, np.int64)
         log_odds = self._sum(self._cells(ids, length + 1), len(texts))
         unknown = np.add.reduceat(ids == NONE, starts, dtype=np.int64) - 1 if starts else length
-        return Scored(log_odds, length, unknown)
+        found, limit = [], self._limit
+        for number, count in enumerate(unknown.tolist()):
+            if count and count > limit * lengths[number]:  # few texts: the rest costs no call
+                part = slice(starts[number], starts[number] + lengths[number])
+                missing = [*compress(tokens[part], (ids[part] == NONE).tolist())]
+                if unseen.is_unseen(limit, lengths[number], missing):
+                    found.append(number)
+        return Scored(log_odds, length, unknown, found)
 
     def _cells(self, ids: Ints, lengths: Ints) -> Cells:
         """Return text and column of each known n-gram as one integer, sorted."""

@@ -84,6 +84,7 @@ def explain(
             for ngram in explanation.ngrams
         ],
         "other": explanation.other,
+        "words": explanation.words._asdict(),
     }
     if options.tokens:
         response["tokens"] = [[*span, share] for span, share in explanation.tokens]

@@ -32,7 +32,7 @@ def stale(status: dict[str, list[Any]]) -> dict[str, list[str]]:
     reasons: dict[str, list[str]] = {}
     for stage, changes in status.items():
         for change in changes:
-            if change == "always changed":  # DVC says so of the stage source, which always runs
+            if change == "always changed":  # DVC says so of the stages source and suite
                 paths = []
             elif isinstance(change, str):
                 paths = ["its command"]

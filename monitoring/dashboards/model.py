@@ -100,6 +100,7 @@ def _predictions() -> Sequence[Panel]:
     of_class = rate(PREDICTIONS, "predictor", "prediction")
     of_all = rate(PREDICTIONS, "predictor")
     unknown = rate("model_unknown_token_count_total", "predictor")
+    unseen = rate("model_unseen_text_count_total", "predictor")
     return [
         time_series_panel(
             "Predictions by class",
@@ -128,7 +129,6 @@ def _predictions() -> Sequence[Panel]:
             "Tokens in a review, from the buckets of a histogram. Its highest bucket is 1,600.",
             "short",
             {f"p{q}": quantile(q / 100, "model_review_tokens") for q in (50, 90, 99)},
-            span=12,
         ),
         time_series_panel(
             "Unknown tokens",
@@ -136,7 +136,16 @@ def _predictions() -> Sequence[Panel]:
             "percentunit",
             {"{{predictor}}": f"{unknown} / {rate('model_review_tokens_sum', 'predictor')}"},
             alerts=["SentimentUnknownTokens"],
-            span=12,
+        ),
+        time_series_panel(
+            "Unseen texts",
+            "Share of the texts in a language, or of a kind, that the model has not learned, for"
+            " each predictor. Of its test reviews it is 0.1%. The line is the limit of the alert,"
+            " for a day.",
+            "percentunit",
+            {"{{predictor}}": f"{unseen} / {rate('model_review_tokens_count', 'predictor')}"},
+            thresholds={0.05: "yellow"},
+            alerts=["SentimentUnseenTexts"],
         ),
     ]
 

@@ -15,6 +15,7 @@ from sentiment.explanation import Explainer
 from sentiment.model import class_names
 from sentiment.scorer import Scorer
 from sentiment.store import FACTS_FILE, FINDINGS_FILE, MODEL_FILE
+from sentiment.unseen import DEFAULT_LIMIT
 from serving.model import registry
 from serving.model.registry import SourceError
 from serving.model.window import Window
@@ -76,6 +77,7 @@ class _Metadata:
 
     digest: str | None  # in FACTS_FILE
     reference: dict[str, Any] | None  # in FINDINGS_FILE, see sentiment.drift.reference
+    unseen_limit: float  # in FINDINGS_FILE, see sentiment.unseen.limit
     signature: dict[str, Any] | None  # in MLmodel: inputs and outputs
     created: float | None  # in MLmodel: seconds since 1970
 
@@ -124,7 +126,7 @@ def _load_folder(
             raise SourceError(
                 f"{folder}: its signature is {metadata.signature}, not texts to probabilities"
             )
-        scorer = Scorer(model)
+        scorer = Scorer(model, metadata.unseen_limit)
     except OSError as error:
         raise SourceError(f"{error.filename or folder}: {error.strerror or error}") from error
     except (ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError) as error:
@@ -138,7 +140,7 @@ def _load_folder(
         created=metadata.created,
         classes=classes,
         scorer=scorer,
-        explainer=Explainer(model),
+        explainer=Explainer(model, metadata.unseen_limit),
         window=Window(metadata.reference, classes),
     )
 
@@ -163,6 +165,7 @@ def _read_metadata(folder: Path) -> _Metadata:
     return _Metadata(
         digest=facts.get("model_digest"),
         reference=findings.get("reference"),
+        unseen_limit=float(findings.get("unseen_limit", DEFAULT_LIMIT)),
         signature=_signature(mlmodel) if mlmodel else None,
         created=_created(mlmodel),
     )

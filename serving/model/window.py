@@ -25,6 +25,9 @@ TOKENS = Histogram(
     "model_review_tokens", "Tokens in a review", buckets=(10, 25, 50, 100, 200, 400, 800, 1600)
 )
 UNKNOWN = Counter("model_unknown_token_count", "Tokens that the model has no column for")
+UNSEEN = Counter(
+    "model_unseen_text_count", "Texts with too many unknown words, as in a language not seen before"
+)
 
 
 class Window:
@@ -43,6 +46,8 @@ class Window:
     def add(self, probabilities: NDArray[np.float64], labels: list[int], scored: Scored) -> None:
         """Add texts with their probabilities, shape (texts, classes), and likeliest labels."""
         scores = drift.scores(probabilities).tolist()
+        if scored.unseen:
+            UNSEEN.inc(len(scored.unseen))
         for score, label, tokens, unknown in zip(
             scores, labels, scored.tokens.tolist(), scored.unknown.tolist(), strict=True
         ):

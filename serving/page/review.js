@@ -1,6 +1,6 @@
 // One review: show its class, its words in the colours of their contributions, and the sum.
 
-import { percent, signed } from "./numbers.js";
+import { many, percent, signed } from "./numbers.js";
 import { ask } from "./server.js";
 
 const LEVELS = 4;
@@ -71,7 +71,19 @@ function show(text, explanation) {
   element("log-odds").textContent = signed(explanation.log_odds);
   answer.hidden = false;
   element("verdict").scrollIntoView({ block: "nearest" });
-  status.textContent = `${label}. Probability of ${explained}: ${percent(probability)}.`;
+  const caution = cautionOf(explanation.words);
+  element("caution").hidden = !caution;
+  element("caution").textContent = caution;
+  const found = `${label}. Probability of ${explained}: ${percent(probability)}.`;
+  status.textContent = `${found} ${caution}`.trimEnd();
+}
+
+// Return what to say of a text in an unseen language. An earlier predictor, beside a canary that
+// gave this page, does not count the words
+function cautionOf({ total, known, unseen } = {}) {
+  if (!unseen) return "";
+  const words = `The model knows ${known} of the ${many(total, "word")} of this text.`;
+  return `${words} It has not learned this language or kind of text: do not rely on the answer.`;
 }
 
 // Show the text with each word in its colour, and return the position of each word

@@ -81,6 +81,16 @@ def test_tokens_are_optional_and_add_up(server):
         assert words == re.findall(r"\w+|[^\w\s]", text.replace("<br />", " "))
 
 
+def test_known_words_are_counted(server):
+    greek = "Πολύ βαρετή ταινία, μεγάλη απογοήτευση!"
+    texts = [*TEXTS, "Qqqxz, zzgrmpf: xxyyq vvwwz; a film of 1999", greek]
+    found = [explanation["words"] for explanation in explain(server, texts)]
+    assert found[0] == {"total": 5, "known": 5, "unseen": False}
+    assert found[2] == {"total": 0, "known": 0, "unseen": False}
+    assert found[4] == {"total": 7, "known": 3, "unseen": False}
+    assert found[5] == {"total": 5, "known": 0, "unseen": True}
+
+
 @pytest.mark.parametrize(
     ("parameters", "word"),
     [

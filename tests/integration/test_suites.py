@@ -148,6 +148,18 @@ def test_none_compares_no_capability(fluent, poor, suite):
     assert verdict.why.endswith("no capability compared: evaluate.behaviour is none")
 
 
+def test_another_suite_makes_another_version(fluent, suite):
+    assert registered(fluent) == "1"
+    assert registered(fluent, suite) == "2"
+    assert registered(fluent, "none") == "3"
+    assert [registered(fluent), registered(fluent, suite)] == ["1", "2"]
+    Path(suite).write_text(SUITE.replace("im Mai", "im Juni"))
+    assert registered(fluent, suite) == "4"
+    with registry.connected() as client:
+        client.delete_model_version_tag("x", "1", register.SUITE_TAG)  # as earlier releases
+    assert registered(fluent) == "1"
+
+
 def test_damaged_findings_are_named(fluent, poor):
     crown(registered(fluent, "none"), fluent)
     damaged = {"name": "x", "suite": {"language": "de"}, "unfit": "x"}

@@ -15,8 +15,11 @@ from components.io.files import read_json
 from sentiment import drift
 from sentiment.model import probabilities
 from serving.model import loading
+from serving.model.registry import SourceError
 from tests.conftest import REPO
-from tests.serving import TEXTS, Samples, serving
+from tests.serving import INFER, JSON, TEXTS, Samples, serving
+
+UNSEEN = "Прекрасный фильм с замечательными актёрами."  # noqa: RUF001
 
 
 def test_scores_and_tokens_are_counted(server, trained):
@@ -36,6 +39,22 @@ def test_scores_and_tokens_are_counted(server, trained):
     assert unknown >= 2
 
 
+def test_texts_in_unseen_languages_are_counted(server):
+    """By v1, by v2 and within a batch; numbers and emoji are of no language."""
+    before = server.samples()
+    assert before[("model_unseen_text_count_total",)] >= 0
+    server.predict([*TEXTS, "1234 5678 9012", "\N{SNOWMAN} \N{COMET} \N{ANCHOR} \N{UMBRELLA}"])
+    assert ("model_unseen_text_count_total",) not in server.increases(before)
+    prediction, *_ = server.predict([UNSEEN])
+    assert set(prediction) == {"label", "probabilities", "probability"}
+    assert server.increases(before)[("model_unseen_text_count_total",)] == 1
+    server.predict([*TEXTS, UNSEEN] * 30)
+    assert server.increases(before)[("model_unseen_text_count_total",)] == 31
+    tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": [UNSEEN]}
+    assert server.ask(INFER, json.dumps({"inputs": [tensor]}).encode(), JSON)[0] == 200
+    assert server.increases(before)[("model_unseen_text_count_total",)] == 32
+
+
 def test_unregistered_model_has_no_drift_or_age(server):
     samples = server.samples()
     assert not [key for key in samples if key[0] == "model_drift_psi"]
@@ -52,6 +71,23 @@ def registered(trained, tmp_path_factory) -> Path:
     packaging = {"signature": signature, "utc_time_created": "2026-01-02 03:04:05.600000"}
     (folder / "MLmodel").write_text(yaml.safe_dump(packaging))
     return folder
+
+
+def test_limit_is_that_of_the_findings(registered, trained):
+    few_words = "Je ne le recommande à personne, il est trop long."
+    findings, bare = loading.load(str(registered)), loading.load(str(trained.model))
+    for loaded, expected in ((findings, [0]), (bare, [])):
+        assert loaded.scorer.score([few_words]).unseen == expected
+        assert loaded.explainer.explain(few_words, 0).words.unseen == bool(expected)
+        assert loaded.scorer.score([UNSEEN]).unseen == [0]
+
+
+@pytest.mark.parametrize("limit", ["null", "[]", '"x"'])
+def test_damaged_limit_is_refused(registered, tmp_path, limit):
+    shutil.copytree(registered, tmp_path / "model")
+    (tmp_path / "model/findings.json").write_text(f'{{"unseen_limit": {limit}}}')
+    with pytest.raises(SourceError, match=f"^{tmp_path}/model: "):
+        loading.load(str(tmp_path / "model"))
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from components.verdict import GateVerdict
 from deploy.images import IMAGES
 from tests import delivery
 from tests.cluster import version_of
+from tests.serving import wait_until
 from tests.system.conftest import local_base
 from tests.system.test_images import podman, serving
 
@@ -149,7 +150,7 @@ def test_push_to_main_deploys_a_new_version(site):
     assert sorted(images.values()) == sorted(set(site.calls("signed")))
     assert site.git("log", "-1", "--format=%ae", main) == ROBOT
     # the version is served, and main has its model.yaml
-    site.wait_for(v2=100)
+    wait_until(lambda: site.cluster.weights == {"v2": 100})
     assert served(site) == "v2"
     assert_answers(site, images["sentiment-serve"])
 
@@ -256,7 +257,7 @@ def test_unfit_canary_is_rolled_back_in_registry(site, trained):
     assert ended == {"deploy": "failure", "record": "success"}, site.runner.failed
     words = r"v4-\w+ answered the first request with status 200, as version 9"
     assert re.search(words, site.runner.failed["deploy"])
-    site.wait_for(v2=100)
+    wait_until(lambda: site.cluster.weights == {"v2": 100})
     assert served(site) == "v2"
     assert champion(site) == "2"
     with tracked(site) as client:
@@ -272,7 +273,7 @@ def test_rollback_to_an_earlier_version(site):
         "rollback", "workflow_dispatch", overlay="production", version="1", why=why
     )
     assert set(ended.values()) == {"success"}, site.runner.failed
-    site.wait_for(v1=100)
+    wait_until(lambda: site.cluster.weights == {"v1": 100})
     assert served(site) == "v1"
     assert champion(site) == "1"
     with tracked(site) as client:

@@ -197,6 +197,44 @@ def test_click_on_example_shows_its_answer(page, server):
         expect(page.locator("#words")).to_have_text(text)
 
 
+def test_a_text_in_an_unseen_language_has_a_caution(page, server):
+    caution, status = page.locator("#caution"), page.get_by_role("status").first
+    warning = "It has not learned this language or kind of text: do not rely on the answer."
+    classify(page, "A wonderful film.")
+    expect(status).to_contain_text("positive. Probability of positive: ")
+    expect(caution).to_be_hidden()
+    expect(status).not_to_contain_text(warning)
+    text = "Прекрасный фильм, замечательные актёры, отличная музыка. Wonderful!"
+    classify(page, text)
+    words = explained(server, text)["words"]
+    assert words == {"total": 7, "known": 1, "unseen": True}
+    shown = f"The model knows 1 of the 7 words of this text. {warning}"
+    expect(caution).to_have_text(shown)
+    expect(caution).to_be_visible()
+    expect(status).to_have_text(re.compile(rf"^\w+\. Probability .*%\. {re.escape(shown)}$"))
+    assert Axe().run(page).violations_count == 0
+    for other in ("12345", "Dull."):
+        classify(page, other)
+        expect(caution).to_be_hidden()
+        expect(status).to_have_text(re.compile(r"%\.$"))
+
+
+def test_an_answer_without_words_is_shown(page):
+    """An earlier predictor gives it, beside a canary that gave the page."""
+
+    def drop_words(route: Route) -> None:
+        response = route.fetch()
+        answer = response.json()
+        for explanation in answer["explanations"]:
+            del explanation["words"]
+        route.fulfill(response=response, json=answer)
+
+    page.route("**:explain", drop_words)
+    classify(page, "A wonderful film.")
+    expect(page.locator("#label")).to_have_text("positive")
+    expect(page.locator("#caution")).to_be_hidden()
+
+
 def test_markup_is_shown_as_text(page):
     text = "<img src=x onerror=alert(1)><script>alert(2)</script><b>bad</b> & good"
     classify(page, text)

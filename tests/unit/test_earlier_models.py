@@ -50,7 +50,23 @@ def test_explanations_are_the_same(model):
         found = explanation._asdict() | {"ngrams": [each._asdict() for each in explanation.ngrams]}
         found["probability"] = found.pop("probabilities")[1]
         assert found.pop("label") == 1
+        del found["words"]  # younger than the recording
         assert json.loads(json.dumps(found)) == expected
+
+
+def test_unseen_texts_are_found(model):
+    """It has no limit of its own."""
+    texts = [*TEXTS, "Todella hieno elokuva ja mainiot"]
+    explained = [Explainer(model).explain(text, 0).words for text in texts]
+    unseen = Scorer(model).score(texts).unseen
+    assert unseen == [position for position, words in enumerate(explained) if words.unseen]
+    assert len(TEXTS) in unseen
+    assert len(unseen) < len(TEXTS) / 2
+    for words, tokens, unknown in zip(
+        explained[:-1], ANSWERS["tokens"], ANSWERS["unknown"], strict=True
+    ):
+        assert 0 <= words.known <= words.total <= tokens
+        assert words.total - words.known <= unknown
 
 
 def test_drift_is_the_same(model):

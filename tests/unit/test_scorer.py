@@ -72,13 +72,15 @@ def test_triples_without_kept_pairs_are_found():
 
 def test_a_score_is_independent_of_other_texts(small):
     texts = [*TEXTS, "", "zzz"] * 300
-    scorer = Scorer(small)
+    scorer = Scorer(small, 0.05)
     alone = [scorer.score([text]) for text in texts]
     together = scorer.score(texts)
+    assert together.unseen == [position for position, text in enumerate(texts) if text == "zzz"]
+    assert together.unseen == [position for position, one in enumerate(alone) if one.unseen]
     for field in ("log_odds", "tokens", "unknown"):
         expected = np.concatenate([getattr(scored, field) for scored in alone])
         np.testing.assert_array_equal(getattr(together, field), expected)
 
 
 def test_no_texts_give_no_scores(small):
-    assert [each.tolist() for each in Scorer(small).score([])] == [[], [], []]
+    assert [[*each] for each in Scorer(small).score([])] == [[], [], [], []]

@@ -1,5 +1,7 @@
 """A suite of behaviour is a YAML file: what it may say, what it asks, and what is refused."""
 
+import re
+
 import numpy as np
 import pytest
 import yaml
@@ -8,6 +10,7 @@ from components.behaviour import judging, reading
 from components.behaviour.suite import MOST_CASES
 from components.errors import UserError
 from components.report.languages import Share
+from tests.conftest import REPO
 
 GERMAN = """
 language: de
@@ -133,6 +136,17 @@ def test_a_suite_is_read_from_an_address(tmp_path):
     path.write_bytes(GERMAN.encode("latin-1"))
     with pytest.raises(UserError, match=r"evaluate\.behaviour: .*mine\.yaml: not YAML"):
         reading.read(str(path))
+
+
+def test_the_documented_suite_is_one():
+    page = (REPO / "docs/own-data.md").read_text().partition("## Languages and behaviour")[2]
+    suite = parse(page.partition("```yaml\n")[2].partition("```")[0])
+    assert len([*suite.each_case()]) == 6 + 2 + 2
+    words = {word for block in suite.cases for word, _ in block.expect.named()}
+    documented = set(
+        re.findall(r"`(\w+): ", page.partition("| `expect` |")[2].partition("\n\n")[0])
+    )
+    assert words < documented == {"right", "steady", "higher", "lower", "not", "between"}
 
 
 @pytest.mark.parametrize(
