@@ -8,6 +8,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 VARIABLE = "SOURCE_PASSWORD"
+_SCHEME = re.compile(r"([A-Za-z]\w*(?:\+\w+)?)://", re.ASCII)  # of SQLAlchemy
 _SECRET = re.compile("pass|pwd|secret|token|odbc_connect", re.IGNORECASE)  # names of options
 _WAY_OUT = (
     f"the address of a source has a password in it; leave it out, and set {VARIABLE} in the"
@@ -17,12 +18,14 @@ _WAY_OUT = (
 
 def is_database(address: str) -> bool:
     """Return whether SQLAlchemy has a dialect for the address."""
-    scheme, separator, _ = address.partition("://")
+    scheme = _SCHEME.match(address)
+    if not scheme:
+        return False
     try:
-        sqlalchemy.dialects.registry.load(_usual(scheme).partition("+")[0])
+        sqlalchemy.dialects.registry.load(_usual(scheme[1]).partition("+")[0])
     except NoSuchModuleError:
         return False
-    return bool(separator)
+    return True
 
 
 def database_url(address: str) -> URL:

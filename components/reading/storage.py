@@ -88,16 +88,18 @@ def _errors(source: str) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"{source}: no such file") from error
     except Exception as error:
-        status = next(
-            (
-                found
-                for name in ("status_code", "status", "code")
-                if isinstance(found := getattr(error, name, None), int)
-            ),
-            None,
-        )
-        offline = isinstance(error, OSError) and not isinstance(error, PermissionError)
-        if status is not None:
-            offline = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        kind = UnavailableError if offline else UserError
+        kind = UnavailableError if _is_offline(error) else UserError
         raise kind(f"{source}: {type(error).__name__}: {error}") from error
+
+
+def _is_offline(error: BaseException) -> bool:
+    """Return whether the storage did not respond, or said that the fault is its own."""
+    for name in ("status_code", "status", "code"):
+        if isinstance(status := getattr(error, name, None), int):
+            return status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and not isinstance(cause, PermissionError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
