@@ -99,8 +99,8 @@ def _upload_files(values: dict[str, Any], storage: dict[str, str]) -> dict[str, 
     client = s3_client(storage)
 
     def uploaded(value: Any, folder: str) -> Any:
-        if isinstance(value, dict):
-            return value | {"source": uploaded(value.get("source", ""), folder)}
+        if isinstance(value, dict) and "source" in value:
+            return value | {"source": uploaded(value["source"], folder)}
         path = Path(str(value))
         if not path.is_file():
             return value

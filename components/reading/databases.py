@@ -18,7 +18,7 @@ from components.reading.options import Options, require_columns
 from components.reading.passwords import VARIABLE, database_url, shown
 
 CONNECT_SECONDS = 60
-# words of a server that responds and lets nobody in; a driver gives no code for these
+# words of a server that responds and refuses the login; a driver gives no code for these
 _REFUSALS = ("password", "authentication", "denied", "does not exist", "unknown database", "pg_hba")
 
 

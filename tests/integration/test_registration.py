@@ -144,7 +144,7 @@ def test_rows_that_were_read_are_in_the_run_and_the_card(client, stage, trained,
     assert f"| shop\\|a.jsonl | {read} | {read - 1} | 1 (label 'x') |" in card
     assert account.prepared["empty"] == 1
     assert account.prepared["copies"] >= 1
-    dropped = f"1 empty, 0 of several labels, {account.prepared['copies']} copies"
+    dropped = f"{account.prepared['copies']} copies, 1 empty, 0 of several labels"
     assert f"dropped before the split: {dropped}." in card
     run_id = client.get_model_version("sentiment", "1").run_id
     metrics = client.get_run(run_id).data.metrics
