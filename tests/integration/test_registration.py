@@ -147,9 +147,10 @@ def test_rows_that_were_read_are_in_the_run_and_the_card(client, stage, trained,
     dropped = f"{account.prepared['copies']} copies, 1 empty, 0 of several labels"
     assert f"dropped before the split: {dropped}." in card
     run_id = client.get_model_version("sentiment", "1").run_id
-    metrics = client.get_run(run_id).data.metrics
+    run = client.get_run(run_id)
+    metrics = run.data.metrics
     assert (metrics["rows_read"], metrics["rows_kept"]) == (read, read - 1)
-    logged = mlflow.load_table(runs.ROWS_FILE, run_ids=[run_id])
+    logged = client.load_table(run.info.experiment_id, runs.ROWS_FILE, [run_id])
     assert logged.to_dict("records") == [
         {"file": "shop|a.jsonl", "read": read, "kept": read - 1, "dropped": "1 (label 'x')"}
     ]
