@@ -1,5 +1,3 @@
-# ruff: noqa: RUF001
-
 import json
 import subprocess
 import sys
@@ -75,7 +73,7 @@ def test_languages_are_all_of_nltk(nltk):
 
 
 def test_stems_do_not_depend_on_the_words_before(nltk):
-    """NLTK's Arabic stemmer remembers the word before: after the first, the second lost a letter."""
+    """NLTK's Arabic stemmer remembers: after the first word, the second would lose a letter."""
     first, second = "كسبنا", "موسكو"
     stems._reduction.cache_clear()
     tokenize = stems.reduced(TOKENS, "arabic").tokenize
