@@ -82,6 +82,15 @@ def test_stems_do_not_depend_on_the_words_before(nltk):
     assert stems.reduced(TOKENS, "arabic").tokenize(second) == [together]
 
 
+def test_only_so_many_stems_are_remembered(nltk, monkeypatch):
+    monkeypatch.setattr(stems, "_REMEMBERED", 3)
+    stems._reduction.cache_clear()
+    text = "elokuvissa elokuvasta elokuvan elokuvat elokuvia"
+    tokenize = stems.reduced(TOKENS, "finnish").tokenize
+    assert tokenize(text) == tokenize(text) == ["elokuv"] * 5
+    assert 0 < len(stems._reduction("finnish").__self__) <= 3
+
+
 def test_no_stem_is_empty(nltk):
     assert stems.reduced(TOKENS, "arabic").tokenize("ـ") == ["ـ"]
 
