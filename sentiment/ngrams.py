@@ -92,8 +92,7 @@ def reduce(counts: Counts, reduction: Callable[[str], str]) -> Counts:
         counts.keys, np.array([0, *(index[token] for token in reduced)], np.int64)
     )
     keys, column = np.unique(translated, return_inverse=True)
-    # copies: duplicates are summed in place
-    cells = (counts.counts.astype(np.int64), column[counts.columns], np.array(counts.starts))
+    cells = (counts.counts.astype(np.int64), column[counts.columns], counts.starts)
     matrix = csr_array(cells, shape=(len(counts.starts) - 1, len(keys)))
     matrix.sum_duplicates()  # and sort the columns of each text
     frequencies = np.bincount(matrix.indices, minlength=len(keys)).astype(np.int32)
