@@ -1,4 +1,4 @@
-"""Bring reviews from files, S3, the web and the built-in sets into one Parquet table."""
+"""Bring reviews from files, S3, the web, databases and the built-in sets into one Parquet table."""
 
 import logging
 import re
@@ -20,11 +20,12 @@ from components.io import accounts
 from components.io.accounts import FileAccount
 from components.io.files import replacing
 from components.io.reviews import GROUP, GROUPED, SCHEMA, class_metadata
-from components.reading import builtin, exclusion, formats, labels, several
+from components.reading import builtin, databases, exclusion, formats, labels, several
 from components.reading.batches import Batch
-from components.reading.content import identify
+from components.reading.content import Rows, identify
 from components.reading.labels import Values
 from components.reading.options import Options
+from components.reading.passwords import is_database, shown
 from components.reading.sources import fetch
 from components.stage import Artifact
 
@@ -54,6 +55,7 @@ class _Spooled:
     class_of: list[str]
     classes: list[str]  # in order
     files: list[FileAccount]
+    content: dict[str, str]  # what tells it, by the name of the source, if only its rows do
 
 
 def ingest(options: Options, output: Path) -> list[FileAccount]:
@@ -71,7 +73,7 @@ def ingest(options: Options, output: Path) -> list[FileAccount]:
     for each in sources.values():
         labels.mapping(each.labels)  # a mistake in it is reported before hours of reading
     schema = GROUPED if any(each.group_column for each in sources.values()) else SCHEMA
-    content, spooled = identify(options), list[_Spooled]()
+    content, spooled = identify(options, with_databases=False), list[_Spooled]()
     spools = [
         output.with_name(f".{output.name}.{number}.partial") for number in range(len(sources))
     ]
@@ -82,6 +84,8 @@ def ingest(options: Options, output: Path) -> list[FileAccount]:
             account = [file for source in spooled for file in source.files]
             classes = labels.in_order(name for source in spooled for name in source.classes)
             labels.check_names(classes)
+            for source in spooled:
+                content |= source.content
             metadata = class_metadata(classes) | accounts.metadata(account, content)
             with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
                 for source in spooled:
@@ -95,31 +99,42 @@ def ingest(options: Options, output: Path) -> list[FileAccount]:
 
 def _spool(path: Path, name: str, options: Options) -> _Spooled:
     """Write the rows of a source to ``path``, and decide which class each label is of."""
-    values, files = Values(options.source), list[_File]()
+    address = shown(options.source)
+    values, files, content = Values(address), list[_File](), Rows()
     with pa.ipc.new_stream(path, _SPOOL, options=_FAST) as rows:
-        _read(options, values, files, rows)
+        _read(options, values, files, rows, content)
     if not any(file.codes for file in files):
-        raise UserError(f"{options.source}: holds no reviews{_why(files)}")
+        raise UserError(f"{address}: holds no reviews{_why(files)}")
     class_of, classes, said = labels.decide(values, options.labels)
     log.info("%s: labels: %s", name, said)
     account = [_account(file, [*class_of.items()]) for file in files]
     for each in account:
         log.info("%s", each)
     if not any(each.kept for each in account):
-        raise UserError(f"{options.source}: all rows are dropped; see ingest.labels")
-    return _Spooled(path, name, [*class_of.values()], classes, account)
+        raise UserError(f"{address}: all rows are dropped; see ingest.labels")
+    told = {name: str(content)} if is_database(options.source) else {}
+    return _Spooled(path, name, [*class_of.values()], classes, account, told)
 
 
 def _read(
-    options: Options, values: Values, files: list[_File], rows: pa.ipc.RecordBatchStreamWriter
+    options: Options,
+    values: Values,
+    files: list[_File],
+    rows: pa.ipc.RecordBatchStreamWriter,
+    content: Rows,
 ) -> None:
-    """Write all rows of the source to ``rows``; count the values of labels, and rows by file."""
+    """Write all rows of the source to ``rows``; count the values of labels, and rows by file.
+
+    The rows of a database go into ``content``, as nothing else tells its content.
+    """
     count = without_group = 0
     excluded = exclusion.read(options)
     for file, batches in _opened(options):
         files.append(file)
         log.info("reading %s", file.address)
         for batch in batches:
+            if is_database(options.source):
+                content.add(batch)
             batch = exclusion.without(batch, excluded, file.dropped)
             codes = [
                 values.code(label, file.address, batch.unit, number)
@@ -140,6 +155,9 @@ def _opened(options: Options) -> Iterator[tuple[_File, Iterator[Batch]]]:
     """Yield each file of the source, and its rows."""
     if builtin.is_name(options.source):
         yield _File(options.source), builtin.read(options.source)
+        return
+    if is_database(options.source):
+        yield _File(shown(options.source)), databases.read(options)
         return
     with tempfile.TemporaryDirectory() as scratch:
         for origin in fetch(options, Path(scratch)):

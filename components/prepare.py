@@ -18,7 +18,9 @@ from pydantic import Field, model_validator
 
 from components import stage
 from components.errors import UserError
+from components.io import accounts, records
 from components.io import reviews as tables_of
+from components.io.accounts import RowAccount
 from components.io.files import replacing_directory
 from components.report import sample_size
 from components.stage import Artifact, parameters
@@ -47,7 +49,8 @@ def prepare(
     kept: as data grow, a text may leave the test reviews, but none comes to them from the training.
 
     Reviews are first distributed by their texts, so that all copies of a text are in one file, and
-    memory holds one file at a time. What a file has of another split becomes a shard there.
+    memory holds one file at a time. What a file has of another split becomes a shard there. The
+    account of rows stands beside the test reviews (components/io/accounts.py).
 
     Raises:
         UserError: the reviews cannot be read, or a split lacks reviews of a class.
@@ -88,9 +91,12 @@ def prepare(
                 )
             if grouped:
                 log.info("%s: %d groups", name, found[name])
+        reasons = {kind: dropped[kind] for kind in ("empty", "of several labels", "copies")}
+        account = RowAccount(accounts.read(source), reasons)
+        records.write(partial["test"] / accounts.FILE, account)
         log.info(
             "dropped %d empty, %d of several labels and %d copies of %d reviews",
-            *(dropped[kind] for kind in ("empty", "of several labels", "copies")),
+            *reasons.values(),
             total,
         )
     return {name: labels[name].total() for name in SPLITS}

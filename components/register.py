@@ -21,7 +21,8 @@ import sentiment.store
 from components import stage
 from components.behaviour import reading
 from components.errors import UserError
-from components.io import killed, records, registry, reviews, runs
+from components.io import accounts, killed, records, registry, reviews, runs
+from components.io.accounts import RowAccount
 from components.io.files import read_json, replacing, write_json
 from components.io.models import load_facts, load_model, load_trials
 from components.io.registry import Registered
@@ -47,6 +48,7 @@ def register(
     plots: Path,
     test_digest: str,
     name: str,
+    account: RowAccount | None = None,
 ) -> tuple[Registered, str]:
     """Register the model, set the alias challenger, and return the version and its card.
 
@@ -62,7 +64,7 @@ def register(
     trials = load_trials(model_directory)
     try:
         # the card names no commit, so that the same model has the same card
-        card = write_card(name, facts, trials, metrics, findings, digests)
+        card = write_card(name, facts, trials, metrics, findings, digests, account)
         suite = str(findings["behaviour"].get("digest", reading.NONE))
         described = {
             "languages": languages.describe(Share(**each) for each in findings["languages"]),
@@ -86,7 +88,8 @@ def register(
                 _pack(model_directory, packed)
                 (packed / "model_card.md").write_text(card)
                 write_json(packed / FINDINGS_FILE, findings)
-                made = runs.record(client, name, packed, facts, trials, metrics, tags, card, plots)
+                logged = facts, trials, metrics, tags, card, plots, account
+                made = runs.record(client, name, packed, *logged)
             version = _find(client, name, digests, suites) or made
             if version != made:
                 runs.remove(client, name, made)
@@ -170,7 +173,8 @@ def run(
         raise UserError(f"--plots {plots}: no such directory")
     values, found = records.read(metrics, dict[str, float]), read_json(findings)
     digest = reviews.digest(reviews.labelled(test))
-    version, text = register(model, values, found, plots, digest, parameters.name)
+    account = accounts.beside(test)
+    version, text = register(model, values, found, plots, digest, parameters.name, account)
     records.write(registered, version)
     with replacing(card) as partial:
         partial.write_text(text)

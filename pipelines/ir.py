@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from components.errors import UserError
+from components.reading import passwords
 
 COMPILED = Path(__file__).parent / "compiled"
 Documents = list[dict[str, Any]]  # the pipeline's specification, then its Kubernetes settings
@@ -76,7 +77,8 @@ def parameters(documents: Documents, arguments: list[str]) -> dict[str, Any]:
     """Return the values of ``name=value`` arguments, checked against the pipeline's inputs.
 
     Raises:
-        UserError: a name is unknown, a value has the wrong type, or a required value is missing.
+        UserError: a name is unknown, a value has the wrong type or a password in it, or a required
+            value is missing.
     """
     inputs = documents[0]["root"].get("inputDefinitions", {}).get("parameters", {})
     values = {}
@@ -93,7 +95,21 @@ def parameters(documents: Documents, arguments: list[str]) -> dict[str, Any]:
     for key, definition in inputs.items():
         if key not in values and not definition.get("isOptional"):
             raise UserError(f"--param {key}=…: {name(documents)} needs it")
+    for key, value in values.items():
+        _refuse_passwords(key, value)
     return values
+
+
+def _refuse_passwords(key: str, value: Any) -> None:
+    """Refuse an address with a password in it: the server would keep it with the run."""
+    if isinstance(value, dict):
+        for each in value.values():
+            _refuse_passwords(key, each)
+    elif isinstance(value, str) and "://" in value:
+        try:
+            passwords.check(value)
+        except ValueError as error:
+            raise UserError(f"--param {key}: {error}") from error
 
 
 def _parse(key: str, text: str, kind: str) -> Any:

@@ -34,7 +34,9 @@ from components.io import creation, processes
 from components.io.files import read_json
 from pipelines import ir
 
-FILE_PARAMETERS = ("source", "behaviour", "captured")  # may name a file of this machine
+# may name a file of this machine
+FILE_PARAMETERS = ("source", "behaviour", "exclude", "source_exclude", "captured")
+OTHER_SOURCES = "other_sources"  # names one by a key, or options with one
 BUCKETS = ("mlflow", "inputs")
 IMAGE_USER = 10001
 LABEL = "sentiment.pipeline-local"
@@ -95,14 +97,25 @@ def _check_images(client: docker.DockerClient, documents: ir.Documents) -> None:
 
 def _upload_files(values: dict[str, Any], storage: dict[str, str]) -> dict[str, Any]:
     """Upload files of this machine to S3, where a container can read them."""
-    uploaded = dict(values)
-    for name in FILE_PARAMETERS:
-        path = Path(str(values.get(name, "")))
-        if path.is_file():
-            key = f"{name}/{path.name}"
-            s3_client(storage).upload_file(str(path), "inputs", key)
-            uploaded[name] = f"s3://inputs/{key}"
-    return uploaded
+    client = s3_client(storage)
+
+    def uploaded(value: Any, folder: str) -> Any:
+        if isinstance(value, dict) and "source" in value:
+            return value | {"source": uploaded(value["source"], folder)}
+        path = Path(str(value))
+        if not path.is_file():
+            return value
+        client.upload_file(str(path), "inputs", f"{folder}/{path.name}")
+        return f"s3://inputs/{folder}/{path.name}"
+
+    found = values | {
+        name: uploaded(values[name], name) for name in FILE_PARAMETERS if name in values
+    }
+    if others := values.get(OTHER_SOURCES):
+        found[OTHER_SOURCES] = {
+            key: uploaded(each, f"{OTHER_SOURCES}/{key}") for key, each in others.items()
+        }
+    return found
 
 
 def _print_summary(artifacts: Path) -> None:

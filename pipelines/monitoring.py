@@ -13,6 +13,7 @@ from pipelines.training import training
 SOURCE = inputs.of(
     "ingest",
     renamed={
+        "query": "source_query",
         "text_column": "source_text_column",
         "label_column": "source_label_column",
         "group_column": "source_group_column",
@@ -34,6 +35,7 @@ SOURCE = inputs.of(
 def retraining(
     drifted: bool,
     source: str,
+    query: str,
     text_column: str,
     label_column: str,
     group_column: str,
@@ -53,6 +55,7 @@ def retraining(
     with dsl.If(drifted == True, name="drifted"):  # noqa: E712 - kfp's operator
         training(
             source=source,
+            query=query,
             text_column=text_column,
             label_column=label_column,
             group_column=group_column,

@@ -3,6 +3,8 @@
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
 
+from components.reading import passwords
+
 # credentials of MLflow and S3: the keys of the secret are the names of the environment variables
 SECRET = "capstone-secret"  # noqa: S105 - its name
 SECRET_KEYS = (
@@ -13,6 +15,7 @@ SECRET_KEYS = (
     "AWS_SECRET_ACCESS_KEY",
     "AWS_ENDPOINT_URL",
 )
+SOURCE_KEYS = (passwords.VARIABLE,)  # of the database that ingest reads
 
 
 def set_resources(task: PipelineTask, display_name: str) -> None:
@@ -30,11 +33,15 @@ def set_resources(task: PipelineTask, display_name: str) -> None:
     kubernetes.set_security_context(task, run_as_non_root=True)
 
 
-def give_credentials(task: PipelineTask) -> None:
+def give_credentials(task: PipelineTask, *others: str) -> None:
     """Give a task the credentials of MLflow and S3, and never take its result from the cache.
+
+    ``others`` are more keys of the secret.
 
     Every key of the secret is optional: a cluster whose service accounts have an AWS identity
     (IRSA) needs no AWS keys.
     """
     task.set_caching_options(False)
-    kubernetes.use_secret_as_env(task, SECRET, {key: key for key in SECRET_KEYS}, optional=True)
+    kubernetes.use_secret_as_env(
+        task, SECRET, {key: key for key in (*SECRET_KEYS, *others)}, optional=True
+    )

@@ -9,7 +9,7 @@ from components import specs
 from components.specs import numbered
 from pipelines import inputs
 from pipelines.inputs import RUNGS, TASKS
-from pipelines.tasks import give_credentials, set_resources
+from pipelines.tasks import SOURCE_KEYS, give_credentials, set_resources
 
 
 # a pipeline of its own: kfp.local evaluates a condition on the inputs of a pipeline only
@@ -46,7 +46,7 @@ def training(given: dict[str, dict[str, Any]]) -> None:
     """Train, judge and promote."""
     ingest = specs.ingest(**given["ingest"])
     set_resources(ingest, "ingest reviews")
-    give_credentials(ingest)
+    give_credentials(ingest, *SOURCE_KEYS)
     reviews = ingest.outputs["reviews"]
     validate = specs.validate(reviews=reviews, **given["validate"])
     set_resources(validate, "validate reviews")

@@ -86,18 +86,20 @@ class NgramClassifier(ClassifierMixin, BaseEstimator):
 
 
 def build(
-    max_n: int = 3, min_df: int = 2, max_features: int = 4_000_000, **parameters: Any
+    max_n: int = 3,
+    min_df: int = 2,
+    max_features: int = 4_000_000,
+    stemmer: str = "",
+    **parameters: Any,
 ) -> Pipeline:
     """Return an unfitted Pipeline; ``parameters`` are those of :class:`NgramClassifier`.
 
+    ``stemmer`` is one of :data:`sentiment.stems.NAMES`.
+
     The first step cleans the text, so that training and serving cannot differ.
     """
-    return Pipeline(
-        [
-            ("ngrams", NgramVectorizer(max_n=max_n, min_df=min_df, max_features=max_features)),
-            ("classifier", NgramClassifier(**parameters)),
-        ]
-    )
+    vectorizer = NgramVectorizer(max_n, min_df, max_features, stemmer=stemmer)
+    return Pipeline([("ngrams", vectorizer), ("classifier", NgramClassifier(**parameters))])
 
 
 def probabilities(model: Pipeline, texts: Iterable[str]) -> NDArray[np.float64]:

@@ -80,6 +80,27 @@ def count(texts: Iterable[str], max_n: int, tokenize: Callable[[str], list[str]]
     return Counts(pack(tokens), compose(parts(keys[starts], bits)), np.diff(ends), *by_text)
 
 
+def reduce(counts: Counts, reduction: Callable[[str], str]) -> Counts:
+    """Return the n-grams of the same texts with each token reduced, such as to its stem.
+
+    They are those that :func:`count` finds in the reduced tokens, without reading the texts again.
+    """
+    reduced = [reduction(token) for token in unpack(counts.tokens)]
+    tokens = sorted({*reduced})
+    index = numbers(tokens)
+    translated = translate(
+        counts.keys, np.array([0, *(index[token] for token in reduced)], np.int64)
+    )
+    keys, column = np.unique(translated, return_inverse=True)
+    cells = (counts.counts.astype(np.int64), column[counts.columns], counts.starts)
+    matrix = csr_array(cells, shape=(len(counts.starts) - 1, len(keys)))
+    matrix.sum_duplicates()  # and sort the columns of each text
+    frequencies = np.bincount(matrix.indices, minlength=len(keys)).astype(np.int32)
+    columns, starts = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
+    summed = np.minimum(matrix.data, MAX_COUNT).astype(np.uint8)
+    return Counts(pack(tokens), keys, frequencies, starts, columns, summed)
+
+
 def count_pairs(keys: Ints, rows: Rows) -> tuple[Ints, Rows, NDArray[np.uint8]]:
     """Return the distinct pairs of key and row, sorted, and how often each occurs."""
     entries, bits = len(keys), int(rows.max(initial=0)).bit_length()

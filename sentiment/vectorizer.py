@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sentiment import merging, ngrams
 from sentiment.ngrams import Counts, Ints
+from sentiment.stems import NAMES, reduced
 from sentiment.tokens import CURRENT, TOKENIZERS, Tokenizer
 
 _BLOCK = 2_000  # texts counted at a time, which bounds working memory
@@ -21,7 +22,8 @@ _BLOCK = 2_000  # texts counted at a time, which bounds working memory
 class NgramVectorizer(TransformerMixin, BaseEstimator):
     """Counts the n-grams that occur in at least ``min_df`` texts.
 
-    ``tokens`` is the version of the tokens, a key of :data:`sentiment.tokens.TOKENIZERS`.
+    ``tokens`` is the version of the tokens, a key of :data:`sentiment.tokens.TOKENIZERS`, and
+    ``stemmer``, one of :data:`sentiment.stems.NAMES`, says how each is reduced.
 
     Columns are sorted by the texts of the n-grams. Fitted attributes are plain arrays, so that a
     model file needs no pickle: ``tokens_`` (UTF-8 bytes, one token a line) and ``keys_`` (see
@@ -34,11 +36,13 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         min_df: int = 2,
         max_features: int = 4_000_000,
         tokens: int = CURRENT,
+        stemmer: str = "",
     ) -> None:
         self.max_n = max_n
         self.min_df = min_df
         self.max_features = max_features
         self.tokens = tokens
+        self.stemmer = stemmer
 
     def fit(self, texts: Iterable[str], y: Any = None) -> Self:
         self._fit(texts)
@@ -61,7 +65,7 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         return np.array([name[:-1] for name in first + second + third], object)
 
     def tokenizer(self) -> Tokenizer:
-        return TOKENIZERS[self.tokens]
+        return reduced(TOKENIZERS[self.tokens], self.stemmer)
 
     def index(self) -> dict[str, int]:
         """Return the number of each token; see :func:`sentiment.ngrams.numbers`."""
@@ -94,27 +98,34 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         return vstack(blocks, format="csr")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a file holds, which releases with the first tokens alone cannot use.
+        """Return what a file holds, which earlier releases without these tokens cannot use.
 
-        They would ignore the version, and give other probabilities than those that were measured.
+        They would ignore the version or the stemmer, and give other probabilities than those that
+        were measured. Releases without stemmers refuse a version such as ``2+finnish``.
         """
-        state = {k: v for k, v in super().__getstate__().items() if k != "_index"}
-        if self.tokens > 1 and "tokens_" in state:
+        state = {k: v for k, v in super().__getstate__().items() if k not in ("_index", "stemmer")}
+        if (self.tokens > 1 or self.stemmer) and "tokens_" in state:
             state["vocabulary_"] = state.pop("tokens_")
+        if self.stemmer:
+            state["tokens"] = f"{self.tokens}+{self.stemmer}"
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a saved vectorizer; without a version of its tokens, it has the first.
 
         Raises:
-            ValueError: the tokens are of a later release.
+            ValueError: the tokens are of a later release, or their stemmer needs NLTK, which is
+                not installed.
         """
-        state = {"tokens": 1} | state
-        if state["tokens"] not in TOKENIZERS:
+        state = {"tokens": 1, "stemmer": ""} | state
+        version, _, stemmer = str(state["tokens"]).partition("+")
+        if not version.isdecimal() or int(version) not in TOKENIZERS or stemmer not in NAMES:
             raise ValueError(f"a newer release made it, with tokens of version {state['tokens']}")
+        state |= {"tokens": int(version), "stemmer": stemmer}
         if "vocabulary_" in state:
             state["tokens_"] = state.pop("vocabulary_")
         super().__setstate__(state)
+        self.tokenizer()  # so that a server without NLTK says so when it loads the model
 
 
 def _same(shard: Counts) -> Counts:

@@ -1,6 +1,7 @@
 """The account of rows: what became of each row that was read, file by file.
 
-It stands in the metadata of the Parquet files of reviews, so that each stage can report it.
+It stands in the metadata of the Parquet file of reviews, and after prepare in a file beside the
+test reviews, so that each stage can report it.
 """
 
 import json
@@ -13,11 +14,13 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from components.errors import UserError
+from components.io import records
 from components.io.records import record
 
 Kind = TypeVar("Kind")
 
 KEY = "files"  # of the metadata
+FILE = "rows.json"  # in the directory of the test reviews
 CONTENT = "content"  # of the sources, as components.reading.content tells it
 
 
@@ -35,6 +38,14 @@ class FileAccount:
         return f"{self.file}: {self.read} rows read, {self.kept} kept{reasons}"
 
 
+@record
+class RowAccount:
+    """The account of ingest by file, and the rows that prepare dropped of those kept, by reason."""
+
+    files: list[FileAccount]
+    prepared: dict[str, int]
+
+
 _FILES = TypeAdapter(list[FileAccount])
 _CONTENT = TypeAdapter(dict[str, str])
 
@@ -42,6 +53,16 @@ _CONTENT = TypeAdapter(dict[str, str])
 def metadata(files: Iterable[FileAccount], content: dict[str, str]) -> dict[str, str]:
     """Return the metadata to write into a Parquet file."""
     return {KEY: _FILES.dump_json([*files]).decode(), CONTENT: json.dumps(content)}
+
+
+def beside(path: Path) -> RowAccount | None:
+    """Return the account in a directory that prepare wrote, None if the directory is older.
+
+    Raises:
+        UserError: the account cannot be read.
+    """
+    file = path / FILE
+    return records.read(file, RowAccount) if file.exists() else None
 
 
 def read(path: Path) -> list[FileAccount]:

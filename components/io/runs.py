@@ -10,9 +10,11 @@ from mlflow.entities import Metric, Param, RunInfo
 from mlflow.exceptions import MlflowException
 
 from components.io import owner, records, registry
+from components.io.accounts import FileAccount, RowAccount
 from components.io.candidates import Trial
 from components.io.models import TrainingFacts
 
+ROWS_FILE = "rows_by_file.json"
 LONGEST_DESCRIPTION = 5_000  # characters, MLflow's column; PostgreSQL refuses more
 
 log = logging.getLogger("register")
@@ -28,8 +30,12 @@ def record(
     tags: dict[str, str],
     card: str,
     plots: Path,
+    account: RowAccount | None,
 ) -> str:
-    """Log a model and its trials as runs, register a version and return its number."""
+    """Log a model and its trials as runs, register a version and return its number.
+
+    The account of rows becomes metrics, and a table by file among the artifacts.
+    """
     experiment = registry.experiment_id(client, name)
     named = tags | {"mlflow.runName": tags["model_digest"][:12]}
     with _opened(client, experiment, named) as run:
@@ -39,6 +45,10 @@ def record(
             "valid_accuracy": facts.valid.accuracy,
             "valid_log_loss": facts.valid.log_loss,
         }
+        if account and account.files:
+            measured["rows_read"] = sum(each.read for each in account.files)
+            measured["rows_kept"] = sum(each.kept for each in account.files)
+            client.log_table(run.run_id, _by_file(account.files), ROWS_FILE)
         client.log_batch(
             run.run_id,
             metrics=[Metric(key, value, run.start_time, 0) for key, value in measured.items()],
@@ -54,6 +64,18 @@ def record(
             name, source, run.run_id, tags, description=description
         ).version
     return str(version)
+
+
+def _by_file(files: list[FileAccount]) -> dict[str, list[object]]:
+    """Return the account as the columns of a table."""
+    return {
+        "file": [each.file for each in files],
+        "read": [each.read for each in files],
+        "kept": [each.kept for each in files],
+        "dropped": [
+            ", ".join(f"{count} ({why})" for why, count in each.dropped.items()) for each in files
+        ],
+    }
 
 
 def remove(client: mlflow.MlflowClient, name: str, version: str) -> None:

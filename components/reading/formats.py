@@ -4,7 +4,7 @@ import logging
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,6 +46,19 @@ def is_data(path: Path, options: Options) -> bool:
     if any(part.startswith(("_", ".")) for part in path.parts) or path.name in _DESCRIPTIONS:
         return False
     return options.format != AUTO or path.name.lower().endswith(ALL_ENDINGS)
+
+
+def data_under(prefix: str, names: Iterable[str], options: Options) -> list[str]:
+    """Return the objects beneath a prefix that hold data, in order.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = sorted(n for n in names if is_data(Path(n.removeprefix(prefix)), options))
+    if not found:
+        endings = " or ".join(ENDINGS)
+        raise UserError(f"{options.source}: no object with this prefix ends in {endings}")
+    return found
 
 
 def plain(path: Path, options: Options, address: str, scratch: Path) -> Iterator[tuple[Path, str]]:

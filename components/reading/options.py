@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from components.errors import UserError
+from components.reading import passwords
 from components.stage import parameters
 
 AUTO = "auto"
@@ -20,8 +21,13 @@ class Options:
     source: str = Field(
         min_length=1,
         description="A file, an archive or a folder of files, s3://bucket/key or"
-        " s3://bucket/prefix/, https://host/path, 'builtin' (25,000 IMDB reviews) or"
-        " 'builtin:rotten_tomatoes' (8,530 sentences).",
+        " s3://bucket/prefix/, https://host/path, a database such as postgresql://user@host/name,"
+        " 'builtin' (25,000 IMDB reviews) or 'builtin:rotten_tomatoes' (8,530 sentences).",
+    )
+    query: str = Field(
+        default="",
+        description="SQL of a database, whose result has the columns; the password comes from the"
+        f" environment, {passwords.VARIABLE}.",
     )
     text_column: str = Field(default="text", min_length=1, description="Column of the text.")
     label_column: str = Field(default="label", min_length=1, description="Column of the label.")
@@ -78,6 +84,11 @@ class Options:
         default="refuse",
         description="What to do about a row of CSV with broken quotes or another number of fields.",
     )
+
+    @field_validator("source", "exclude")
+    @classmethod
+    def _have_no_password(cls, address: str) -> str:
+        return passwords.check(address)
 
 
 def wanted_columns(options: Options) -> dict[str, str]:

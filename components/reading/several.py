@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from components.errors import UserError
 from components.reading import builtin, sources
 from components.reading.options import Options
+from components.reading.passwords import is_database, shown
 
 PARAMETER = "ingest.other_sources"
 
@@ -17,22 +18,26 @@ def by_name(options: Options) -> dict[str, Options]:
     """Return the options of each source by its name, ``options.source`` first.
 
     A source is read with the options of the first, but for those that it sets itself. The built-in
-    sets have columns and labels of their own.
+    sets have columns and labels of their own, and only a database has a query.
 
     Raises:
         UserError: two sources have one name or address, or an option is wrong.
     """
     first = replace(options, other_sources={})
+    if first.query and not is_database(first.source):
+        raise UserError(f"ingest.query: {shown(first.source)} is no database")
     found = {_own_name(options.source): first}
     for name, given in options.other_sources.items():
         other = {"source": given} if isinstance(given, str) else given
         if name in found:
-            raise UserError(f"{PARAMETER}: {name}: {found[name].source} has this name already")
+            other_source = shown(found[name].source)
+            raise UserError(f"{PARAMETER}: {name}: {other_source} has this name already")
         found[name] = _options(first, other, f"{PARAMETER}: {name}")
-    addresses: dict[str, str] = {}
+    addresses: dict[tuple[str, str], str] = {}
     for name, each in found.items():
-        if (other_name := addresses.setdefault(_resolved(each.source), name)) != name:
-            raise UserError(f"{PARAMETER}: {name}: {each.source} is read already, as {other_name}")
+        if (other_name := addresses.setdefault((_resolved(each.source), each.query), name)) != name:
+            source = shown(each.source)
+            raise UserError(f"{PARAMETER}: {name}: {source} is read already, as {other_name}")
     return found
 
 
@@ -45,11 +50,17 @@ def _options(first: Options, given: dict[str, Any], where: str) -> Options:
         raise UserError(f"{where}: source is required, an address")
     try:
         if builtin.is_name(source):
-            return Options(**given, exclude=first.exclude)
-        return replace(first, **given)
+            found = Options(**given, exclude=first.exclude)
+        else:
+            query = first.query if is_database(source) else ""
+            found = replace(first, **{"query": query} | given)
     except ValidationError as error:
         fault = error.errors()[0]
-        raise UserError(f"{where}: {fault['loc'][0]}: {fault['msg']}") from error
+        message = fault["msg"].removeprefix("Value error, ")
+        raise UserError(f"{where}: {fault['loc'][0]}: {message}") from error
+    if found.query and not is_database(source):
+        raise UserError(f"{where}: query: {shown(source)} is no database")
+    return found
 
 
 def _own_name(source: str) -> str:

@@ -1,4 +1,4 @@
-"""Where reviews come from: files, folders, S3 and the web."""
+"""Where files come from: this machine, S3, the web, and other storage that fsspec knows."""
 
 import http.client
 import shutil
@@ -15,13 +15,14 @@ import boto3
 import botocore.exceptions
 
 from components.errors import UnavailableError, UserError
-from components.reading import formats
+from components.reading import databases, formats, storage
 from components.reading.options import Options
+from components.reading.passwords import is_database, shown
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A local file or folder and the address that it is a copy of."""
+    """A local file or folder and the address that it is a copy of, as it may be shown."""
 
     path: Path
     address: str
@@ -30,12 +31,12 @@ class Origin:
 def fetch(options: Options, scratch: Path) -> Iterator[Origin]:
     """Yield the files of the source, or its folder, as local ones, in the order of their names.
 
-    A remote file is streamed into ``scratch`` and replaced by the next one. An S3 prefix that ends
-    in a slash stands for the objects that hold data.
+    A remote file is streamed into ``scratch`` and replaced by the next one. A remote prefix that
+    ends in a slash stands for the objects that hold data.
 
     Raises:
         UserError: there is no such source, or access is denied.
-        UnavailableError: S3 or the web server does not respond.
+        UnavailableError: the storage or the web server does not respond.
     """
     source = options.source
     scheme, _, rest = source.partition("://")
@@ -43,7 +44,10 @@ def fetch(options: Options, scratch: Path) -> Iterator[Origin]:
         for address in objects(options) if source.endswith("/") else [source]:
             yield Origin(_from_s3(address, scratch / "download"), address)
     elif rest and scheme in ("http", "https"):
-        yield Origin(_from_web(source, scratch / "download"), source)
+        yield Origin(_from_web(source, scratch / "download"), shown(source))
+    elif storage.is_address(source):
+        for address, path in storage.download(source, options, scratch / "download"):
+            yield Origin(path, address)
     else:
         yield Origin(local(source), source)
 
@@ -54,21 +58,28 @@ def local(source: str) -> Path:
     Raises:
         UserError: there is none, or the address is of an unknown kind.
     """
+    if is_database(source):
+        raise UserError(f"{shown(source)}: a database; a file is wanted here")
     if "://" in source:
-        raise UserError(f"{source}: unknown kind of source; use a file, s3:// or https://")
+        raise UserError(
+            f"{source}: unknown kind of source; use a file, s3://, https://, gs://, az:// or a"
+            " database"
+        )
     if not Path(source).exists():
         raise UserError(f"{source}: no such file or folder")
     return Path(source)
 
 
 def name(source: str) -> str:
-    """Return the name of a file, folder or object without its endings."""
+    """Return the name of a file, folder, object or database without its endings."""
+    if is_database(source):
+        return databases.name(source)
     if not source.startswith(("http://", "https://")):
         return Path(source).name.split(".")[0] or source
     try:
         url = urlsplit(source)
     except ValueError as error:
-        raise UserError(f"{source}: not a valid address ({error})") from error
+        raise UserError(f"{shown(source)}: not a valid address ({error})") from error
     return Path(url.path).name.split(".")[0] or url.netloc
 
 
@@ -85,11 +96,7 @@ def objects(options: Options) -> dict[str, str]:
         listed = boto3.client("s3").get_paginator("list_objects_v2")
         pages = listed.paginate(Bucket=bucket, Prefix=prefix)
         tags = {each["Key"]: each["ETag"] for page in pages for each in page.get("Contents", [])}
-    names = {key: Path(key.removeprefix(prefix)) for key in tags}
-    found = sorted(key for key, name in names.items() if formats.is_data(name, options))
-    if not found:
-        endings = " or ".join(formats.ENDINGS)
-        raise UserError(f"{options.source}: no object with this prefix ends in {endings}")
+    found = formats.data_under(prefix, tags, options)
     return {f"s3://{bucket}/{key}": tags[key] for key in found}
 
 
@@ -125,7 +132,7 @@ def _from_web(source: str, target: Path) -> Path:
 def check_length(response: http.client.HTTPResponse, received: int, source: str) -> None:
     announced = response.headers.get("content-length")
     if announced and received != int(announced):
-        raise UnavailableError(f"{source}: received {received} of {announced} bytes")
+        raise UnavailableError(f"{shown(source)}: received {received} of {announced} bytes")
 
 
 @contextmanager
@@ -135,9 +142,9 @@ def web(source: str) -> Iterator[http.client.HTTPResponse]:
         with urllib.request.urlopen(source, timeout=60) as response:
             yield response
     except (http.client.InvalidURL, ValueError) as error:  # ValueError: also of non-ASCII
-        raise UserError(f"{source}: not a valid address ({error})") from error
+        raise UserError(f"{shown(source)}: not a valid address") from error
     except urllib.error.HTTPError as error:
         kind = UnavailableError if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR else UserError
-        raise kind(f"{source}: {error}") from error
+        raise kind(f"{shown(source)}: {error}") from error
     except (urllib.error.URLError, TimeoutError, http.client.HTTPException) as error:
-        raise UnavailableError(f"{source}: {error}") from error
+        raise UnavailableError(f"{shown(source)}: {error}") from error

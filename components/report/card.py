@@ -1,8 +1,11 @@
 """The model card: what a person should know before using a version (Mitchell et al. 2019)."""
 
+import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from components.io.accounts import FileAccount, RowAccount
 from components.io.candidates import DEFAULTS, Trial
 from components.io.models import TrainingFacts
 from components.report import languages
@@ -13,6 +16,7 @@ BUILTIN = "imdb"  # the set of the built-in reviews
 _CALIBRATION = {"expected_calibration_error": "calibration error"}
 _OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 _OF_CLASS["calibration_error"] = "calibration error"
+SHOWN_FILES = 20  # of the account of rows; the run in MLflow has all
 
 
 def write(
@@ -22,8 +26,12 @@ def write(
     metrics: dict[str, float],
     findings: dict[str, Any],
     digests: dict[str, str],
+    account: RowAccount | None = None,
 ) -> str:
-    """Return the card as Markdown; ``trials`` are all trials of the search, the best first."""
+    """Return the card as Markdown; ``trials`` are all trials of the search, the best first.
+
+    ``account`` says what became of the rows of the sources, if the reviews have it.
+    """
     *others, last = facts.classes
     observed = "were right" if len(others) > 1 else f"were {last}"
     return f"""# {name}
@@ -67,6 +75,7 @@ The directory `plots/` has these figures, the ROC curve and the trials of the se
 {_pairs({"training reviews": facts.rows, "features": facts.features} | facts.parameters)}
 {rows((key.replace("_", " "), f"`{value}`") for key, value in digests.items())}
 
+{_rows_read(account)}
 ## Search, and what each part is worth
 
 {len(trials)} trials, judged by log loss on the validation reviews. Each rung learned from a larger
@@ -110,6 +119,39 @@ that are also in training, which flatters accuracy by about .009."""
     return text
 
 
+def _rows_read(account: RowAccount | None) -> str:
+    """Return what became of the rows of each file, the largest files first."""
+    if account is None or not account.files:
+        return ""
+    largest = sorted(account.files, key=lambda each: -each.read)
+    shown, others = largest[:SHOWN_FILES], largest[SHOWN_FILES:]
+    lines = [_file_line(each.file, [each]) for each in shown]
+    if others:
+        lines.append(_file_line(f"{len(others)} more files", others))
+    if len(account.files) > 1:
+        lines.append(_file_line(f"all {len(account.files)} files", account.files))
+    table = rows([["file", "rows read", "kept", "dropped"], ["---"] * 4, *lines])
+    prepared = ""
+    if account.prepared:
+        reasons = ", ".join(f"{count} {why}" for why, count in account.prepared.items())
+        prepared = f"\nOf those kept, these were dropped before the split: {reasons}.\n"
+    return f"""## Rows read
+
+{table}
+{prepared}"""
+
+
+def _file_line(name: str, files: Iterable[FileAccount]) -> list[Any]:
+    read = kept = 0
+    dropped: Counter[str] = Counter()
+    for file in files:
+        read += file.read
+        kept += file.kept
+        dropped.update(file.dropped)
+    reasons = ", ".join(f"{count} ({why})" for why, count in dropped.most_common())
+    return [name, read, kept, reasons or 0]
+
+
 def _pairs(values: dict[str, Any]) -> str:
     return f"| | |\n|---|---|\n{rows((key.replace('_', ' '), v) for key, v in values.items())}"
 
@@ -151,7 +193,14 @@ def _settings(values: dict[str, float]) -> str:
 
 
 def rows(lines: Iterable[Iterable[Any]]) -> str:
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    """Return lines of cells as those of a table of Markdown, whatever is in the cells."""
+    return "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
+
+
+def _escaped(value: Any) -> str:
+    """Return a cell that ends neither itself nor its line; a backslash would undo an escape."""
+    text = " ".join(str(value).split())
+    return re.sub(r"(\\*)\|", r"\1\1\\|", text)
 
 
 def _cell(value: Any) -> str:

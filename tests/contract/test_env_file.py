@@ -138,7 +138,7 @@ def test_the_example_has_names_only():
     lines = (REPO / ".env.example").read_text().splitlines()
     names = {line for line in lines if line and not line.startswith("#")}
     text = (REPO / ".github/workflows/retrain.yml").read_text()
-    used = {*re.findall(r"(?:vars|secrets)\.((?:MLFLOW|DVC)_[A-Z_]+)", text)}
+    used = {*re.findall(r"(?:vars|secrets)\.((?:MLFLOW|DVC|SOURCE)_[A-Z_]+)", text)}
     assert names == {f"{name}=" for name in used}
     commented = [before.startswith("#") for before in lines]
     assert all(commented[lines.index(name) - 1] for name in names)
@@ -154,7 +154,9 @@ def test_hidden_values_are_secrets_on_github():
         if line.startswith("grep -E ")
     }
     for path in (REPO / ".github/workflows").glob("*.yml"):
-        for kind, name in re.findall(r"(vars|secrets)\.((?:MLFLOW|DVC)_[A-Z_]+)", path.read_text()):
+        for kind, name in re.findall(
+            r"(vars|secrets)\.((?:MLFLOW|DVC|SOURCE)_[A-Z_]+)", path.read_text()
+        ):
             assert (kind == "secrets") == bool(re.search(pattern, f"{name}=x")), name
 
 

@@ -303,7 +303,7 @@ def suspicious(text: str) -> list[str]:
         r"//[^/\s:@'\"]+:[^/\s:@'\"]+@",
         r"-----BEGIN",
         r"eyJ[\w-]{10,}\.eyJ",
-        r"(?i)(?:password|passwd|token|secret_?(?:access_?)?key)['\"]?\s*[:=]\s*(?!MLFLOW_|AWS_)\S+",
+        r"(?i)(?:password|passwd|token|secret_?(?:access_?)?key)['\"]?\s*[:=]\s*(?!MLFLOW_|AWS_|SOURCE_)\S+",
     )
     return [match[0] for pattern in patterns for match in re.finditer(pattern, text)]
 
@@ -317,7 +317,8 @@ def test_credentials_come_from_the_secret(name: str):
         secrets = executors[f"exec-{stage}"].get("secretAsEnv", [])
         assert [each["secretName"] for each in secrets] == ["capstone-secret"] * (stage in OUTWARD)
         for each in secrets:
-            assert {key["envVar"] for key in each["keyToEnv"]} == set(tasks.SECRET_KEYS)
+            wanted = {*tasks.SECRET_KEYS, *tasks.SOURCE_KEYS * (stage == "ingest")}
+            assert {key["envVar"] for key in each["keyToEnv"]} == wanted
         assert "env" not in document["deploymentSpec"]["executors"][f"exec-{stage}"]["container"]
 
 

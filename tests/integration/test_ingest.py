@@ -168,7 +168,7 @@ def test_bad_file_is_one_line_and_no_output(stage, tmp_path, name):
     ("source", "word"),
     [
         ("nowhere.csv", "no such file"),
-        ("ftp://host/x.csv", "https://"),
+        ("gopher://host/x.csv", "https://"),
         ("builtin:amazon", "rotten_tomatoes"),
     ],
 )

@@ -1,5 +1,6 @@
 """register: killed and failing runs, files that are gone, and inputs that are not evaluate's."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 
 from components import register
 from components.errors import UserError
-from components.io import owner, registry, reviews, runs
+from components.io import accounts, owner, registry, reviews, runs
 from components.io.files import read_json
 from tests.conftest import assert_one_line
 
@@ -115,3 +116,41 @@ def test_other_shape_is_one_line(stage, trained, tmp_path, name: str, content: s
     result = stage("register", *wrong.registration(), "--registered", "r.json")
     assert_one_line(result, reason)
     assert [path.name for path in tmp_path.iterdir()] == ["other.json"]
+
+
+def test_rows_that_were_read_are_in_the_run_and_the_card(client, stage, trained, tmp_path):
+    """From ingest to the registry, as the account of a file goes from stage to stage."""
+    table = reviews.read(trained.reviews).iloc[::7]
+    lines = [
+        {"text": text, "label": str(label)}
+        for text, label in zip(table["text"], table["label"], strict=True)
+    ]
+    lines += [{"text": "", "label": "1"}, lines[0], {"text": "no opinion", "label": "x"}]
+    source = tmp_path / "shop|a.jsonl"
+    source.write_text("\n".join(map(json.dumps, lines)))
+    labels = json.dumps({"negative": [0], "drop": ["x"], "positive": [1]})
+    flags = ["--source", source.name, "--labels", labels, "--output", "reviews.parquet"]
+    assert stage("ingest", *flags).returncode == 0
+    splits = [part for name in ("train", "valid", "test") for part in (f"--{name}", name)]
+    prepared = stage("prepare", "--reviews", "reviews.parquet", *splits)
+    assert prepared.returncode == 0, prepared.stderr
+    account = accounts.beside(tmp_path / "test")
+    arguments = trained.registration()
+    arguments[arguments.index("--test") + 1] = tmp_path / "test"
+    result = stage("register", *arguments, "--registered", "registered.json")
+    assert result.returncode == 0, result.stderr
+    card = (tmp_path / "card.md").read_text()
+    read = len(lines)
+    assert f"| shop\\|a.jsonl | {read} | {read - 1} | 1 (label 'x') |" in card
+    assert account.prepared["empty"] == 1
+    assert account.prepared["copies"] >= 1
+    dropped = f"{account.prepared['copies']} copies, 1 empty, 0 of several labels"
+    assert f"dropped before the split: {dropped}." in card
+    run_id = client.get_model_version("sentiment", "1").run_id
+    run = client.get_run(run_id)
+    metrics = run.data.metrics
+    assert (metrics["rows_read"], metrics["rows_kept"]) == (read, read - 1)
+    logged = client.load_table(run.info.experiment_id, runs.ROWS_FILE, [run_id])
+    assert logged.to_dict("records") == [
+        {"file": "shop|a.jsonl", "read": read, "kept": read - 1, "dropped": "1 (label 'x')"}
+    ]

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from components.io import reviews
-from pipelines.local import s3_client, s3_server
+from pipelines.local import _upload_files, s3_client, s3_server
 from tests.conftest import REPO, assert_one_line
 
 BUCKET = "sentiment"
@@ -65,6 +65,36 @@ def test_content_is_told_by_entity_tags(stage, s3, tmp_path):
         found = [content(source, text) for text in ("one", "one", "two")]
         assert found[0] == found[1] != found[2]
         assert all(each.startswith(kind) for each in found)
+
+
+def test_local_files_of_a_pipeline_are_uploaded(s3, tmp_path, monkeypatch):
+    """Of each parameter, and of each of the other sources: two may have one name."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.csv").write_text(f"text,label\n{folder},1\n")
+    others = {
+        "x": "old/a.csv",
+        "y": {"source": "new/a.csv", "format": "csv"},
+        "z": "builtin",
+        "w": {},
+    }
+    given = {"source": "new/a.csv", "exclude": "old/a.csv", "other_sources": others, "name": "a"}
+    found = _upload_files(given, s3)
+    other = "s3://inputs/other_sources"
+    assert found == {
+        "source": "s3://inputs/source/a.csv",
+        "exclude": "s3://inputs/exclude/a.csv",
+        "other_sources": {
+            "x": f"{other}/x/a.csv",
+            "y": {"source": f"{other}/y/a.csv", "format": "csv"},
+            "z": "builtin",
+            "w": {},
+        },
+        "name": "a",
+    }
+    body = s3_client(s3).get_object(Bucket="inputs", Key="other_sources/y/a.csv")["Body"]
+    assert body.read() == b"text,label\nnew,1\n"
 
 
 def test_missing_object_and_wrong_secret(stage, s3, tmp_path):

@@ -3,7 +3,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
@@ -101,6 +101,19 @@ def test_merged_shards_equal_one_count(texts, max_n, min_df, block):
 
 
 PAIRS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)))
+
+
+@given(texts=TEXTS, max_n=st.integers(1, 3), length=st.integers(1, 5))
+@example(texts=["bad " * 300 + "bag " * 300, ""], max_n=3, length=2)
+def test_reduced_counts_equal_counts_of_reduced_tokens(texts, max_n, length):
+    counted = ngrams.count(texts, max_n, tokenize)
+    before = [array.copy() for array in counted]
+    found = ngrams.reduce(counted, lambda token: token[:length])
+    expected = ngrams.count(texts, max_n, lambda text: [t[:length] for t in tokenize(text)])
+    for name, array, wanted in zip(found._fields, found, expected, strict=True):
+        assert array.tolist() == wanted.tolist(), name
+        assert array.dtype == wanted.dtype, name
+    assert all(np.array_equal(*pair) for pair in zip(before, counted, strict=True))
 
 
 @given(pairs=PAIRS, shift=st.sampled_from([0, 30, 60]))
