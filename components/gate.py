@@ -121,8 +121,8 @@ def _advice(past: Sequence[Look], check: Check, rows: int, limits: GateLimits) -
     if power >= LEAST_POWER:
         return ""
     return (
-        f"new test reviews are due: these {rows} have judged {len(past)} challengers, and the next"
-        f" one that is as good as the best version would pass with a probability of {power:.0%}"
+        f"new test reviews are due: after {len(past)} looks at these {rows}, the next challenger"
+        f" that is as good as the best version would pass with a probability of {power:.0%}"
     )
 
 

@@ -12,8 +12,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 
 import sentiment.model
 import sentiment.store
-from components import evaluate, gate, monitor, promote, register, validate
-from components.behaviour import judging
+from components import comparison, evaluate, gate, monitor, promote, register, validate
 from components.io import reviews
 from components.io.files import read_json
 from components.io.models import TrainingFacts, load_trials
@@ -193,11 +192,10 @@ def test_a_weak_model_of_other_classes_is_refused(trained):
     test = [reviews.read(trained.test)]
     models = [sentiment.store.load(each) for each in (trained.model, trained.model)]
     models[0]["classifier"].names_ = np.array(renamed)
-    labels, right = gate._score(models, test, renamed)
-    assert not right[1].any()
-    behaviour = judging.of_findings(read_json(trained.findings), "findings.json")
+    found, tested = comparison.score(models, test, renamed)
+    assert set(tested[1].answers) == {-1}
     strict, usual = (GateLimits(min_accuracy=each) for each in (0.99, 0.5))
-    check = gate._judge(models, labels, right, renamed, strict, behaviour)
+    check = comparison.compare(found, *tested, tested[1], strict, 0.01)
     assert not check.passed
     assert "not above the floor" in check.why
-    assert gate._judge(models, labels, right, renamed, usual, behaviour).passed
+    assert comparison.compare(found, *tested, tested[1], usual, 0.01).passed
