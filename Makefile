@@ -89,7 +89,7 @@ test: lint ## Check style and types, and run the tests that need only .venv, in 
 	pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m 'not heavy'
 
 test-all: checkov definitions lint-workflows ## Run what `make test` leaves out: containers, a browser, servers; see make packages
-	pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m heavy
+	pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m heavy
 
 lint: .venv/installed lint-scripts ## Check style, types, imports, words, Dockerfiles and CloudFormation
 	ruff check . && ruff format --check .

@@ -31,9 +31,19 @@ CANDIDATES = ("idf_power=1", "default")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each process of xdist whole files, those with images first: they take longest."""
+    """Give each process of xdist whole files, the longest first.
+
+    Those with images take longest. The first of them builds the images, and the others would wait
+    for it; so the other processes start with files of the system tests without images.
+    """
     building = {item.path for item in items if "images" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: (item.path not in building, "system" not in item.path.parts))
+    paths = sorted(
+        {item.path: None for item in items},
+        key=lambda path: (path not in building, "system" not in path.parts),
+    )
+    first, rest = paths[: len(building)], paths[len(building) :]
+    order = [*first[:1], *rest[:2], *first[1:], *rest[2:]]
+    items.sort(key=lambda item: order.index(item.path))
     for item in items:
         item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}.{item.path.stem}"))
 

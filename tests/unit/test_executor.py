@@ -117,7 +117,7 @@ def test_metrics_curves_and_confusion_reach_the_ui(trained, tmp_path):
         },
         *("--model", trained.model, "--test", trained.test, "--metrics", tmp_path / "metrics"),
         *("--plots", tmp_path / "plots", "--predictions", tmp_path / "predictions"),
-        *("--findings", tmp_path / "findings"),
+        *("--findings", tmp_path / "findings", "--train", trained.train),
     )
     shown = {
         name: each["artifacts"][0].get("metadata") for name, each in output["artifacts"].items()
