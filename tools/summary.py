@@ -26,6 +26,8 @@ def lines(reports: Path = REPORTS) -> Iterator[str]:
     yield from (f"            {each}" for each in _slices(findings["slices"]))
     outcome = promotion["outcome"]
     yield f"Gate        {verdict['outcome'].upper()}: {verdict['why']}"
+    if verdict.get("advice"):
+        yield f"Test set    {verdict['advice']}"
     if outcome == "refused" and promotion["to"] == NONE:
         yield "Champion    none yet"
     elif outcome == "refused":

@@ -43,7 +43,7 @@ def test_a_promotion_is_summed_up(reports):
 
 
 def test_a_refusal_is_seen(reports):
-    verdict = {"outcome": "refused", "why": "worse: 0.9"}
+    verdict = {"outcome": "refused", "why": "worse: 0.9", "advice": ""}
     (reports / "verdict.json").write_text(json.dumps(verdict))
     (reports / "promotion.json").write_text(json.dumps({"outcome": "refused", "to": "6"}))
     shown = [*summary.lines(reports)]
@@ -51,3 +51,9 @@ def test_a_refusal_is_seen(reports):
     assert "own-data.md" in summary.next_step(reports)
     (reports / "promotion.json").write_text(json.dumps({"outcome": "refused", "to": registry.NONE}))
     assert [*summary.lines(reports)][-1] == "Champion    none yet"
+
+
+def test_a_used_test_set_is_told(reports):
+    verdict = {"outcome": "passed", "why": "not worse", "advice": "new test reviews are due: …"}
+    (reports / "verdict.json").write_text(json.dumps(verdict))
+    assert "Test set    new test reviews are due: …" in [*summary.lines(reports)]
