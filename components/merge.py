@@ -1,14 +1,17 @@
 """Merge the counts of all shards into one matrix of the n-grams that are frequent enough."""
 
 import logging
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from components import stage
+from components import forms, stage
 from components.errors import UserError
 from components.io import matrices, records
 from components.io.files import replacing_directory
@@ -22,14 +25,20 @@ MAX_FEATURES = 4_000_000
 
 
 def merge(
-    counts: Sequence[Path], min_df: int, output: Path, max_features: int = MAX_FEATURES
+    counts: Sequence[Path],
+    min_df: int,
+    output: Path,
+    max_features: int = MAX_FEATURES,
+    stemmers: Sequence[str] = (forms.NONE,),
 ) -> MatrixFacts:
     """Write the matrix of :mod:`components.io.matrices` to ``output`` and return its facts.
 
-    ``counts`` are the directories that count wrote; together they hold all shards.
+    ``counts`` are the directories that count wrote; together they hold all shards. Of ``stemmers``,
+    :mod:`components.forms` chooses one.
 
     Raises:
-        UserError: a shard is there twice, a split has no counts, or the counts do not fit together.
+        UserError: a shard is there twice, a split has no counts, the counts do not fit together, or
+            a stemmer is unknown.
     """
     found = [path.parent for directory in counts for path in directory.glob(f"*/{SHARD_FILE}")]
     paths = {path.name: path for path in found}
@@ -45,35 +54,68 @@ def merge(
     classes = {facts.classes for facts in shard_facts.values()}
     if len(classes) > 1:
         raise UserError("the counts are not of the same classes; run prepare and count again")
-    log.info("merging %d shards", len(names))
-    loaders = [shards.counts_of(paths[name]) for name in names]
-    try:
-        tokens, keys = merging.merge(loaders, min_df, max_features)
-    except ValueError as error:
-        raise UserError(f"--counts: {error}") from error
-    index = ngrams.numbers(tokens)
-    digests = {name: facts.digest for name, facts in shard_facts.items()}
     facts = MatrixFacts(
         max_n=longest.pop(),
         min_df=min_df,
-        features=len(keys),
-        data_digest=matrices.data_digest(digests),
-        rows={name: facts.rows for name, facts in shard_facts.items()},
+        features=0,
+        data_digest=matrices.data_digest({k: each.digest for k, each in shard_facts.items()}),
+        rows={name: each.rows for name, each in shard_facts.items()},
         classes=classes.pop(),
     )
-    with replacing_directory(output) as partial:
+    train, valid = (
+        [paths[name] for name in names if name.startswith(f"{split}-")]
+        for split in ("train", "valid")
+    )
+    given = forms.Reviews(train, valid, len(facts.classes), min_df, max_features)
+    stemmer, losses = forms.choose(stemmers, given)
+    facts = replace(
+        facts,
+        stemmer=None if stemmer == forms.NONE else stemmer,
+        stemmers=losses or None,
+    )
+    log.info("merging %d shards", len(names))
+    with replacing_directory(output) as partial, _reduced(paths, stemmer, output) as sources:
+        loaders = [shards.counts_of(sources[name]) for name in names]
+        try:
+            tokens, keys = merging.merge(loaders, min_df, max_features)
+        except ValueError as error:
+            raise UserError(f"--counts: {error}") from error
+        index = ngrams.numbers(tokens)
         for name in names:
-            shards.write_rows(paths[name], index, keys, partial / name)
+            shards.write_rows(sources[name], index, keys, partial / name)
         np.save(partial / "tokens.npy", ngrams.pack(tokens))
         np.save(partial / "keys.npy", keys)
+        facts = replace(facts, features=len(keys))
         records.write(partial / MATRIX_FILE, facts)
     return facts
+
+
+@contextmanager
+def _reduced(paths: dict[str, Path], stemmer: str, output: Path) -> Iterator[dict[str, Path]]:
+    """Yield the counts of the shards with their tokens reduced, on the disk beside ``output``."""
+    if stemmer == forms.NONE:
+        yield paths
+        return
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
+        reduced = {name: Path(scratch) / name for name in paths}
+        for done, name in enumerate(sorted(paths), 1):
+            forms.reduce(paths[name], stemmer, reduced[name])
+            log.info("%s: words reduced by %s, %d of %d shards", name, stemmer, done, len(paths))
+        yield reduced
 
 
 @parameters
 class Parameters:
     min_df: int = Field(default=2, ge=1, description="Fewest reviews that an n-gram must be in.")
     max_features: int = Field(default=MAX_FEATURES, ge=1, description="Most n-grams.")
+    stemmers: tuple[str, ...] = Field(
+        default=(forms.NONE,),
+        min_length=1,
+        description=(
+            "How forms of a word may be made one token, by the validation reviews: none, first-5"
+            " (letters), or a language of NLTK's Snowball stemmers, such as finnish."
+        ),
+    )
 
 
 def run(
@@ -81,8 +123,10 @@ def run(
     matrix: Annotated[Path, Artifact("directory to write", "Dataset", output=True)],
     parameters: Parameters,
 ) -> None:
-    facts = merge(counts, parameters.min_df, matrix, parameters.max_features)
-    log.info("%d n-grams, %d reviews", facts.features, sum(facts.rows.values()))
+    limits = parameters.min_df, matrix, parameters.max_features
+    facts = merge(counts, *limits, parameters.stemmers)
+    reduced = f", words reduced by {facts.stemmer}" if facts.stemmer else ""
+    log.info("%d n-grams, %d reviews%s", facts.features, sum(facts.rows.values()), reduced)
 
 
 def main(argv: list[str] | None = None) -> int:

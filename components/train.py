@@ -41,6 +41,8 @@ def train(matrix: Matrix, selections: Sequence[Path], output: Path) -> TrainingF
         "min_df": matrix.facts.min_df,
         "iterations": best.iterations,
     }
+    if matrix.facts.stemmer:
+        parameters["stemmer"] = matrix.facts.stemmer
     pipeline = sentiment.model.build(**parameters)
     pipeline["ngrams"].adopt(matrix.tokens, matrix.keys[used])
     pipeline["classifier"].adopt(
@@ -70,7 +72,8 @@ def trials_of(matrix: Matrix, selections: Sequence[Path]) -> list[Trial]:
     ranked = candidates.ranked(
         trial for path in selections for trial in records.read(path, Selection).trials
     )
-    if ranked[0].data_digest != matrix.facts.data_digest:
+    best, facts = ranked[0], matrix.facts
+    if (best.data_digest, best.stemmer) != (facts.data_digest, facts.stemmer):
         raise UserError("--selections: not of these reviews; run trial and select again")
     return ranked
 

@@ -71,6 +71,7 @@ def trial(
                 max_iterations=max_iterations,
                 data_digest=matrix.facts.data_digest,
                 min_df=matrix.facts.min_df,
+                stemmer=matrix.facts.stemmer,
                 iterations=result.iterations,
                 slope=result.slope,
                 offset=result.offset,
@@ -97,13 +98,16 @@ def _reusable(
     if not path.exists():
         return None
     before = records.read(path, Trial)
-    wanted = (candidate, budget, max_iterations, matrix.facts.data_digest, matrix.facts.min_df)
+    facts = matrix.facts
+    data = (facts.data_digest, facts.min_df, facts.stemmer)
+    wanted = (candidate, budget, max_iterations, *data)
     found = (
         before.candidate,
         before.budget,
         before.max_iterations,
         before.data_digest,
         before.min_df,
+        before.stemmer,
     )
     return before if found == wanted and before.code_digest == _code_digest() else None
 

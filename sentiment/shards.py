@@ -38,6 +38,12 @@ def counts_of(directory: Path) -> Loader:
     return partial(_open, directory)
 
 
+def labels_of(directory: Path) -> NDArray[np.int8]:
+    """Return the labels that :func:`write_counts` wrote."""
+    (labels,) = _map(directory, ["labels"])
+    return np.array(labels)
+
+
 def write_rows(source: Path, index: dict[str, int], keys: Ints, directory: Path) -> None:
     """Write the counts in ``source``, reduced to the n-grams ``keys``."""
     matrix = ngrams.columns(_open(source), index, keys)

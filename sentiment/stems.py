@@ -31,7 +31,7 @@ def reduced(tokenizer: Tokenizer, name: str) -> Tokenizer:
     """
     if not name:
         return tokenizer
-    reduce = _reduction(name)
+    reduce = reduction(name)
     return Tokenizer(
         partial(_tokenize, tokenizer.tokenize, reduce), partial(_locate, tokenizer.locate, reduce)
     )
@@ -48,7 +48,12 @@ def _locate(
 
 
 @lru_cache(None)  # so that all models of a process remember the same stems
-def _reduction(name: str) -> Reduce:
+def reduction(name: str) -> Reduce:
+    """Return the function that reduces a token, as one of ``NAMES`` but the first says.
+
+    Raises:
+        ValueError: ``name`` is no such name, or needs NLTK, which is not installed.
+    """
     if name in FIRST:
         return partial(_beginning, FIRST[name])
     if name not in LANGUAGES:

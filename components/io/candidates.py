@@ -94,7 +94,8 @@ class Score:
 class Trial:
     """A candidate that was fitted to the share ``budget`` of the training reviews.
 
-    ``slope`` and ``offset`` are those of the calibration, tuples for more than two classes.
+    ``slope`` and ``offset`` are those of the calibration, tuples for more than two classes;
+    ``stemmer`` is that of the matrix.
     ``code_digest`` is only in the files of the stage trial: a changed comment changes it, and no
     result.
     """
@@ -108,6 +109,7 @@ class Trial:
     slope: Positive | tuple[float, ...] = Field()
     offset: float | tuple[float, ...] = Field()
     valid: Score = Field()
+    stemmer: str | None = None
     code_digest: str | None = None
 
     @property
@@ -143,6 +145,6 @@ def ranked(trials: Iterable[Trial]) -> list[Trial]:
         UserError: they are not of the same reviews.
     """
     found = sorted(trials, key=lambda trial: trial.rank)
-    if len({trial.data_digest for trial in found}) > 1:
+    if len({(trial.data_digest, trial.stemmer) for trial in found}) > 1:
         raise UserError("the trials are not of the same reviews; run them again")
     return found

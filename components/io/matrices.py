@@ -37,7 +37,8 @@ class ShardFacts:
 class MatrixFacts:
     """Facts of a matrix; ``rows`` are the numbers of reviews by the name of their shard.
 
-    ``classes`` are their names, in the order of the labels.
+    ``classes`` are their names, in the order of the labels. ``stemmer`` says how tokens are
+    reduced, None if they are not; ``stemmers`` has the log loss of each that was tried.
     """
 
     max_n: int
@@ -46,6 +47,8 @@ class MatrixFacts:
     data_digest: str
     rows: dict[str, int]
     classes: tuple[str, ...]
+    stemmer: str | None = None
+    stemmers: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)

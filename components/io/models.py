@@ -23,7 +23,7 @@ class TrainingFacts:
     rows: int
     features: int
     data_digest: str
-    parameters: dict[str, int | float]
+    parameters: dict[str, int | float | str]
     valid: Score
     model_digest: str
     classes: tuple[str, ...] = CLASSES

@@ -22,6 +22,7 @@ EXEMPT = {
         "sentiment.merging",  # for a type
         "sentiment.tokens_v1",  # models of earlier releases use it
     },
+    "merge": {f"sentiment.{name}" for name in ("characters", "tokens", "tokens_v1")},  # for a type
     "trial": {
         # it has a digest of the code that its figures come from: components.trial.CODE
         *("components.io.matrices", "components.io.parts"),
