@@ -75,20 +75,20 @@ def test_languages_are_all_of_nltk(nltk):
 def test_stems_do_not_depend_on_the_words_before(nltk):
     """NLTK's Arabic stemmer remembers: after the first word, the second would lose a letter."""
     first, second = "كسبنا", "موسكو"
-    stems._reduction.cache_clear()
+    stems.reduction.cache_clear()
     tokenize = stems.reduced(TOKENS, "arabic").tokenize
     (together,) = tokenize(f"{first} {second}")[1:]
-    stems._reduction.cache_clear()
+    stems.reduction.cache_clear()
     assert stems.reduced(TOKENS, "arabic").tokenize(second) == [together]
 
 
 def test_only_so_many_stems_are_remembered(nltk, monkeypatch):
     monkeypatch.setattr(stems, "_REMEMBERED", 3)
-    stems._reduction.cache_clear()
+    stems.reduction.cache_clear()
     text = "elokuvissa elokuvasta elokuvan elokuvat elokuvia"
     tokenize = stems.reduced(TOKENS, "finnish").tokenize
     assert tokenize(text) == tokenize(text) == ["elokuv"] * 5
-    assert 0 < len(stems._reduction("finnish").__self__) <= 3
+    assert 0 < len(stems.reduction("finnish").__self__) <= 3
 
 
 def test_no_stem_is_empty(nltk):
