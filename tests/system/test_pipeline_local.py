@@ -144,7 +144,8 @@ def test_functions_dvc_and_containers_agree(whole, demo, tmp_path):
     splits = {name: tmp_path / name for name in prepare.SPLITS}
     prepare.prepare(tmp_path / "reviews.parquet", splits, **PARAMS["prepare"])
     count.count(splits["train"], splits["valid"], PARAMS["count"]["max_n"], tmp_path / "counts")
-    merge.merge([tmp_path / "counts"], PARAMS["merge"]["min_df"], tmp_path / "matrix")
+    least, stemmers = (PARAMS["merge"][name] for name in ("min_df", "stemmers"))
+    merge.merge([tmp_path / "counts"], least, tmp_path / "matrix", stemmers=stemmers)
     matrix, selections = matrices.load(tmp_path / "matrix"), []
     names = PARAMS["trial"]["candidates"]
     for key, rung in PARAMS["rungs"].items():
