@@ -258,7 +258,8 @@ def mlflow_server(directory: Path, storage: dict[str, str]) -> Iterator[dict[str
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     address = f"http://127.0.0.1:{port}"
     ready = partial(processes.answers, f"{address}/health")
-    with processes.running(command, ready, directory / "mlflow.log", storage):
+    environment = storage | processes.MLFLOW_WITHOUT_JOBS
+    with processes.running(command, ready, directory / "mlflow.log", environment):
         yield {"MLFLOW_TRACKING_URI": address}
 
 

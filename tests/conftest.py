@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from components import count, evaluate, ingest, merge, prepare, select, train, trial
-from components.io import candidates, matrices, records, reviews
+from components.io import candidates, matrices, processes, records, reviews
 from components.io.files import write_json
 from components.io.models import load_trials
 from components.reading.options import Options
@@ -26,6 +26,7 @@ from tests import forked
 
 REPO = Path(__file__).parent.parent
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+LONGEST = ("test_delivery", "test_deploy_to_a_stand_in_cluster", "test_demo")
 CANDIDATES = ("idf_power=1", "default")
 
 
@@ -34,16 +35,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each process of xdist whole files, the longest first.
 
     Those with images take longest. The first of them builds the images, and the others would wait
-    for it; so the other processes start with files of the system tests without images.
+    for it; so the other processes start with the longest files without images.
     """
     building = {item.path for item in items if "images" in getattr(item, "fixturenames", ())}
-    paths = sorted(
-        {item.path: None for item in items},
-        key=lambda path: (path not in building, "system" not in path.parts),
-    )
-    first, rest = paths[: len(building)], paths[len(building) :]
-    order = [*first[:1], *rest[:2], *first[1:], *rest[2:]]
-    items.sort(key=lambda item: order.index(item.path))
+
+    def key(item: pytest.Item) -> tuple[bool, bool, bool]:
+        long = item.path.stem in LONGEST
+        return not long, item.path not in building, "system" not in item.path.parts
+
+    items.sort(key=key)
     for item in items:
         item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}.{item.path.stem}"))
 
@@ -114,7 +114,7 @@ def tracking_server(
     command += ["--backend-store-uri", "sqlite:///server.db", "--workers", "1"]
     command += ["--host", "127.0.0.1", "--port", str(port), *arguments]
     address = f"http://127.0.0.1:{port}"
-    environment |= {
+    environment |= processes.MLFLOW_WITHOUT_JOBS | {
         "MLFLOW_AUTH_CONFIG_PATH": str(directory / "auth.ini"),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": os.urandom(16).hex(),
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from components import cli
 from components.errors import UserError
 from components.io.addresses import LOCAL_URI
+from components.io.processes import MLFLOW_WITHOUT_JOBS
 from components.io.relocation import relocate
 
 DATABASE = Path(LOCAL_URI.removeprefix("sqlite:///"))
@@ -28,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
         relocate(DATABASE)
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", LOCAL_URI]
         command += ["--host", "127.0.0.1", "--port", str(args.port), "--workers", "1"]
-        os.execv(sys.executable, command)  # noqa: S606 - signals reach the server itself
+        environment = os.environ | MLFLOW_WITHOUT_JOBS
+        os.execve(sys.executable, command, environment)  # noqa: S606 - so that signals reach it
 
     return cli.run("mlflow", work)
 

@@ -42,6 +42,10 @@ def _listen(port: int) -> socket.socket:
     return socket.create_server(("", port))
 
 
+# for `mlflow server`: else it starts five more processes, for jobs that nothing here uses
+MLFLOW_WITHOUT_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+
+
 @contextmanager
 def running(
     command: list[str],

@@ -37,7 +37,7 @@ def test_a_second_run_has_nothing_to_do(demo):
     directory, _ = demo
     lock = (directory / "dvc.lock").read_bytes()
     again = run(["dvc", "repro"], directory)
-    assert re.findall(r"^Running stage '(.+)'", again.stdout, re.MULTILINE) == ["source"]
+    assert re.findall(r"^Running stage '(.+)'", again.stdout, re.MULTILINE) == ["source", "suite"]
     assert (directory / "dvc.lock").read_bytes() == lock
 
 
