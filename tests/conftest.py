@@ -26,7 +26,10 @@ from tests import forked
 
 REPO = Path(__file__).parent.parent
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
-LONGEST = ("test_delivery", "test_deploy_to_a_stand_in_cluster", "test_demo")
+LONGEST = (
+    *("test_delivery", "test_demo", "test_deploy_to_a_stand_in_cluster"),
+    *("test_faults", "test_rules"),
+)
 CANDIDATES = ("idf_power=1", "default")
 
 
