@@ -63,14 +63,14 @@ def gate(
         else:
             behaviour = judging.of_findings(findings, f"version {version}: {FINDINGS_FILE}")
             past = looks.read(client, name, test_digest)
-            best = _anchor(client, name, past, champion)
+            best = _anchor(client, registered, past, champion)
             look = looks.next_look(past, version, str(best.version), limits.alpha, limits.looks)
             others = [champion] if best.version == champion.version else [champion, best]
             models = [model, *(_load(client, each)[0] for each in others)]
             found, tested = score(models, test, classes)
             check = compare(found, tested[0], tested[1], tested[-1], limits, look.level)
             check &= behave(behaviour, tested[0], tested[1], limits)
-            looks.write(client, name, test_digest, look.judged(check.figures))
+            looks.write(client, name, test_digest, look.judged(check.passed, check.figures))
             past = looks.read(client, name, test_digest)
             verdict = replace(
                 _verdict(registered, current, check),
@@ -97,11 +97,17 @@ def _verdict(registered: Registered, champion: str, check: Check) -> GateVerdict
 
 
 def _anchor(
-    client: mlflow.MlflowClient, name: str, past: Sequence[Look], champion: ModelVersion
+    client: mlflow.MlflowClient, judged: Registered, past: Sequence[Look], champion: ModelVersion
 ) -> ModelVersion:
-    """Return the best version so far on the test set, the champion if that one was deleted."""
+    """Return the best version so far on the test set.
+
+    If that one was deleted, or is itself judged again after a rollback, it is the champion.
+    """
+    name = judged.name
     promoted = {move.after for move in registry.moves(client, name)}
     number = looks.anchor(past, promoted, str(champion.version))
+    if number == judged.version:
+        return champion
     if number in registry.versions(client, name):
         return registry.find_version(client, name, number)
     log.warning("version %s, the best on these test reviews, was deleted: not compared", number)

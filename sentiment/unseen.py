@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 USUAL = 0.999  # share of the test reviews that are below the limit
-LEAST_LIMIT = 0.05  # of a model whose test reviews have no unknown tokens: a name is no language
+LEAST_LIMIT = 0.05  # else one unknown name would make a text unseen where no test review has any
 DEFAULT_LIMIT = 0.15  # of a model without one: that of a model of 300 long reviews
 _Z = 3.0  # standard errors from the share to the lower end
 

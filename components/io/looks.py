@@ -21,7 +21,7 @@ _TEST, _LOOK = "look.test", "look."
 class Look:
     """A comparison of ``version`` with ``anchor``, the ``number``-th on its test set.
 
-    ``level`` is that of its test, and ``passed`` says whether the version is not inferior;
+    ``level`` is that of its test, and ``passed`` says whether the gate passed the version;
     ``better`` says whether it is better than the anchor by more than chance.
     """
 
@@ -32,11 +32,9 @@ class Look:
     passed: bool = False
     better: bool = False
 
-    def judged(self, figures: Mapping[str, float]) -> "Look":
-        """Return the look with its result, from the figures of the comparison."""
-        p_value = figures.get("anchor_p_value", 1.0)
-        better = figures.get("better_than_anchor", 0.0) == 1
-        return replace(self, passed=p_value <= self.level, better=better)
+    def judged(self, passed: bool, figures: Mapping[str, float]) -> "Look":
+        """Return the look with its result and what the figures of the comparison say."""
+        return replace(self, passed=passed, better=figures.get("better_than_anchor", 0.0) == 1)
 
 
 def read(client: mlflow.MlflowClient, name: str, test_digest: str) -> list[Look]:

@@ -82,3 +82,17 @@ def test_new_test_reviews_are_asked_for(versions, trained):
     few = reviews.read(trained.test)[:100]
     verdict = gate.gate(versions[0], [few], LIMITS)
     assert verdict.advice.startswith("new test reviews are due: after 1 looks at these 100, the")
+
+
+def test_a_version_that_was_rolled_back_is_not_compared_with_itself(versions, trained):
+    promote.promote(judged(versions[0], trained))
+    promote.promote(judged(versions[1], trained))
+    promote.rollback("sentiment", "1", "why not")
+    again = judged(versions[1], trained)
+    assert (again.outcome, again.anchor, again.look) == ("passed", "1", 1)
+
+
+def test_any_name_of_a_source_can_be_judged(versions, trained):
+    promote.promote(judged(versions[1], trained))
+    table = reviews.read(trained.test).assign(source="reviews (1): été?")
+    assert gate.gate(versions[0], [table], LIMITS).outcome == "refused"
