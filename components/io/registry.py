@@ -3,6 +3,7 @@
 import getpass
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ NONE = "none"  # stands for no version
 MOST_RUNS = 50_000  # of one search, MLflow's own bound; its default is 1,000
 # of an alias or a number that is not one, and of a model or version
 MISSING = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+
+_NO_METRIC = re.compile(r"[^\w/ .:-]")  # what MLflow refuses in the name of a metric
 
 
 @contextmanager
@@ -233,7 +236,7 @@ def decide(client: mlflow.MlflowClient, name: str, decision: Decision) -> str:
     run = client.create_run(experiment_id(client, f"{name}-promotions"), tags=tags)
     try:
         for key, value in (decision.figures or {}).items():
-            client.log_metric(run.info.run_id, key, value)
+            client.log_metric(run.info.run_id, _NO_METRIC.sub("_", key), value)
         if decision.outcome != "refused":
             set_alias(client, name, CHAMPION, decision.after)
     except BaseException:

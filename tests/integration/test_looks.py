@@ -6,7 +6,7 @@ from components import gate, promote, register
 from components.io import looks, registry, reviews
 from components.io.files import read_json
 from components.io.looks import Look
-from components.io.registry import Registered
+from components.io.registry import Decision, Registered
 from components.verdict import GateLimits
 from tests.conftest import Trained
 
@@ -96,3 +96,11 @@ def test_any_name_of_a_source_can_be_judged(versions, trained):
     promote.promote(judged(versions[1], trained))
     table = reviews.read(trained.test).assign(source="reviews (1): été?")
     assert gate.gate(versions[0], [table], LIMITS).outcome == "refused"
+
+
+def test_a_capability_may_have_any_name(versions):
+    figures = {"négation (2)?_passed": 0.5}
+    with registry.connected() as client:
+        registry.decide(client, "sentiment", Decision("refused", "1", "2", "lost", figures))
+        (run,) = registry.records(client, "sentiment")
+    assert run.data.metrics == {"négation _2___passed": 0.5}
