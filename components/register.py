@@ -21,7 +21,7 @@ import sentiment.store
 from components import stage
 from components.behaviour import reading
 from components.errors import UserError
-from components.io import accounts, killed, records, registry, reviews, runs
+from components.io import accounts, killed, records, registry, reviews, runs, suspect_labels
 from components.io.accounts import RowAccount
 from components.io.files import read_json, replacing, write_json
 from components.io.models import load_facts, load_model, load_trials
@@ -97,6 +97,7 @@ def register(
             log.info("registered %s version %s", name, version)
         else:
             log.info("%s version %s is this model already", name, version)
+        suspect_labels.inherit(client, name, version)
         registry.set_alias(client, name, registry.CHALLENGER, version)
     return Registered(name, version, **digests), card
 

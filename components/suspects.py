@@ -1,10 +1,12 @@
 """List training reviews whose label is contradicted by a model that was fitted without them.
 
 It is no stage of the pipeline: run it after make train, look at the list, delete the rows whose
-label is right, and name the rest in ``ingest.exclude``.
+label is right, and name the rest in ``ingest.exclude``. What it found, without the texts, goes to
+the versions in MLflow that learned from these reviews.
 """
 
 import csv
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -21,10 +23,11 @@ from scipy.sparse import csr_array
 
 from components import stage
 from components.errors import UserError
-from components.io import matrices, reviews
+from components.io import addresses, matrices, registry, reviews, suspect_labels
 from components.io.candidates import Trial
 from components.io.files import replacing
 from components.io.matrices import Matrix, data_digest
+from components.io.suspect_labels import SuspectLabels
 from components.stage import Artifact, parameters
 from components.train import fit, selection_files, trials_of
 from sentiment import ngrams
@@ -126,6 +129,23 @@ def write(found: Sequence[Suspect], path: Path) -> None:
         writer.writerows([getattr(each, one.name) for one in fields(Suspect)] for each in found)
 
 
+def publish(digest: str, found: SuspectLabels) -> None:
+    """Write the findings to the registered versions that learned from the reviews of ``digest``.
+
+    Raises:
+        UserError, UnavailableError: the registry refuses it, or does not respond.
+    """
+    database = addresses.database(addresses.tracking_uri())
+    described = []
+    if database is None or database.exists():
+        with registry.connected() as client:
+            described = suspect_labels.publish(client, digest, found)
+    if described:
+        log.info("in the description of %s", ", ".join(described))
+    else:
+        log.info("no version of these reviews is registered; run this again once there is one")
+
+
 @parameters
 class Parameters:
     folds: int = Field(
@@ -154,6 +174,10 @@ def run(
     listed = [*islice(found, round(parameters.share * total))]
     write(listed, suspects)
     log.info("%d of %d labels are contradicted; %d in %s", len(found), total, len(listed), suspects)
+    worst = tuple(each.id for each in listed[: suspect_labels.NAMED])
+    written = hashlib.sha256(suspects.read_bytes()).hexdigest()
+    summary = SuspectLabels(len(found), total, parameters.folds, worst, written)
+    publish(opened.facts.data_digest, summary)
 
 
 def main(argv: list[str] | None = None) -> int:

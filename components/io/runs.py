@@ -59,7 +59,7 @@ def record(
         client.log_artifacts(run.run_id, str(packed), "model")
         client.log_artifacts(run.run_id, str(plots), "plots")
         _create_model(client, name)
-        source, description = f"{run.artifact_uri}/model", _shortened(card)
+        source, description = f"{run.artifact_uri}/model", shortened(card)
         version = client.create_model_version(
             name, source, run.run_id, tags, description=description
         ).version
@@ -112,12 +112,16 @@ def _opened(
     client.set_terminated(run.run_id)
 
 
-def _shortened(card: str) -> str:
-    """Return as many whole lines of the card as fit into MLflow's description."""
-    if len(card) <= LONGEST_DESCRIPTION:
+def shortened(card: str, reserved: int = 0) -> str:
+    """Return as many whole lines of the card as fit into MLflow's description.
+
+    ``reserved`` characters of it are left free.
+    """
+    longest = LONGEST_DESCRIPTION - reserved
+    if len(card) <= longest:
         return card
     end = "\n… and more in `model_card.md` of the model"
-    return card[: LONGEST_DESCRIPTION - len(end)].rpartition("\n")[0] + end
+    return card[: longest - len(end)].rpartition("\n")[0] + end
 
 
 def _log_trial(client: mlflow.MlflowClient, experiment: str, parent: str, trial: Trial) -> None:

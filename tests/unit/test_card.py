@@ -60,9 +60,9 @@ def test_card_compares_trials_with_default(text, trained):
 
 
 def test_long_card_is_cut_at_a_line(text):
-    assert runs._shortened(text) == text
+    assert runs.shortened(text) == text
     long = "a line of the card\n" * 1000
-    shown = runs._shortened(long)
+    shown = runs.shortened(long)
     assert 4_900 < len(shown) <= 5_000
     *lines, last = shown.splitlines()
     assert set(lines) == {"a line of the card"}
