@@ -122,3 +122,27 @@ def behave(behaviour: Behaviour, challenger: Tested, champion: Tested, limits: G
         return Check(True, "", {})
     before, after = (judging.outcomes(suite, each.model) for each in (champion, challenger))
     return capabilities(before, after, limits)
+
+
+def on_labelled(
+    challenger: Pipeline,
+    champion: Pipeline,
+    fresh: Iterable[pd.DataFrame],
+    classes: Sequence[str],
+) -> Check:
+    """Report the accuracy on labelled predictions that neither model learned from.
+
+    It passes always: their number grows with each label, and a small one decides nothing.
+    """
+    tables = [*fresh]
+    if not tables:
+        return Check(True, "", {})
+    found, (after, before) = score([challenger, champion], tables, classes)
+    new, old = (float((each.answers == found.labels).mean()) for each in (after, before))
+    figures = {
+        "labelled_rows": float(len(found.labels)),
+        "labelled_challenger_accuracy": new,
+        "labelled_champion_accuracy": old,
+    }
+    rows = len(found.labels)
+    return Check(True, f"on {rows} labelled predictions accuracy {new:.4f} against {old:.4f}", figures)

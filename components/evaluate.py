@@ -73,6 +73,23 @@ def evaluate(
     return measures.measure(labels, scored.p) | measures.by_source(slices), findings, scored
 
 
+def freshly_labelled(model_directory: Path, test: Path) -> dict[str, float]:
+    """Return the metrics of the labelled predictions that are tested apart; none without them."""
+    folder = reviews.freshly_labelled(test)
+    if folder is None:
+        return {}
+    model = load_model(model_directory)
+    right = [
+        probabilities(model, table["text"].tolist()).argmax(axis=1) == table["label"]
+        for table in map(reviews.read, reviews.shards(folder))
+    ]
+    rows = sum(map(len, right))
+    return {
+        "labelled_rows": float(rows),
+        "labelled_accuracy": round(float(sum(map(np.sum, right)) / rows), 12),
+    }
+
+
 def describe(model_directory: Path, train: Path, behaviour: str) -> dict[str, Any]:
     """Return the findings that no test review is needed for.
 
@@ -130,6 +147,7 @@ def run(
         raise UserError(f"--test {test}: its classes are {both}")
     described = describe(model, train, parameters.behaviour)
     values, found, scored = evaluate(model, reviews.labelled(test), predictions)
+    values |= freshly_labelled(model, test)
     with replacing_directory(plots) as partial:
         write_curves(scored.table["label"].to_numpy(), scored.p, names, partial)
         write_trials(load_trials(model), partial)

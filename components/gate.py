@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 
 from components import lineage, stage
 from components.behaviour import judging
-from components.comparison import behave, compare, score
+from components.comparison import behave, compare, on_labelled, score
 from components.errors import UserError
 from components.io import killed, looks, records, registry, reviews
 from components.io.files import read_json
@@ -39,8 +39,12 @@ def gate(
     test: Iterable[pd.DataFrame],
     limits: GateLimits,
     classes: Sequence[str] = reviews.CLASSES,
+    fresh: Iterable[pd.DataFrame] = (),
 ) -> GateVerdict:
     """Return the verdict on a version; ``classes`` are those of the labels of ``test``.
+
+    ``fresh`` are labelled predictions; the verdict has the accuracy on them, and does not depend
+    on it.
 
     The models are read from the registry, as serving will read them. A refusal is recorded in the
     registry here; a promotion is recorded by promote, which moves the alias. Each comparison is
@@ -70,6 +74,7 @@ def gate(
             found, tested = score(models, test, classes)
             check = compare(found, tested[0], tested[1], tested[-1], limits, look.level)
             check &= behave(behaviour, tested[0], tested[1], limits)
+            check &= on_labelled(models[0], models[1], fresh, classes)
             looks.write(client, name, test_digest, look.judged(check.passed, check.figures))
             past = looks.read(client, name, test_digest)
             verdict = replace(
@@ -156,7 +161,9 @@ def run(
 ) -> None:
     challenger = records.read(registered, Registered)
     tables, classes = reviews.labelled(test), reviews.classes(test)
-    found = gate(challenger, tables, limits, classes)
+    folder = reviews.freshly_labelled(test)
+    fresh = map(reviews.read, reviews.shards(folder)) if folder else ()
+    found = gate(challenger, tables, limits, classes, fresh)
     records.write(verdict, found)
     log.info("version %s %s: %s", found.version, found.outcome, found.why)
     rows = sum(map(reviews.rows, reviews.shards(test)))

@@ -19,7 +19,7 @@ from components.errors import UserError
 from components.io import accounts
 from components.io.accounts import FileAccount
 from components.io.files import replacing
-from components.io.reviews import GROUP, GROUPED, SCHEMA, class_metadata
+from components.io.reviews import GROUP, GROUPED, LABELLED, SCHEMA, class_metadata
 from components.reading import builtin, databases, exclusion, formats, labels, several
 from components.reading.batches import Batch
 from components.reading.content import Rows, identify
@@ -104,13 +104,18 @@ def _spool(path: Path, name: str, options: Options) -> _Spooled:
     with pa.ipc.new_stream(path, _SPOOL, options=_FAST) as rows:
         _read(options, values, files, rows, content)
     if not any(file.codes for file in files):
+        if name == LABELLED:  # all its labels were taken back
+            return _Spooled(path, name, [], [], [_account(file, []) for file in files], {})
         raise UserError(f"{address}: holds no reviews{_why(files)}")
-    class_of, classes, said = labels.decide(values, options.labels)
+    # a label of a prediction is the name of a class, even where it looks like a number of stars
+    named = {each: [each] for each in values.spelled.values()}
+    mapping = named if name == LABELLED else options.labels
+    class_of, classes, said = labels.decide(values, mapping)
     log.info("%s: labels: %s", name, said)
     account = [_account(file, [*class_of.items()]) for file in files]
     for each in account:
         log.info("%s", each)
-    if not any(each.kept for each in account):
+    if name != LABELLED and not any(each.kept for each in account):
         raise UserError(f"{address}: all rows are dropped; see ingest.labels")
     told = {name: str(content)} if is_database(options.source) else {}
     return _Spooled(path, name, [*class_of.values()], classes, account, told)

@@ -48,6 +48,9 @@ def prepare(
     texts that neither learned from. Of copies in several groups, one on the side of training is
     kept: as data grow, a text may leave the test reviews, but none comes to them from the training.
 
+    Labelled predictions (source ``labelled-predictions``) on the side of the test go to a folder of their own in
+    it, and change no other test review: the test set stays as labels come in.
+
     Reviews are first distributed by their texts, so that all copies of a text are in one file, and
     memory holds one file at a time. What a file has of another split becomes a shard there. The
     account of rows stands beside the test reviews (components/io/accounts.py).
@@ -58,13 +61,15 @@ def prepare(
     shares = {"test": test_fraction, "valid": valid_fraction}
     shares["train"] = 1 - test_fraction - valid_fraction
     total, names = tables_of.rows(source), tables_of.classes(source)
+    others = total - _labelled(source)
     shards = {
-        name: min(MAX_SHARDS, math.ceil(total * share / shard_rows) or 1)
+        name: min(MAX_SHARDS, math.ceil((others if name == "test" else total) * share / shard_rows) or 1)
         for name, share in shares.items()
     }
     dropped: Counter[str] = Counter()
     labels: dict[str, Counter[int]] = {name: Counter() for name in SPLITS}
     groups = {name: array("Q") for name in SPLITS}
+    labelled = 0
     grouped = tables_of.is_grouped(source)
     with ExitStack() as stack:
         partial = {name: stack.enter_context(replacing_directory(outputs[name])) for name in SPLITS}
@@ -73,6 +78,15 @@ def prepare(
             for raw in sorted(partial[own].glob("*.arrow")):
                 for name, shard in _clean(raw, own, dropped):
                     file = raw.stem if name == own else f"{raw.stem}-of-{own}"
+                    if name == "test":
+                        fresh = shard["source"] == tables_of.LABELLED
+                        if fresh.any():
+                            apart = partial[name] / tables_of.LABELLED / f"{file}.parquet"
+                            tables_of.write(apart, shard[fresh], names)
+                            labelled += int(fresh.sum())
+                        shard = shard[~fresh]
+                        if name != own and not len(shard):
+                            continue
                     tables_of.write(partial[name] / f"{file}.parquet", shard, names)
                     labels[name].update(shard["label"].tolist())
                     if grouped:
@@ -91,6 +105,8 @@ def prepare(
                 )
             if grouped:
                 log.info("%s: %d groups", name, found[name])
+        if labelled:
+            log.info("%d labelled predictions are tested apart", labelled)
         reasons = {kind: dropped[kind] for kind in ("empty", "of several labels", "copies")}
         account = RowAccount(accounts.read(source), reasons)
         records.write(partial["test"] / accounts.FILE, account)
@@ -100,6 +116,13 @@ def prepare(
             total,
         )
     return {name: labels[name].total() for name in SPLITS}
+
+
+def _labelled(source: Path) -> int:
+    """Return the number of rows that are labelled predictions."""
+    return sum(
+        int((batch["source"] == tables_of.LABELLED).sum()) for batch in tables_of.batches(source)
+    )
 
 
 def _distribute(
@@ -146,6 +169,11 @@ def _clean(raw: Path, own: str, dropped: Counter[str]) -> Iterator[tuple[str, pd
     """Yield what is left of a file by split, of the split ``own`` also if nothing is left."""
     with pa.ipc.open_stream(raw) as stream:
         shard = stream.read_pandas()
+    # a label that comes in later neither replaces a test review nor contradicts it
+    fresh = (shard["source"] == tables_of.LABELLED) & (shard["split"] == "test")
+    known = fresh & shard["key"].isin(shard["key"][(shard["split"] == "test") & ~fresh])
+    dropped["copies"] += int(known.sum())
+    shard = shard[~known]
     several = shard.groupby("key")["label"].transform("nunique") > 1
     preferred = shard.sort_values("split", key=lambda names: names.map(SPLITS.index), kind="stable")
     copies = preferred["key"].duplicated().reindex(shard.index) & ~several

@@ -73,6 +73,14 @@ def stability(reference: dict[str, Any], statistics: Statistics) -> dict[str, fl
     return indices
 
 
+def excess(histogram: dict[str, Any], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return, for each value, how many times its share of the reference its bin holds."""
+    edges = np.array(histogram["edges"])
+    ratios = _shares(_count(values, edges)) / _shares(np.array(histogram["counts"]))
+    found: NDArray[np.float64] = ratios[np.searchsorted(edges, values, side="right")]
+    return found
+
+
 def _count(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
 

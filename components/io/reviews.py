@@ -23,6 +23,7 @@ GROUP = pa.field("group", pa.string())  # null where a review is in no group
 GROUPED = SCHEMA.append(GROUP)
 BATCH_ROWS = 10_000
 CLASSES = ("negative", "positive")  # of a file that names none
+LABELLED = "labelled-predictions"  # the source of texts that were labelled after they were served
 _CLASSES_KEY = "classes"
 
 
@@ -86,6 +87,15 @@ def shards(path: Path) -> list[Path]:
     if not found:
         raise UserError(f"{path}: no Parquet files in this directory; run prepare first")
     return found
+
+
+def freshly_labelled(test: Path) -> Path | None:
+    """Return the folder of the labelled predictions on the test side, None if there are none.
+
+    They stand apart from the other test reviews, which stay the same as labels come in.
+    """
+    folder = test / LABELLED
+    return folder if any(folder.glob("*.parquet")) else None
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -42,6 +42,11 @@ class Options:
         " such as {old: builtin}; in the place of an address, options for this source alone:"
         " {old: {source: old.csv, text_column: body}}.",
     )
+    labelled: str = Field(
+        default="",
+        description="Parquet file of labelled predictions, as components.join writes it: a path or"
+        " s3://bucket/key; as long as there is no such file, it counts as empty.",
+    )
     labels: dict[str, list[Any]] = Field(
         default_factory=dict,
         description="Values of the label column for each class, and those whose rows to drop, such"

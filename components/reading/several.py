@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from components.errors import UserError
-from components.reading import builtin, sources
+from components.io.reviews import LABELLED
+from components.reading import builtin, labelled, sources
 from components.reading.options import Options
 from components.reading.passwords import is_database, shown
 
@@ -17,13 +18,13 @@ PARAMETER = "ingest.other_sources"
 def by_name(options: Options) -> dict[str, Options]:
     """Return the options of each source by its name, ``options.source`` first.
 
-    A source is read with the options of the first, but for those that it sets itself. The built-in
+    The labelled predictions come last, if there are any. A source is read with the options of the first, but for those that it sets itself. The built-in
     sets have columns and labels of their own, and only a database has a query.
 
     Raises:
         UserError: two sources have one name or address, or an option is wrong.
     """
-    first = replace(options, other_sources={})
+    first = replace(options, other_sources={}, labelled="")
     if first.query and not is_database(first.source):
         raise UserError(f"ingest.query: {shown(first.source)} is no database")
     found = {_own_name(options.source): first}
@@ -33,6 +34,11 @@ def by_name(options: Options) -> dict[str, Options]:
             other_source = shown(found[name].source)
             raise UserError(f"{PARAMETER}: {name}: {other_source} has this name already")
         found[name] = _options(first, other, f"{PARAMETER}: {name}")
+    if LABELLED in found:
+        address = shown(found[LABELLED].source)
+        raise UserError(f"{address}: labelled predictions have the name {LABELLED}; use another one")
+    if options.labelled and labelled.exists(options.labelled):
+        found[LABELLED] = Options(source=options.labelled, exclude=options.exclude)
     addresses: dict[tuple[str, str], str] = {}
     for name, each in found.items():
         if (other_name := addresses.setdefault((_resolved(each.source), each.query), name)) != name:
@@ -42,7 +48,7 @@ def by_name(options: Options) -> dict[str, Options]:
 
 
 def _options(first: Options, given: dict[str, Any], where: str) -> Options:
-    known = {field.name for field in fields(Options)} - {"other_sources", "exclude"}
+    known = {field.name for field in fields(Options)} - {"other_sources", "labelled", "exclude"}
     if unknown := given.keys() - known:
         raise UserError(f"{where}: {min(unknown)}: no such option of a source")
     source = given.get("source")

@@ -1,0 +1,114 @@
+"""Captured predictions and feedback, the CloudEvents that the predictor writes.
+
+Predictions are in ``DAY/*.jsonl`` beneath the address of the capture, feedback in
+``feedback/DAY/*.jsonl``.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import Field
+
+from components.errors import UserError
+from components.io import records
+from components.io.records import record
+from components.labelling import folders
+
+FEEDBACK = "feedback/"
+PREDICTION_TYPE, FEEDBACK_TYPE = "sentiment.prediction", "sentiment.feedback"
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}/[^/]+\.jsonl")
+_VERSION = re.compile(r"/models/[^/]+/versions/(.+)")
+
+
+@record
+class Prediction:
+    """A captured prediction; ``sample`` is the share of the requests that were captured.
+
+    ``index`` is the place in its request; ``time`` is ISO 8601, UTC. One that was captured before
+    predictions had names has an empty ``request_id``.
+    """
+
+    version: str
+    time: str
+    text: str
+    label: str
+    probabilities: dict[str, float]
+    request_id: str = ""
+    index: int = Field(default=0, ge=0)
+    sample: float = Field(default=1.0, gt=0, le=1)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.request_id, self.index
+
+    @property
+    def confidence(self) -> float:
+        return max(self.probabilities.values())
+
+
+@record
+class Feedback:
+    """What a caller says the label of a prediction is; ``time`` is that of its arrival."""
+
+    request_id: str
+    index: int
+    label: str
+    time: str
+    by: str | None = None
+
+
+def newest(address: str, since: str = "") -> Iterator[Prediction]:
+    """Yield the predictions, the newest file first, and none before the day of ``since``.
+
+    Raises:
+        UserError: an event cannot be read; the message names file and line.
+        UnavailableError: S3 does not respond.
+    """
+    for name in reversed(folders.names(address)):
+        if not _DAY.fullmatch(name):
+            continue
+        if name.partition("/")[0] < since[:10]:
+            return
+        for where, event in reversed([*_events(address, name)]):
+            if event.get("type") == PREDICTION_TYPE:
+                version = _VERSION.fullmatch(str(event.get("source")))
+                if version is None:
+                    raise UserError(f"{where}: its source names no version of a model")
+                told = {"version": version[1], "time": event.get("time")}
+                yield records.parse(_data(event, where) | told, Prediction, where)
+
+
+def feedback(address: str) -> Iterator[Feedback]:
+    """Yield all feedback in the order of its arrival.
+
+    Raises:
+        UserError: an event cannot be read; the message names file and line.
+        UnavailableError: S3 does not respond.
+    """
+    for name in folders.names(address):
+        if name.startswith(FEEDBACK) and _DAY.fullmatch(name.removeprefix(FEEDBACK)):
+            for where, event in _events(address, name):
+                if event.get("type") == FEEDBACK_TYPE:
+                    told = {"time": event.get("time")}
+                    yield records.parse(_data(event, where) | told, Feedback, where)
+
+
+def _events(address: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for number, line in enumerate(folders.read(address, name).splitlines(), 1):
+        where = f"{address.rstrip('/')}/{name}, line {number}"
+        try:
+            event = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{where}: not JSON ({error})") from error
+        if not isinstance(event, dict):
+            raise UserError(f"{where}: not a CloudEvent")
+        yield where, event
+
+
+def _data(event: dict[str, Any], where: str) -> dict[str, Any]:
+    data = event.get("data")
+    if not isinstance(data, dict):
+        raise UserError(f"{where}: a CloudEvent without data")
+    return data

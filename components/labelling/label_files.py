@@ -1,0 +1,70 @@
+"""Files of labels: a filled items.csv or items.jsonl of a queue, or an export of Label Studio."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from components.errors import UserError
+from components.io import records
+from components.labelling import label_studio
+from components.labelling.labels import Label
+
+_COLUMNS = ("request_id", "index", "label")
+
+
+def read(content: bytes, name: str) -> tuple[list[Label], int]:
+    """Return the labels in a file, and how many of its texts have none; messages have ``name``.
+
+    Raises:
+        UserError: the file is damaged, or of another form; the message names the line or the task.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name}: not UTF-8 ({error.reason} at byte {error.start})") from error
+    if text.lstrip().startswith("{"):
+        return _of_rows(_json_lines(text, name), name)
+    if text.lstrip().startswith("[") or label_studio.MARK in text.partition("\n")[0]:
+        found = label_studio.read(content, name)
+        return found.labels, found.skipped + found.unlabelled
+    return _of_rows(_table(text, name), name)
+
+
+def _json_lines(text: str, name: str) -> Iterable[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise UserError(f"{name}, line {number}: not JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{name}, line {number}: not an object")
+        yield number, row
+
+
+def _table(text: str, name: str) -> Iterable[tuple[int, dict[str, Any]]]:
+    head = text.partition("\n")[0]
+    separator = max((",", ";", "\t"), key=head.count)  # a spreadsheet may save another one
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        if missing := {*_COLUMNS} - {*(reader.fieldnames or ())}:
+            raise UserError(f"{name}: no column {min(missing)!r}; items.csv has {', '.join(_COLUMNS)}")
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise UserError(f"{name}, line {reader.line_num}: {error}") from error
+
+
+def _of_rows(rows: Iterable[tuple[int, dict[str, Any]]], name: str) -> tuple[list[Label], int]:
+    labels, without = [], 0
+    for number, row in rows:
+        given = {key: value for key, value in row.items() if value not in (None, "")}
+        if isinstance(given.get("label"), str) and given["label"].strip():
+            given["label"] = given["label"].strip()
+            labels.append(records.parse(given, Label, f"{name}, line {number}"))
+        else:
+            without += 1
+    return labels, without

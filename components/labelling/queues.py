@@ -1,0 +1,151 @@
+"""Queues of predictions to label: the record of a draw, and its files for those who label.
+
+A queue is a folder beneath the address of all queues, named by the time of its newest prediction. The
+record ``queue.json`` is written last: a folder without it is no queue.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from components.errors import UserError
+from components.io import records
+from components.io.records import record
+from components.labelling import folders, label_files, label_studio
+from components.labelling.labels import Label
+
+RECORD = "queue.json"
+LABELS = "labels"  # how the names of the files with labels begin
+_COLUMNS = ("request_id", "index", "text", "label")
+
+
+@record
+class Stratum:
+    """Captured predictions among which ``drawn`` were drawn at random, without replacement.
+
+    ``predicted`` counts those captured by the class that was predicted. ``sample`` is the share of
+    the requests that were captured.
+    """
+
+    version: str
+    kind: str
+    sample: float
+    captured: int
+    drawn: int
+    predicted: dict[str, int]
+
+
+@record
+class Item:
+    """A prediction to label, of the stratum of this number.
+
+    ``probability`` is that of being captured and drawn.
+    """
+
+    request_id: str
+    index: int
+    stratum: int
+    probability: float
+    predicted: str
+    text: str
+
+
+@record
+class Queue:
+    """A draw from the predictions captured after ``since`` until ``until`` (ISO 8601, UTC).
+
+    ``skipped`` counts the captured predictions that could not be drawn, by reason.
+    """
+
+    model: str
+    since: str
+    until: str
+    seed: int
+    classes: list[str]
+    strata: list[Stratum]
+    items: list[Item]
+    skipped: dict[str, int]
+
+    @property
+    def name(self) -> str:
+        return self.until[:19].replace(":", "").replace("-", "")
+
+
+def write(address: str, queue: Queue) -> None:
+    """Write the files of a queue.
+
+    Raises:
+        UserError: access is denied.
+        UnavailableError: S3 does not respond.
+    """
+    rows = [
+        {"request_id": item.request_id, "index": item.index, "text": item.text, "label": None}
+        for item in queue.items
+    ]
+    table = io.StringIO()
+    writer = csv.DictWriter(table, _COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    tasks = label_studio.tasks(queue.items)
+    for name, content in (
+        ("items.csv", table.getvalue()),
+        ("items.jsonl", lines),
+        ("label-studio.json", json.dumps(tasks, ensure_ascii=False, indent=1)),
+        ("label-studio.xml", label_studio.config(queue.classes)),
+        (RECORD, json.dumps(records.plain(queue), ensure_ascii=False, indent=1)),
+    ):
+        folders.write(address, f"{queue.name}/{name}", content.encode())
+
+
+def read_all(address: str, model: str) -> list[Queue]:
+    """Return the queues of a model, the oldest first.
+
+    Raises:
+        UserError: a queue cannot be read.
+        UnavailableError: S3 does not respond.
+    """
+    found = []
+    for name in folders.names(address):
+        if PurePath(name).name == RECORD:
+            where = f"{address.rstrip('/')}/{name}"
+            try:
+                value = json.loads(folders.read(address, name))
+            except ValueError as error:
+                raise UserError(f"{where}: not JSON ({error})") from error
+            found.append(records.parse(value, Queue, where))
+    return sorted((each for each in found if each.model == model), key=lambda each: each.until)
+
+
+def read_labels(address: str, queue: Queue) -> tuple[list[Label], int]:
+    """Return the labels in the files of a queue, and how many of its predictions were skipped.
+
+    Raises:
+        UserError: a file cannot be read, or has a label of no class or of another queue.
+        UnavailableError: S3 does not respond.
+    """
+    found: list[Label] = []
+    skipped = 0
+    items = {(item.request_id, item.index) for item in queue.items}
+    for name in folders.names(address):
+        path = PurePath(name)
+        if path.parent.name != queue.name or not path.name.startswith(LABELS):
+            continue
+        where = f"{address.rstrip('/')}/{name}"
+        labels, left = label_files.read(folders.read(address, name), where)
+        skipped += left
+        for label in labels:
+            if (label.request_id, label.index) not in items:
+                raise UserError(
+                    f"{where}: {label.request_id}, index {label.index}: not in the queue"
+                    f" {queue.name}"
+                )
+            if label.label not in queue.classes:
+                raise UserError(
+                    f"{where}: {label.label!r}: no class of the model, which has"
+                    f" {', '.join(queue.classes)}"
+                )
+        found += labels
+    return found, skipped
