@@ -145,4 +145,6 @@ def on_labelled(
         "labelled_champion_accuracy": old,
     }
     rows = len(found.labels)
-    return Check(True, f"on {rows} labelled predictions accuracy {new:.4f} against {old:.4f}", figures)
+    return Check(
+        True, f"on {rows} labelled predictions accuracy {new:.4f} against {old:.4f}", figures
+    )

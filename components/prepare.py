@@ -48,8 +48,8 @@ def prepare(
     texts that neither learned from. Of copies in several groups, one on the side of training is
     kept: as data grow, a text may leave the test reviews, but none comes to them from the training.
 
-    Labelled predictions (source ``labelled-predictions``) on the side of the test go to a folder of their own in
-    it, and change no other test review: the test set stays as labels come in.
+    Labelled predictions (source ``labelled-predictions``) on the side of the test go to a folder of
+    their own in it, and change no other test review: the test set stays as labels come in.
 
     Reviews are first distributed by their texts, so that all copies of a text are in one file, and
     memory holds one file at a time. What a file has of another split becomes a shard there. The
@@ -63,7 +63,9 @@ def prepare(
     total, names = tables_of.rows(source), tables_of.classes(source)
     others = total - _labelled(source)
     shards = {
-        name: min(MAX_SHARDS, math.ceil((others if name == "test" else total) * share / shard_rows) or 1)
+        name: min(
+            MAX_SHARDS, math.ceil((others if name == "test" else total) * share / shard_rows) or 1
+        )
         for name, share in shares.items()
     }
     dropped: Counter[str] = Counter()
@@ -108,7 +110,9 @@ def prepare(
         if labelled:
             log.info("%d labelled predictions are tested apart", labelled)
         reasons = {kind: dropped[kind] for kind in ("empty", "of several labels", "copies")}
-        account = RowAccount(accounts.read(source), reasons)
+        account = RowAccount(
+            accounts.read(source), reasons, accounts.digest(accounts.content(source))
+        )
         records.write(partial["test"] / accounts.FILE, account)
         log.info(
             "dropped %d empty, %d of several labels and %d copies of %d reviews",

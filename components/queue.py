@@ -116,9 +116,7 @@ def draw(
     for place in sampling.draw(numbers, counts, np.random.default_rng(seed)):
         each, number = predictions[place], int(numbers[place])
         probability = strata[number].sample * counts[number] / sizes[number]
-        items.append(
-            Item(each.request_id, each.index, number, probability, each.label, each.text)
-        )
+        items.append(Item(each.request_id, each.index, number, probability, each.label, each.text))
     times = [each.time for each in predictions]
     return Queue(model, min(times), max(times), seed, classes, strata, items, found.skipped)
 
@@ -172,7 +170,11 @@ def run(
     queues.write(parameters.queues, queue)
     for stratum in queue.strata:
         log.info(
-            "version %s, %s: %d of %d", stratum.version, stratum.kind, stratum.drawn, stratum.captured
+            "version %s, %s: %d of %d",
+            stratum.version,
+            stratum.kind,
+            stratum.drawn,
+            stratum.captured,
         )
     why = f"{len(queue.items)} of {len(texts)} predictions to label"
     log.info("%s/%s: %s", parameters.queues.rstrip("/"), queue.name, why)

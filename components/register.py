@@ -38,6 +38,7 @@ log = logging.getLogger("register")
 # the packages that read and run the model file, at the versions that wrote it
 REQUIREMENTS = ("numpy", "scikit-learn", "scipy", "skops")
 SUITE_TAG = "suite_digest"
+
 EXAMPLE = "A warm, funny film."  # no customer's text: it is stored with every version
 
 
@@ -98,6 +99,8 @@ def register(
         else:
             log.info("%s version %s is this model already", name, version)
         suspect_labels.inherit(client, name, version)
+        if account is not None and account.sources:
+            client.set_model_version_tag(name, version, registry.SOURCES_TAG, account.sources)
         registry.set_alias(client, name, registry.CHALLENGER, version)
     return Registered(name, version, **digests), card
 

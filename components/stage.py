@@ -29,6 +29,7 @@ from components.errors import UserError
 STAGES = (
     *("ingest", "validate", "prepare", "count", "merge", "trial", "select", "train"),
     *("evaluate", "register", "gate", "promote", "monitor"),
+    *("queue", "join", "decide"),
 )
 RUNGS = "rungs"  # section of params.yaml: parameters of trial and select, by rung
 SEARCH = ("trial", "select")  # the stages of a rung

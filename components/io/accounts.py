@@ -4,6 +4,7 @@ It stands in the metadata of the Parquet file of reviews, and after prepare in a
 test reviews, so that each stage can report it.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -40,10 +41,14 @@ class FileAccount:
 
 @record
 class RowAccount:
-    """The account of ingest by file, and the rows that prepare dropped of those kept, by reason."""
+    """The account of ingest by file, and the rows that prepare dropped of those kept, by reason.
+
+    ``sources`` is the digest of what the sources hold, empty if it is not known.
+    """
 
     files: list[FileAccount]
     prepared: dict[str, int]
+    sources: str = ""
 
 
 _FILES = TypeAdapter(list[FileAccount])
@@ -81,6 +86,11 @@ def content(path: Path) -> dict[str, str]:
         UserError: the file cannot be read, or its metadata are damaged.
     """
     return _read(path, CONTENT, _CONTENT) or {}
+
+
+def digest(content: dict[str, str]) -> str:
+    """Return the SHA-256 of what tells the content of each source."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _read(path: Path, key: str, kind: TypeAdapter[Kind]) -> Kind | None:

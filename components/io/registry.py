@@ -21,6 +21,7 @@ from components.io import addresses, creation, failures, owner, relocation
 from components.io.records import record
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+SOURCES_TAG = "sources_digest"  # what the sources held when a run read them for this version
 NONE = "none"  # stands for no version
 MOST_RUNS = 50_000  # of one search, MLflow's own bound; its default is 1,000
 # of an alias or a number that is not one, and of a model or version

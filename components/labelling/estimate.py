@@ -27,13 +27,13 @@ class Cell:
 def accuracy(cells: Sequence[Cell]) -> Interval | None:
     """Return the accuracy of all predictions that were served, None if there is no label.
 
-    Each stratum counts by its share of the predictions served, not of the labels. Of a stratum's
-    accuracy, the posterior is Beta by the prior of Jeffreys (Brown, Cai and DasGupta 2001, "Interval
-    Estimation for a Binomial Proportion"). Its variance is multiplied by the share that has no
-    label: of what is labelled nothing is uncertain. The weighted sum is taken for a Beta of the
-    same mean and variance. To this comes the variance of having captured a part of all requests
-    (two-phase sampling: Cochran 1977, "Sampling Techniques", chapter 12), as if each prediction
-    were captured by itself. A stratum without a label may be all wrong or all right.
+    Each stratum counts by its share of the predictions served, not of the labels. The posterior of
+    its accuracy is a Beta distribution by the prior of Jeffreys (Brown, Cai and DasGupta 2001,
+    "Interval Estimation for a Binomial Proportion"). Its variance is multiplied by the share that
+    has no label: nothing is uncertain about what is labelled. A Beta distribution of the same mean
+    and variance stands for the weighted sum. The variance includes that of capturing a part of all
+    requests (two-phase sampling: Cochran 1977, "Sampling Techniques", chapter 12), as if each
+    prediction were captured by itself. A stratum without a label may be all wrong or all right.
 
     ``python -m benchmarks.live_accuracy`` has the shares of intervals that cover the truth.
     """

@@ -51,7 +51,9 @@ def _table(text: str, name: str) -> Iterable[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
         if missing := {*_COLUMNS} - {*(reader.fieldnames or ())}:
-            raise UserError(f"{name}: no column {min(missing)!r}; items.csv has {', '.join(_COLUMNS)}")
+            raise UserError(
+                f"{name}: no column {min(missing)!r}; items.csv has {', '.join(_COLUMNS)}"
+            )
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:

@@ -28,8 +28,9 @@ class Interval:
 class LiveAccuracy:
     """What labels say of ``version`` on the texts captured from ``since`` to ``until``.
 
-    ``captured`` is the number of these texts; times are ISO 8601, UTC. ``precision`` is the accuracy
-    by predicted class, ``recall`` that by the class of the label; a class without a label is absent.
+    ``captured`` is the number of these texts; times are ISO 8601, UTC. ``precision`` is the
+    accuracy by predicted class, ``recall`` that by the class of the label; a class without a label
+    is absent.
     """
 
     version: str

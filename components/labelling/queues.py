@@ -1,13 +1,12 @@
 """Queues of predictions to label: the record of a draw, and its files for those who label.
 
-A queue is a folder beneath the address of all queues, named by the time of its newest prediction. The
-record ``queue.json`` is written last: a folder without it is no queue.
+A queue is a folder beneath the address of all queues, named by the time of its newest prediction.
+The record ``queue.json`` is written last: a folder without it is no queue.
 """
 
 import csv
 import io
 import json
-from collections.abc import Sequence
 from pathlib import PurePath
 
 from components.errors import UserError

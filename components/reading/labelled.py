@@ -1,4 +1,4 @@
-"""The labelled predictions that join writes: a source that is absent until the first label comes."""
+"""The labelled predictions that join writes: a source that is absent until there is a label."""
 
 from pathlib import Path
 

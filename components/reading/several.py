@@ -18,8 +18,9 @@ PARAMETER = "ingest.other_sources"
 def by_name(options: Options) -> dict[str, Options]:
     """Return the options of each source by its name, ``options.source`` first.
 
-    The labelled predictions come last, if there are any. A source is read with the options of the first, but for those that it sets itself. The built-in
-    sets have columns and labels of their own, and only a database has a query.
+    The labelled predictions come last, if there are any. A source is read with the options of the
+    first, but for those that it sets itself. The built-in sets have columns and labels of their
+    own, and only a database has a query.
 
     Raises:
         UserError: two sources have one name or address, or an option is wrong.
@@ -36,7 +37,9 @@ def by_name(options: Options) -> dict[str, Options]:
         found[name] = _options(first, other, f"{PARAMETER}: {name}")
     if LABELLED in found:
         address = shown(found[LABELLED].source)
-        raise UserError(f"{address}: labelled predictions have the name {LABELLED}; use another one")
+        raise UserError(
+            f"{address}: labelled predictions have the name {LABELLED}; use another one"
+        )
     if options.labelled and labelled.exists(options.labelled):
         found[LABELLED] = Options(source=options.labelled, exclude=options.exclude)
     addresses: dict[tuple[str, str], str] = {}
