@@ -112,15 +112,19 @@ def main(argv: list[str] | None = None) -> int:
     own = serve(test["text"].tolist(), test["label"].tolist(), "own")
     other = serve(sentences["text"].tolist(), sentences["label"].tolist(), "other")
     print(f"{args.runs} runs, {args.size} labels, half of the requests captured\n")
-    print("| predictions | seed | accuracy | estimated | interval holds it | too high | too low | width |")
+    print(
+        "| predictions | seed | accuracy | estimated | interval holds it | too high | too low"
+        " | width |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name, served in (("reviews", own), ("sentences", other), ("both", own + other)):
         for seed in SEEDS:
             truth, estimate, low, high = np.array(replay(served, args.size, args.runs, seed)).T
             below, above = (truth < low).mean(), (truth > high).mean()
             print(
-                f"| {name} | {seed} | {truth.mean():.4f} | {estimate.mean():.4f} | {1 - below - above:.2%} | {below:.2%}"
-                f" | {above:.2%} | {(high - low).mean():.4f} |",
+                f"| {name} | {seed} | {truth.mean():.4f} | {estimate.mean():.4f}"
+                f" | {1 - below - above:.2%} | {below:.2%} | {above:.2%}"
+                f" | {(high - low).mean():.4f} |",
                 flush=True,
             )
     return 0

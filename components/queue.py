@@ -80,6 +80,15 @@ def population(
     return Population(left, {reason: count for reason, count in skipped.items() if count})
 
 
+def labelled_until(address: str, name: str) -> str:
+    """Return the end of the newest queue that has labels; a queue without any is superseded."""
+    for queue in reversed(queues.read_all(address, name)):
+        labels, _ = queues.read_labels(address, queue)
+        if labels:
+            return queue.until
+    return ""
+
+
 def draw(
     model: str,
     found: Population,
@@ -129,7 +138,9 @@ class Parameters:
         " s3://bucket/prefix/.",
     )
     queues: str = Field(
-        min_length=1, description="Where the queues are: a folder or s3://bucket/prefix/."
+        default="",
+        description="Where to write the queues: a folder or s3://bucket/prefix/; empty: none is"
+        " drawn.",
     )
     name: str = Field(
         default="sentiment", description="Registered model, whose champion tells what has drifted."
@@ -145,8 +156,11 @@ def run(
     drawn: Annotated[Path, Artifact("JSON file to write", output=True)],
     parameters: Parameters,
 ) -> None:
-    past = queues.read_all(parameters.queues, parameters.name)
-    since = past[-1].until if past else ""
+    if not parameters.queues:
+        records.write(drawn, Drawn("", 0, "no --queues are given"))
+        log.info("no queue is drawn: no --queues are given")
+        return
+    since = labelled_until(parameters.queues, parameters.name)
     with registry.connected() as client, tempfile.TemporaryDirectory() as scratch:
         champion = registry.champion(client, parameters.name)
         if champion is None:

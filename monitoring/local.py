@@ -169,7 +169,7 @@ def main(argv: list[str] | None = None) -> int:
             if not processes.free(port):
                 raise UserError(f"--{name}-port {port}: something listens there already")
         retrain = [sys.executable, "-m", "monitoring.retrain"]
-        retrain += ["--captured", f"{directory}/captured"]
+        retrain += ["--captured", f"{directory}/captured", "--queues", f"{directory}/queues"]
         with serving(directory, ports, args.model), watching(directory, ports, retrain):
             for name, port in ports._asdict().items():
                 log.info("%s on http://127.0.0.1:%d", name, port)

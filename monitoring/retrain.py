@@ -1,7 +1,8 @@
-"""Check whether captured requests have drifted, and retrain if they have, on this machine.
+"""Check captured requests and their labels, and retrain if that helps, on this machine.
 
-Runs what the pipeline `monitoring` runs on a cluster: the stage monitor, and on drift all stages
-from source to promote by `dvc repro`, of which ingest runs if a source has changed.
+Runs what the pipeline `monitoring` runs on a cluster: monitor, join, queue and decide. If
+requests have drifted or accuracy fell, and there are labels or other reviews that no version has
+learned from, it runs all stages from source to promote by `dvc repro`.
 """
 
 import argparse
@@ -13,26 +14,34 @@ from pathlib import Path
 
 from components import cli
 from components.cli import count, positive
+from components.decide import Training
 from components.errors import UnavailableError, UserError
 from components.io import dvc_lock, records
 from components.io.registry import Decision
-from components.monitor import Drift
 from monitoring.settings import NAME, PARAMS
 
 log = logging.getLogger("retrain")
 
 DRIFT = Path("reports/drift.json")
 REPORT = Path("reports/drift.md")
+JOINED = Path("reports/joined.json")
+LABELS = Path("reports/labels.md")
+DRAWN = Path("reports/queue.json")
+TRAINING = Path("reports/training.json")
 PROMOTION = Path("reports/promotion.json")
 REPRO = [sys.executable, "-m", "dvc", "repro"]
 STAGE_FAILED = re.compile(r"failed to run: .*exited with (\d+)")  # DVC itself exits with 255
 
 
-def retrain(captured: str, name: str, limits: list[str]) -> None:
-    """Retrain if monitor confirms the drift; ``limits`` are flags that override params.yaml."""
+def retrain(captured: str, queues: str, name: str, limits: list[str]) -> None:
+    """Retrain if decide says so; ``limits`` are flags of monitor that override params.yaml."""
     run(monitor_command(captured, name, limits))
-    if not records.read(DRIFT, Drift).drifted:
-        log.info("drift is not confirmed; nothing is trained")
+    of_captured = ["--captured", captured, "--queues", queues, "--name", name]
+    run(stage("join", *of_captured, "--joined", str(JOINED), "--report", str(LABELS)))
+    run(stage("queue", *of_captured, "--drawn", str(DRAWN)))
+    inputs = ["--drift", str(DRIFT), "--joined", str(JOINED)]
+    run(stage("decide", "--name", name, *inputs, "--training", str(TRAINING)))
+    if not records.read(TRAINING, Training).train:
         return
     dvc_lock.repair()
     run(REPRO)
@@ -41,9 +50,13 @@ def retrain(captured: str, name: str, limits: list[str]) -> None:
 
 
 def monitor_command(captured: str, name: str, limits: list[str]) -> list[str]:
-    command = [sys.executable, "-m", "components.monitor", "--params", str(PARAMS)]
-    command += ["--captured", captured, "--name", name, *limits]
-    return [*command, "--drift", str(DRIFT), "--report", str(REPORT)]
+    outputs = ["--drift", str(DRIFT), "--report", str(REPORT)]
+    return stage("monitor", "--captured", captured, "--name", name, *limits, *outputs)
+
+
+def stage(name: str, *flags: str) -> list[str]:
+    """Return the command line of a stage, with the parameters of this checkout."""
+    return [sys.executable, "-m", f"components.{name}", "--params", str(PARAMS), *flags]
 
 
 def run(command: list[str]) -> None:
@@ -70,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m monitoring.retrain", description=__doc__)
     add = parser.add_argument
     add("--captured", required=True, help="captured requests: what the predictor's --capture names")
+    add("--queues", default="", help="where queues of texts to label are, with their labels")
     add("--name", default=NAME, help="registered model; default: %(default)s")
     add("--max-psi", type=positive, help="default: monitor.max_psi of params.yaml")
     add("--min-rows", type=count, help="default: monitor.min_rows of params.yaml")
@@ -86,7 +100,7 @@ def limits(args: argparse.Namespace) -> list[str]:
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
-    return cli.run("retrain", lambda: retrain(args.captured, args.name, limits(args)))
+    return cli.run("retrain", lambda: retrain(args.captured, args.queues, args.name, limits(args)))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def _shared(name: str, part: str) -> str:
     description="From raw reviews to a champion, if the new model is not worse than the present.",
 )
 @inputs.takes(
-    *inputs.of("ingest"),
+    *inputs.of("ingest", defaults={"labelled": ""}),  # a file of the laptop's in params.yaml
     *inputs.of("validate"),
     *inputs.of("prepare"),
     *inputs.of("count", without=("part",)),

@@ -66,10 +66,9 @@ def newest(address: str, since: str = "") -> Iterator[Prediction]:
         UserError: an event cannot be read; the message names file and line.
         UnavailableError: S3 does not respond.
     """
-    for name in reversed(folders.names(address)):
-        if not _DAY.fullmatch(name):
-            continue
-        if name.partition("/")[0] < since[:10]:
+    address, names = _files(address)
+    for name in reversed(names):
+        if _DAY.fullmatch(name) and name < since[:10]:
             return
         for where, event in reversed([*_events(address, name)]):
             if event.get("type") == PREDICTION_TYPE:
@@ -93,6 +92,14 @@ def feedback(address: str) -> Iterator[Feedback]:
                 if event.get("type") == FEEDBACK_TYPE:
                     told = {"time": event.get("time")}
                     yield records.parse(_data(event, where) | told, Feedback, where)
+
+
+def _files(address: str) -> tuple[str, list[str]]:
+    """Return a folder and the names of its files with predictions; the address may be one file."""
+    if address.endswith(".jsonl"):
+        folder, _, name = address.rpartition("/")
+        return folder or ".", [name]
+    return address, [name for name in folders.names(address) if _DAY.fullmatch(name)]
 
 
 def _events(address: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:

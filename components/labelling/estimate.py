@@ -67,7 +67,7 @@ def accuracy(cells: Sequence[Cell]) -> Interval | None:
 def ratio(right: Sequence[bool], weights: Sequence[float]) -> Interval | None:
     """Return the weighted share of right predictions, None if there is none.
 
-    For a class by its label, of which nobody knows how many were captured. The interval is that of
+    For a class by its label: how many of it were captured is not known. The interval is that of
     Jeffreys for the number of labels that, equally weighted, would tell as much (Kish 1965, "Survey
     Sampling").
     """
