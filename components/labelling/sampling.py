@@ -10,7 +10,6 @@ from sentiment import drift
 from sentiment.drift import Statistics
 
 UNCERTAIN, DRIFTED, OTHER = "uncertain", "drifted", "other"
-KINDS = (UNCERTAIN, DRIFTED, OTHER)
 _UNCERTAIN_SHARE = 0.1  # of the predictions: those with the lowest probability
 _EXTRA = 0.2  # share of the labels that goes to the uncertain and to the drifted ones, each
 _OVER = 2.0  # times its share of the reference, from which on a bin has drifted
@@ -29,9 +28,9 @@ def drifted(reference: dict[str, Any], found: Statistics) -> NDArray[np.bool_]:
     return over
 
 
-def kinds(confidence: NDArray[np.float64], over: NDArray[np.bool_]) -> NDArray[np.str_]:
+def kinds(confidence: NDArray[np.float64], over: NDArray[np.bool_]) -> NDArray[np.object_]:
     """Return the kind of each prediction; one that is uncertain and drifted counts as uncertain."""
-    found = np.where(over, DRIFTED, OTHER)
+    found: NDArray[np.object_] = np.where(over, DRIFTED, OTHER).astype(object)
     lowest = int(len(confidence) * _UNCERTAIN_SHARE)
     found[np.argsort(confidence, kind="stable")[:lowest]] = UNCERTAIN
     return found
@@ -41,18 +40,18 @@ def allocate(sizes: Sequence[int], favoured: Sequence[bool], labels: int) -> lis
     """Return how many of each stratum to draw, of ``labels`` in all or of all that there are.
 
     Each stratum gets its share of the predictions of three fifths of the labels. The rest is for
-    the strata that are ``favoured``, in equal parts. No stratum is left out, as nothing would be
-    known of it. What a small stratum does not need goes to the others.
+    the strata that are ``favoured``, in equal parts; if there is one, it gets a fifth. No stratum
+    is left out while there are labels, as nothing would be known of it. What a small stratum does
+    not need goes to the others, in proportion (the method of Webster and Sainte-Lague).
     """
-    total, wanted = sum(sizes), np.zeros(len(sizes))
     extra = min(_EXTRA, 2 * _EXTRA / (sum(favoured) or 1)) * np.array(favoured, float)
-    wanted = labels * ((1 - extra.sum()) * np.array(sizes) / total + extra)
-    drawn = np.minimum(np.maximum(np.floor(wanted), 1), sizes).astype(int)
-    while (left := min(labels, total) - int(drawn.sum())) > 0:
-        lacking = np.where(drawn < sizes, wanted - drawn, -np.inf)
-        for place in np.argsort(-lacking, kind="stable")[:left]:
-            drawn[place] += drawn[place] < sizes[place]
-        wanted += 1
+    wanted = labels * ((1 - extra.sum()) * np.array(sizes) / sum(sizes) + extra)
+    drawn = np.zeros(len(sizes), int)
+    for _ in range(min(labels, sum(sizes))):
+        claims = np.where(drawn < sizes, wanted / (drawn + 0.5), -1.0)
+        if (empty := drawn == 0).any():
+            claims[~empty] = -1.0
+        drawn[claims.argmax()] += 1
     return [int(each) for each in drawn]
 
 
