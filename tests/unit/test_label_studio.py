@@ -156,7 +156,7 @@ def changed(name: str, **data: object) -> bytes:
     return json.dumps(tasks).encode()
 
 
-def chosen(*choices: object, control: str = "label") -> bytes:
+def with_choices(*choices: object, control: str = "label") -> bytes:
     """Return the recording of one annotation with other choices."""
     (task, *_) = json.loads(content("three.json"))
     result = {"from_name": control, "type": "choices", "value": {"choices": choices}}
@@ -179,9 +179,9 @@ def chosen(*choices: object, control: str = "label") -> bytes:
         (changed("two.json", request_id=None), r"labels: task 1: not a Task: data.request_id: "),
         (changed("two.min.json", index="x"), r"labels: task 1: not a Row: index: "),
         (changed("two.min.json", label=["a", "b"]), r"labels: task 1: more than one choice"),
-        (chosen("a", "b"), r"labels: task 9: not one choice in 'label'"),
-        (chosen(1), r"labels: task 9: not one choice in 'label'"),
-        (chosen("a", control="other"), r"labels: no annotation has a choice in 'label'"),
+        (with_choices("a", "b"), r"labels: task 9: not one choice in 'label'"),
+        (with_choices(1), r"labels: task 9: not one choice in 'label'"),
+        (with_choices("a", control="other"), r"labels: no annotation has a choice in 'label'"),
         (
             json.dumps(label_studio.tasks([Item("a", 0, "b")])).encode(),
             r"labels: task without a number: not a Task: id: Field required",
