@@ -20,16 +20,15 @@ def read(content: bytes, name: str) -> tuple[list[Label], int]:
     Raises:
         UserError: the file is damaged, or of another form; the message names the line or the task.
     """
+    if label_studio.is_export(content):
+        found = label_studio.read(content, name)
+        return found.labels, found.skipped + found.unlabelled
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{name}: not UTF-8 ({error.reason} at byte {error.start})") from error
-    if text.lstrip().startswith("{"):
-        return _of_rows(_json_lines(text, name), name)
-    if text.lstrip().startswith("[") or label_studio.MARK in text.partition("\n")[0]:
-        found = label_studio.read(content, name)
-        return found.labels, found.skipped + found.unlabelled
-    return _of_rows(_table(text, name), name)
+    rows = _json_lines if text.lstrip().startswith("{") else _table
+    return _of_rows(rows(text, name), name)
 
 
 def _json_lines(text: str, name: str) -> Iterable[tuple[int, dict[str, Any]]]:
