@@ -1,52 +1,70 @@
-"""Show retraining on drift once: requests drift, an alert fires, training starts, the gate decides.
+"""Show the loop once: requests drift, accuracy falls, labels come in, accuracy is regained.
 
 In a clone of this repository, with a registry of its own, the demo serves the champion, sends
-reviews like those of its training and then sentences of another kind, and prints what happened
-when. Prometheus and Alertmanager are real, with the rules of the cluster; durations in the rules
-are divided by --times, so that a wait of ten minutes takes one.
+reviews like those of its training and then reviews in another spelling: words of more than three
+letters are written backwards, as if callers had changed to a language that the champion has not
+seen. The alert finds nothing new to learn from, so queues are labelled (the demo knows the hidden
+labels) until the model that has learned from them is above the floor again. Prometheus and
+Alertmanager are real, with the rules of the cluster; durations in the rules are divided by --times,
+so that a wait of ten minutes takes one.
 """
 
 import argparse
+import csv
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from components import cli, ingest
+from components import cli
 from components.cli import count, positive
+from components.decide import Training
 from components.errors import UnavailableError, UserError
 from components.io import processes, records, reviews
 from components.io.registry import Decision
-from components.monitor import Drift
-from components.reading.options import Options
+from components.join import Joined
+from components.labelling.live import LiveAccuracy
+from components.queue import Drawn
 from deploy.prometheus import Prometheus
+from monitoring import retrain
 from monitoring.local import serving, watching
-from monitoring.retrain import DRIFT, PROMOTION, run
 from monitoring.settings import NAME, ROOT, Ports, drift_limits
 from tools import load
 
 log = logging.getLogger("drift-demo")
 
-REVIEWS = Path("reviews_and_sentences.parquet")
 ALERT = "SentimentDrift"
 ALARMS = f'count_over_time(ALERTS{{alertname="{ALERT}"}}[1d])'
 EVALUATIONS = 'count_over_time(predictor:model_drift_psi:max{statistic="length"}[1d])'
 HIGHEST = "max(max_over_time(predictor:model_drift_psi:max[1d]))"
-RATE = 50.0  # sentences a second
-NEWEST = "2000"  # captured requests that monitor compares; more would be mostly reviews
+RATE = 50.0  # texts a second until the alert fires
+NEWEST = "2000"  # captured requests that monitor compares; more would be mostly of before the shift
+ESTIMATE = 200  # labels of a queue that only measures
 TRAINING_SECONDS = 3_600.0
 SWAP_SECONDS = 60.0  # for the predictor to load a new champion
+CAPTURE_SECONDS = 90.0  # for the predictor to write what it captured
+_LONG_WORD = re.compile(r"\w{4,}")
+_MASKED = re.compile(r"@|(?:\d\D{0,2}){7}")  # may be masked when it is captured
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts to send: like those of the training, and in the other spelling; labels by text."""
+
+    own: list[str]
+    other: list[str]
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -58,136 +76,199 @@ class InDomain:
     alarms: int  # evaluations at which the alert was pending or firing
     evaluations: int
     highest_psi: float
+    live: LiveAccuracy
 
 
 @dataclass(frozen=True)
 class Shift:
-    """Figures of the shift: the sentences sent until the alert fired."""
+    """Figures of the shift: the texts sent until the alert fired, and what came of it."""
 
     above_limit: int  # until the stability index was above max_psi
     fired: int
     seconds: float  # until the alert fired
+    start_seconds: float  # from the alert to the start of the command
+    decision: str
+    live: LiveAccuracy
 
 
 @dataclass(frozen=True)
-class Retraining:
-    """Figures of the retraining that the alert started."""
+class Round:
+    """A queue that was labelled, the training from all labels, and the accuracy afterwards."""
 
-    start_seconds: float  # from the alert to the start
-    seconds: float  # from the start to the end
-    drift: str
+    labels: int  # of all queues so far
     outcome: str
     reason: str
-    version: str  # served in the end
+    version: str  # served afterwards
+    live: LiveAccuracy
 
 
 @dataclass(frozen=True)
 class Figures:
     max_psi: float
+    floor: float
     in_domain: InDomain
     shift: Shift
-    retraining: Retraining
+    rounds: list[Round]
+
+
+class Demo:
+    """The working copy with its servers, and the person who labels."""
+
+    def __init__(self, project: Path, ports: Ports, texts: Texts, floor: float) -> None:
+        directory = project / "monitor"
+        self._ports = ports
+        self._texts = texts
+        self._floor = floor
+        self._captured = directory / "captured"
+        self._queues = directory / "queues"
+        self.addresses = ["--captured", str(self._captured), "--queues", str(self._queues)]
+        self.labels = 0
+
+    def send_own(self, number: int, times: float) -> InDomain:
+        """Send texts like those of the training, and estimate the accuracy on them."""
+        seconds = load.send(self._ports.predictor, self._texts.own, number)
+        _wait("an evaluation of the index", lambda: bool(_query(self._ports, EVALUATIONS)), 60)
+        time.sleep(3 * 15 / times)  # until Prometheus has scraped and evaluated the last of them
+        alarms, evaluations, highest = (
+            sum(_query(self._ports, query)) for query in (ALARMS, EVALUATIONS, HIGHEST)
+        )
+        live = self.estimate()
+        return InDomain(number, seconds, int(alarms), int(evaluations), highest, live)
+
+    def shift(self, max_psi: float, times: float) -> Shift:
+        """Send texts in the other spelling until the alert has started the command."""
+        above_limit = 0
+        ports = self._ports
+
+        def fires(sent: int) -> bool:
+            nonlocal above_limit
+            if not above_limit and max(_values(ports.predictor, "model_drift_psi")) > max_psi:
+                above_limit = sent
+            return any(alert["state"] == "firing" for alert in _alerts(ports))
+
+        started = time.monotonic()
+        limit = 60 + 1800 / times
+        sent = load.send_until(fires, ports.predictor, self._texts.other, RATE, limit)
+        seconds = time.monotonic() - started
+        fired = time.monotonic()
+        _wait("the start of the command", lambda: self._is_running(), 30 + 600 / times)
+        start_seconds = time.monotonic() - fired
+        _wait("its end", lambda: not self._is_running(), TRAINING_SECONDS)
+        self._check_command()
+        decision = records.read(retrain.TRAINING, Training)
+        live = self.estimate()
+        return Shift(above_limit, sent, seconds, start_seconds, decision.why, live)
+
+    def learn(self, labels: int) -> Round:
+        """Label a queue of this size, train, and estimate the accuracy of what is served then."""
+        load.send(self._ports.predictor, self._texts.other, 4 * labels)
+        self._label(labels)
+        retrain.run(
+            [sys.executable, "-m", "monitoring.retrain", *self.addresses, "--newest", NEWEST]
+        )
+        decided = records.read(retrain.TRAINING, Training)
+        if not decided.train:
+            raise UserError(f"labels came in, and nothing was trained: {decided.why}")
+        decision = records.read(retrain.PROMOTION, Decision)
+        champion = decision.after if decision.outcome == "promoted" else decision.before
+        _wait(f"version {champion}", lambda: _version(self._ports) == champion, SWAP_SECONDS)
+        sofar = self.labels
+        load.send(self._ports.predictor, self._texts.other, 4 * ESTIMATE)
+        return Round(sofar, decision.outcome, decision.why, champion, self.estimate())
+
+    def estimate(self) -> LiveAccuracy:
+        """Label a queue of the newest predictions; return the accuracy of the version served."""
+        self._label(ESTIMATE)
+        outputs = ["--joined", str(retrain.JOINED), "--report", str(retrain.LABELS)]
+        retrain.run(retrain.stage("join", *self.addresses, *outputs))
+        version = _version(self._ports)
+        found = records.read(retrain.JOINED, Joined).live
+        return next(each for each in found if each.version == version)
+
+    def _label(self, size: int) -> None:
+        """Draw a queue from what has been captured by now, and label all of it."""
+        self._await_capture()
+        drawn = ["--drawn", str(retrain.DRAWN)]
+        retrain.run(retrain.stage("queue", *self.addresses, *drawn, "--size", str(size)))
+        folder = self._queues / records.read(retrain.DRAWN, Drawn).queue
+        with (folder / "items.csv").open(newline="") as file:
+            items = [*csv.DictReader(file)]
+        with (folder / "labels.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, items[0])
+            writer.writeheader()
+            writer.writerows(item | {"label": self._texts.labels[item["text"]]} for item in items)
+        self.labels += len(items)
+
+    def _await_capture(self) -> None:
+        """Wait until the predictor has written all that it has answered."""
+
+        def written() -> bool:
+            answered = sum(_values(self._ports.predictor, "model_prediction_count_total"))
+            return answered == sum(_values(self._ports.predictor, "model_capture_count_total"))
+
+        _wait("captured requests", written, CAPTURE_SECONDS)
+
+    def _is_running(self) -> bool:
+        return 1 in _values(self._ports.receiver, "retraining_running")
+
+    def _check_command(self) -> None:
+        if 1 in _values(self._ports.receiver, "retraining_run_count_total", outcome="failed"):
+            lines = Path("monitor/receiver.log").read_text().splitlines()
+            errors = [line for line in lines if "rror" in line][-3:]
+            raise UserError(f"the command of the alert failed: {' '.join(errors)}")
 
 
 def prepare_project(project: Path) -> None:
     """Clone this repository and train a champion, or check it out of DVC's cache here."""
-    run(["git", "clone", "--quiet", str(ROOT), str(project)])
+    retrain.run(["git", "clone", "--quiet", str(ROOT), str(project)])
     with chdir(project):
         if (cache := ROOT / ".dvc/cache").exists():
-            run(["dvc", "cache", "dir", "--local", str(cache)])
-        run(["dvc", "repro", "--quiet"])
+            retrain.run(["dvc", "cache", "dir", "--local", str(cache)])
+        retrain.run(["dvc", "repro", "--quiet"])
 
 
-def prepare_reviews(project: Path) -> tuple[list[str], list[str]]:
-    """Add labelled sentences to the source of the next training; return the texts to send.
-
-    These are the champion's test reviews, and the half of the sentences without labels.
-    """
+def prepare_texts(project: Path) -> Texts:
+    """Return the champion's test reviews, and these in the other spelling."""
     with chdir(project):
-        path = Path("sentences.parquet")
-        ingest.ingest(Options("builtin:rotten_tomatoes"), path)
-        sentences = reviews.read(path).sample(frac=1, random_state=0)
-        half = len(sentences) // 2
-        known = reviews.read(Path("data/reviews.parquet"))
-        labelled = pd.concat([known, sentences[:half]], ignore_index=True)
-        labelled[["text", "label"]].to_parquet(REVIEWS)
-        params = yaml.safe_load(Path("params.yaml").read_text())
-        params["ingest"]["source"] = str(REVIEWS)
-        Path("params.yaml").write_text(yaml.safe_dump(params))
-        test = pd.concat(reviews.labelled(Path("data/test")))
-        return test["text"].tolist(), sentences["text"][half:].tolist()
+        table = reviews.read(Path("data/test"))
+        names = reviews.classes(Path("data/test"))
+    table = table[~table["text"].str.contains(_MASKED)]
+    own = table["text"].tolist()
+    other = [_LONG_WORD.sub(lambda word: word[0][::-1], text) for text in own]
+    labels = [names[label] for label in table["label"]]
+    return Texts(own, other, dict(zip(own + other, labels + labels, strict=True)))
 
 
-def watch_drift(
-    project: Path, own: Sequence[str], other: Sequence[str], in_domain: int, times: float
+def run_loop(
+    project: Path, texts: Texts, in_domain: int, times: float, labels: int, most_rounds: int
 ) -> Figures:
-    """Send ``in_domain`` of the texts ``own``, then ``other`` ones until the alert retrains.
+    """Send ``in_domain`` of the texts, then those in the other spelling, and learn from labels.
 
-    ``project`` is a working copy with a champion and the source that training reads next.
+    ``project`` is a working copy with a champion. Each round labels a queue of ``labels`` texts,
+    until the accuracy is above the floor of params.yaml, or ``most_rounds`` have passed.
     """
     directory = project / "monitor"
     ports = Ports(*processes.free_ports(len(Ports._fields)))
-    retrain = [sys.executable, "-m", "monitoring.retrain"]
-    retrain += ["--captured", str(directory / "captured"), "--newest", NEWEST]
-    with (
-        chdir(project),
-        serving(directory, ports, f"models:/{NAME}@champion"),
-        watching(directory, ports, retrain, times=times),
-    ):
-        max_psi = drift_limits().max_psi
-        before = _send_own(ports, own, in_domain, times)
-        shift = _send_other(ports, other, max_psi, times)
-        return Figures(max_psi, before, shift, _await_retraining(ports, times))
+    command = [sys.executable, "-m", "monitoring.retrain", "--newest", NEWEST]
+    with chdir(project):
+        floor = float(yaml.safe_load(Path("params.yaml").read_text())["join"]["min_accuracy"])
+        demo = Demo(project, ports, texts, floor)
+        with (
+            serving(directory, ports, f"models:/{NAME}@champion"),
+            watching(directory, ports, [*command, *demo.addresses], times=times),
+        ):
+            max_psi = drift_limits().max_psi
+            before = demo.send_own(in_domain, times)
+            shift = demo.shift(max_psi, times)
+            rounds: list[Round] = []
+            while len(rounds) < most_rounds and not _is_regained(rounds, floor):
+                log.info("round %d: a queue of %d texts", len(rounds) + 1, labels)
+                rounds.append(demo.learn(labels))
+    return Figures(max_psi, floor, before, shift, rounds)
 
 
-def _send_own(ports: Ports, texts: Sequence[str], number: int, times: float) -> InDomain:
-    seconds = load.send(ports.predictor, texts, number)
-    _wait("an evaluation of the index", lambda: bool(_query(ports, EVALUATIONS)), 60)
-    time.sleep(3 * 15 / times)  # until Prometheus has scraped and evaluated the last of them
-    alarms, evaluations, highest = (
-        sum(_query(ports, query)) for query in (ALARMS, EVALUATIONS, HIGHEST)
-    )
-    return InDomain(number, seconds, int(alarms), int(evaluations), highest)
-
-
-def _send_other(ports: Ports, texts: Sequence[str], max_psi: float, times: float) -> Shift:
-    above_limit = 0
-
-    def fires(sent: int) -> bool:
-        nonlocal above_limit
-        if not above_limit and max(_values(ports.predictor, "model_drift_psi")) > max_psi:
-            above_limit = sent
-        return any(alert["state"] == "firing" for alert in _alerts(ports))
-
-    started = time.monotonic()
-    sent = load.send_until(fires, ports.predictor, texts, RATE, 60 + 1800 / times)
-    return Shift(above_limit, sent, time.monotonic() - started)
-
-
-def _await_retraining(ports: Ports, times: float) -> Retraining:
-    def running() -> bool:
-        return 1 in _values(ports.receiver, "retraining_running")
-
-    fired = time.monotonic()
-    _wait("the start of training", running, 30 + 600 / times)
-    started = time.monotonic()
-    _wait("the end of training", lambda: not running(), TRAINING_SECONDS)
-    ended = time.monotonic()
-    if 1 in _values(ports.receiver, "retraining_run_count_total", outcome="failed"):
-        lines = Path("monitor/receiver.log").read_text().splitlines()
-        errors = [line for line in lines if "rror" in line][-3:]
-        raise UserError(f"training failed: {' '.join(errors)}")
-    decision = records.read(PROMOTION, Decision)
-    champion = decision.after if decision.outcome == "promoted" else decision.before
-    _wait(f"version {champion} to be served", lambda: _version(ports) == champion, SWAP_SECONDS)
-    return Retraining(
-        started - fired,
-        ended - started,
-        records.read(DRIFT, Drift).why,
-        decision.outcome,
-        decision.why,
-        champion,
-    )
+def _is_regained(rounds: Sequence[Round], floor: float) -> bool:
+    return bool(rounds) and rounds[-1].live.accuracy.value >= floor
 
 
 def _wait(event: str, done: Callable[[], bool], seconds: float) -> None:
@@ -226,24 +307,43 @@ def _samples(port: int, metric: str, **labels: str) -> list[Any]:
 
 
 def summary(figures: Figures, times: float) -> str:
-    own, shift, retraining = figures.in_domain, figures.shift, figures.retraining
-    return f"""
+    own, shift = figures.in_domain, figures.shift
+    lines = [
+        f"""
 In domain   {own.reviews} reviews, {own.reviews / own.seconds:.0f} a second: {own.alarms} alarms
             in {own.evaluations} evaluations, the highest stability index {own.highest_psi:.3f}
-Shift       index above {figures.max_psi:g} after {shift.above_limit} sentences of another kind
-Alert       {ALERT} fires after {shift.fired} sentences and {shift.seconds:.0f} s,
-            at {RATE:.0f} sentences a second, with durations divided by {times:g}
-Receiver    starts training {retraining.start_seconds:.1f} s later
-Monitor     confirms: {retraining.drift}
-Gate        {retraining.outcome} after {retraining.seconds:.0f} s: {retraining.reason}
-Champion    version {retraining.version} is served
-"""
+            accuracy {_shown(own.live)}
+Shift       index above {figures.max_psi:g} after {shift.above_limit} texts in another spelling
+            accuracy {_shown(shift.live)}
+Alert       {ALERT} fires after {shift.fired} texts and {shift.seconds:.0f} s, at
+            {RATE:.0f} texts a second, with durations divided by {times:g}
+Receiver    starts the command {shift.start_seconds:.1f} s later
+Decision    {shift.decision}"""
+    ]
+    for number, each in enumerate(figures.rounds, 1):
+        lines.append(
+            f"""Round {number}     {each.labels} labels so far; {each.outcome}: {each.reason}
+            version {each.version} is served, accuracy {_shown(each.live)}"""
+        )
+    last = figures.rounds[-1]
+    found = "is regained" if _is_regained(figures.rounds, figures.floor) else "is not regained yet"
+    lines.append(
+        f"Floor       {figures.floor:.0%}: the accuracy {found}, with {last.labels} labels\n"
+    )
+    return "\n".join(lines)
+
+
+def _shown(live: LiveAccuracy) -> str:
+    found = live.accuracy
+    return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%}, by {found.labels} labels)"
 
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.drift_demo", description=__doc__)
     add = parser.add_argument
     add("--in-domain", type=count, default=100_000, help="reviews to send; default: %(default)s")
+    add("--labels", type=count, default=800, help="labels in a round; default: %(default)s")
+    add("--rounds", type=count, default=5, help="the most rounds; default: %(default)s")
     add("--directory", type=Path, help="new folder to keep the clone in; default: a temporary one")
     add("--times", type=positive, default=10.0, help="divide durations by it; default: %(default)s")
     return parser
@@ -260,9 +360,9 @@ def main(argv: list[str] | None = None) -> int:
             os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{project}/mlflow.db"
             log.info("preparing a champion in %s", project)
             prepare_project(project)
-            own, other = prepare_reviews(project)
+            texts = prepare_texts(project)
             log.info("serving the champion, with Prometheus and Alertmanager")
-            figures = watch_drift(project, own, other, args.in_domain, args.times)
+            figures = run_loop(project, texts, args.in_domain, args.times, args.labels, args.rounds)
         print(summary(figures, args.times))
 
     return cli.run("drift-demo", work)
