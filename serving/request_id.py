@@ -14,4 +14,7 @@ def is_valid(value: str) -> bool:
 
 def choose(*offered: str | None) -> str:
     """Return the first of the offered ids that has the form, or a new UUID."""
-    return next((each for each in offered if each and _match(each)), None) or str(uuid.uuid4())
+    for each in offered:
+        if each and _match(each):
+            return each
+    return str(uuid.uuid4())

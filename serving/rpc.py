@@ -47,8 +47,8 @@ class CheckedServicer(InferenceServicer):
         response, headers = await self._data_plane.infer(
             request.model_name, decoded, to_headers(context)
         )
-        name = headers[request_id.HEADER]
-        await context.send_initial_metadata(((request_id.HEADER, name),))
+        # trailing, as of errors: to send initial metadata takes a tenth of the time of a call
+        context.set_trailing_metadata(((request_id.HEADER, headers[request_id.HEADER]),))
         return response.to_grpc()
 
 

@@ -94,10 +94,10 @@ def install(app: FastAPI, v1: V1Endpoints, v2: V2Endpoints) -> None:
         return OrjsonResponse(result.model_dump(), headers=dict(head.headers))
 
     model = "/v2/models/{model_name}"
-    for path, handler in (
+    ours = [  # each is matched against the path in turn, so the most frequent is the first
         ("/v1/models/{model_name}:predict", predict),
-        ("/v1/models/{model_name}:feedback", feedback),
         (f"{model}/infer", infer),
         (f"{model}/versions/{{model_version}}/infer", infer),
-    ):
-        app.router.routes.insert(0, TemplateRoute(path, handler, methods=["POST"]))
+        ("/v1/models/{model_name}:feedback", feedback),
+    ]
+    app.router.routes[:0] = [TemplateRoute(path, run, methods=["POST"]) for path, run in ours]

@@ -1,6 +1,6 @@
 // Requests to the server's v1 protocol. The footer shows the model that answered.
 
-let served;
+let served; // a promise of the model's name, and whether the server takes feedback of it
 
 export async function ask(verb, instances, parameters, signal) {
   const { name } = await describe();
@@ -20,8 +20,11 @@ export async function sendFeedback(id, label) {
   await post(name, "feedback", { feedback: [{ id, index: 0, label, by: "page" }] });
 }
 
-async function describe() {
-  served ??= await servedModel();
+function describe() {
+  served ??= servedModel().catch((error) => {
+    served = null; // ask again with the next request
+    throw error;
+  });
   return served;
 }
 

@@ -28,13 +28,13 @@ def is_new(value: str) -> bool:
 
 
 def infer(server, name: str = "", **metadata: str):
-    """Call ModelInfer; return the response and the initial metadata."""
+    """Call ModelInfer; return the response and the trailing metadata."""
     request = pb.ModelInferRequest(model_name="sentiment", inputs=[grpc_tensor(["good"])], id=name)
     sent = [(key.replace("_", "-"), value) for key, value in metadata.items()]
     with grpc.insecure_channel(server.grpc) as channel:
         call = GRPCInferenceServiceStub(channel).ModelInfer
         response, done = call.with_call(request, timeout=60, metadata=sent)
-        return response, dict(done.initial_metadata())
+        return response, dict(done.trailing_metadata())
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def ask_binary(server, body: bytes, headers: dict):
         return response.status, json.loads(content[:end]), response.headers
 
 
-def test_grpc_sends_the_id_as_initial_metadata(server):
+def test_grpc_sends_the_id_as_trailing_metadata(server):
     for name in VALID:
         response, metadata = infer(server, x_request_id=name)
         assert (metadata["x-request-id"], response.id) == (name, name)
