@@ -99,13 +99,18 @@ def markdown(found: Drift) -> str:
 
 
 def read_texts(source: str, column: str, format: Format) -> list[str]:
-    """Return the texts of captured requests, in the order of files and rows."""
+    """Return the texts of captured requests, in the order of files and rows.
+
+    Feedback is below the folder ``feedback`` of the source, and has no texts.
+    """
     # a request has no label: the text is read in its place, too
     options = Options(source=source, text_column=column, label_column=column, format=format)
     found: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         for origin in fetch(options, Path(scratch)):
             for path, address in formats.plain(origin.path, options, origin.address, Path(scratch)):
+                if address.startswith(f"{source.removesuffix('/')}/feedback/"):
+                    continue
                 for batch in formats.read(path, options, address, Counter()):
                     for number, text in zip(batch.numbers, batch.texts, strict=True):
                         if text is None:

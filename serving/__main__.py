@@ -54,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
         help="whether clients may load and unload the model over v2 (default: %(default)s)",
     )
     parser.add_argument(
-        "--capture", help="write requests and predictions to this folder or s3://bucket/prefix/"
+        "--capture",
+        help="write requests, predictions and feedback to this folder or s3://bucket/prefix/;"
+        " default: capture nothing, and take no feedback",
     )
     parser.add_argument(
         "--capture_sample",

@@ -1,9 +1,12 @@
 """Answer every error over HTTP as ``{"error": "the reason"}``, with one status for each kind.
 
+The response has the request's id, so that a client can tell which of its requests failed.
+
 The reason of a caller's error is counted by kind and sent to the caller. A fault of the server is
 logged, and its reason stays in the log.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import NamedTuple, cast
 
@@ -11,9 +14,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from grpc import StatusCode
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
-from serving import metrics
+from serving import metrics, request_id
 
 INTERNAL = "internal error"
 _MAX_REASON = 500  # characters; some reasons quote the request
@@ -33,6 +37,10 @@ class TooSlowError(InvalidInput):
 
 class ForbiddenError(InvalidInput):
     """The server does not allow this to any caller."""
+
+
+class FeedbackOffError(InvalidInput):
+    """The server has nowhere to write feedback."""
 
 
 class OverloadError(Exception):
@@ -62,6 +70,7 @@ KINDS: dict[type[Exception], Kind] = {
     TooSlowError: Kind("too_slow", HTTPStatus.REQUEST_TIMEOUT, StatusCode.DEADLINE_EXCEEDED),
     ForbiddenError: Kind("forbidden", HTTPStatus.FORBIDDEN, StatusCode.PERMISSION_DENIED),
     OverloadError: Kind("overloaded", HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.UNAVAILABLE),
+    FeedbackOffError: Kind("not_found", HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
     ModelNotFound: Kind("not_found", HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
     ModelNotReady: Kind("not_ready", HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.UNAVAILABLE),
 }
@@ -86,16 +95,17 @@ def count_refusal(error: Exception) -> tuple[Kind, str]:
     return kind, str(error)[:_MAX_REASON]
 
 
-def refuse(error: Exception) -> JSONResponse:
-    """Count an error of one of the ``KINDS`` and return its response."""
+def refuse(error: Exception, headers: Headers) -> JSONResponse:
+    """Count an error of one of the ``KINDS``; return the response to a request of such headers."""
     kind, reason = count_refusal(error)
-    unavailable = kind.status == HTTPStatus.SERVICE_UNAVAILABLE
-    headers = {"retry-after": str(getattr(error, "retry_after", 1))} if unavailable else None
-    return JSONResponse({"error": reason}, kind.status, headers)
+    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        retry = {"retry-after": str(getattr(error, "retry_after", 1))}
+        return _respond(headers, reason, kind.status, retry)
+    return _respond(headers, reason, kind.status)
 
 
 async def _handle_refusal(request: Request, error: Exception) -> JSONResponse:
-    return refuse(error)
+    return refuse(error, request.headers)
 
 
 async def _handle_routing(request: Request, error: Exception) -> JSONResponse:
@@ -103,8 +113,15 @@ async def _handle_routing(request: Request, error: Exception) -> JSONResponse:
     routing = cast(HTTPException, error)
     metrics.REJECTED.labels(_ROUTING.get(routing.status_code, "invalid")).inc()
     reason = f"{request.method} {request.url.path}: {routing.detail}"[:_MAX_REASON]
-    return JSONResponse({"error": reason}, routing.status_code, routing.headers)
+    return _respond(request.headers, reason, routing.status_code, routing.headers)
 
 
 async def _handle_fault(request: Request, error: Exception) -> JSONResponse:
-    return JSONResponse({"error": INTERNAL}, HTTPStatus.INTERNAL_SERVER_ERROR)
+    return _respond(request.headers, INTERNAL, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _respond(
+    request: Headers, reason: str, status: int, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    name = request_id.choose(request.get(request_id.HEADER))
+    return JSONResponse({"error": reason}, status, {**(headers or {}), request_id.HEADER: name})

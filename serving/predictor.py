@@ -1,6 +1,6 @@
 """KServe's predictor: score and explain texts, and answer in the protocol of the request."""
 
-import uuid
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -9,13 +9,15 @@ from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput, ModelNotFound
 
 from sentiment.scorer import Scored
-from serving import explanations, kserve_patches, metrics
+from serving import explanations, kserve_patches, metrics, request_id
 from serving.capture.writer import Capture
+from serving.errors import FeedbackOffError, OverloadError
 from serving.model.loading import LoadedModel, ServedModel
 from serving.scheduler import Scheduler, chunks
 
 VERSION_HEADER = "x-model-version"
 _EXPLAIN_COST = 4  # times that of a prediction
+_FEEDBACK_RETRY = 5  # seconds after which the writer has usually emptied a full queue
 
 
 class SentimentPredictor(Model):
@@ -78,12 +80,15 @@ class SentimentPredictor(Model):
             InvalidInput: a v2 request names an output that the model does not have; 400.
         """
         model = self._served.current
+        name = (headers or {}).get(request_id.HEADER)
         if isinstance(payload, InferRequest):
+            name = request_id.choose(name, payload.id)
             if payload.model_version not in (None, "", model.version):
                 raise ModelNotFound(f"{self.name} version {payload.model_version}")
             texts = payload.inputs[0].data
             _check_outputs(payload, model.classes)
         else:
+            name = request_id.choose(name)
             texts = payload["instances"]
         metrics.set_reviews(len(texts))
         labels, probabilities = await self._score(model, texts)
@@ -92,10 +97,12 @@ class SentimentPredictor(Model):
             for label, p in zip(labels, probabilities, strict=True)
         ]
         if self._capture is not None:
-            self._capture.offer(model.version, texts, predictions)
+            self._capture.offer(model.version, name, texts, predictions)
         if response_headers is not None:
             response_headers[VERSION_HEADER] = model.version
+            response_headers[request_id.HEADER] = name
         if isinstance(payload, InferRequest):
+            payload.id = payload.id or name  # optional in a request, required in a response
             named = [model.classes[label] for label in labels]
             return _v2_response(payload, self.name, model.version, named, probabilities)
         return {"predictions": predictions}
@@ -116,9 +123,40 @@ class SentimentPredictor(Model):
             work = partial(explanations.explain, model.explainer, model.classes, text, options)
             explained.append(await self._scheduler.run(work, _EXPLAIN_COST * len(text)))
         if headers is not None:
+            name = request_id.choose(headers.get(request_id.HEADER))
             kserve_patches.keep_event_headers(headers)
             headers[VERSION_HEADER] = model.version
+            headers[request_id.HEADER] = name
         return {"explanations": explained}
+
+    @property
+    def takes_feedback(self) -> bool:
+        return self._capture is not None
+
+    def require_capture(self) -> Capture:
+        """Return the writer of predictions and feedback.
+
+        Raises:
+            FeedbackOffError: there is none; 404.
+        """
+        if self._capture is None:
+            raise FeedbackOffError(
+                "feedback is off: start the server with --capture, a folder or"
+                " s3://bucket/prefix/, to have it written there"
+            )
+        return self._capture
+
+    def accept_feedback(self, items: Sequence[dict[str, Any]]) -> None:
+        """Have the items of feedback written beside the captured predictions.
+
+        Raises:
+            FeedbackOffError: the server does not capture; 404.
+            OverloadError: the queue of the writer is full; 503.
+        """
+        if not self.require_capture().accept_feedback(items):
+            raise OverloadError(
+                f"feedback waits to be written; try again in {_FEEDBACK_RETRY} s", _FEEDBACK_RETRY
+            )
 
     async def _score(
         self, model: LoadedModel, texts: list[str]
@@ -161,7 +199,7 @@ def _v2_response(
     outputs["probabilities"] = InferOutput("probabilities", [rows, classes], "FP64", values)
     requested = request.request_outputs
     return InferResponse(
-        request.id or str(uuid.uuid4()),  # optional in a request, required in a response
+        request.id,
         name,
         [outputs[output.name] for output in requested] if requested else list(outputs.values()),
         model_version=version,

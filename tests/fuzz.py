@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from tests.serving import EXPLAIN, INFER, PREDICT, head
+from tests.serving import EXPLAIN, FEEDBACK, INFER, PREDICT, head
 
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 2.5, 1e300, 2**63, 10**400, float("nan"), float("-inf")),
@@ -20,6 +20,7 @@ V1 = {"instances": ["good", {"text": "bad", "id": 1}]}
 TENSOR = {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["good", "bad"]}
 V2 = {"id": "1", "inputs": [TENSOR], "outputs": [{"name": "label"}], "parameters": {}}
 EXPLAIN_BODY = V1 | {"parameters": {"top": 2, "tokens": True}}
+FEEDBACK_BODY = {"feedback": [{"id": "a", "index": 1, "label": "positive", "by": "me"}] * 2}
 EVENT = {"specversion": "1.0", "source": "s", "type": "t", "id": "1", "time": "now", "data": V1}
 RAW = b"".join(struct.pack("<I", len(text)) + text for text in (b"good", b"bad"))
 METHODS = ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW", "post", ""]
@@ -42,6 +43,12 @@ HEADERS = [
     *("Inference-Header-Content-Length: 5", "Inference-Header-Content-Length: x", "X: \xff"),
     *("Connection: upgrade\r\nUpgrade: h2c", "Connection: upgrade\r\nUpgrade: websocket"),
     *("Expect: 100-continue", "Expect: miracles", "X-Long: " + "x" * 9000, "Cookie: a=b; ;;"),
+    *(
+        "X-Request-Id: mine",
+        "X-Request-Id: \xff",
+        "X-Request-Id: " + "x" * 500,
+        "X-Request-Id: a b",
+    ),
     *("Content-Length: 3", "Transfer-Encoding: gzip"),  # not for requests that must stay HTTP
 ]
 
@@ -77,7 +84,7 @@ def damaged_request(rng: random.Random) -> Case:
 
 
 def _body(rng: random.Random) -> tuple[str, bytes, list[str]]:
-    kind = rng.choice(["v1", "v1", "explain", "v2", "v2", "binary", "event"])
+    kind = rng.choice(["v1", "v1", "explain", "v2", "v2", "binary", "event", "feedback"])
     if kind == "binary":
         tensor = {k: v for k, v in TENSOR.items() if k != "data"}
         tensor["parameters"] = {"binary_data_size": len(RAW)}
@@ -89,6 +96,7 @@ def _body(rng: random.Random) -> tuple[str, bytes, list[str]]:
         "v1": (PREDICT, V1),
         "explain": (EXPLAIN, EXPLAIN_BODY),
         "v2": (INFER, V2),
+        "feedback": (FEEDBACK, FEEDBACK_BODY),
         "event": (rng.choice([PREDICT, EXPLAIN]), EVENT),
     }[kind]
     body = _dump(rng, _mutated(rng, valid, rng.randint(0, 3)))

@@ -22,6 +22,7 @@ from tests.conftest import REPO, free_port, running
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 PREDICT = "/v1/models/sentiment:predict"
 EXPLAIN = "/v1/models/sentiment:explain"
+FEEDBACK = "/v1/models/sentiment:feedback"
 INFER = "/v2/models/sentiment/infer"
 JSON = {"content-type": "application/json"}
 TEXTS = ["A wonderful film, well acted.", "Dull, bad and far too long.", "", "<br />Ünï 😀"]

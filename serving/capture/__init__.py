@@ -1,1 +1,1 @@
-"""Write requests with their predictions, masked, for monitoring."""
+"""Write requests with their predictions, masked, and feedback about them."""

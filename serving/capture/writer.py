@@ -1,7 +1,7 @@
-"""Write a sample of requests with their predictions, without delaying or failing a request.
+"""Write a sample of requests with their predictions, and feedback, without delaying a request.
 
-Each prediction is a CloudEvent (CloudEvents 1.0, JSON format) on a line of its own. Files appear
-complete in a folder of their day, on disk or on S3, where the stage ``monitor`` reads them.
+Each is a CloudEvent on a line of its own. Files appear complete in a folder of their day, on disk
+or on S3; the days of feedback are below the folder ``feedback``.
 """
 
 import logging
@@ -10,39 +10,29 @@ import socket
 import threading
 import time
 import uuid
-from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import orjson
 from prometheus_client import Counter
 
-from serving.capture.masking import mask
+from serving.capture.events import CapturedRequest, Feedback
+from serving.capture.queue import Queue, Record
 
 log = logging.getLogger(__name__)
 
 CAPTURED = Counter("model_capture_count", "Predictions written for monitoring")
 DROPPED = Counter("model_capture_dropped_count", "Predictions lost to monitoring", ["reason"])
-_QUEUE_FULL, _WRITE_FAILED = map(DROPPED.labels, ("no room", "not written"))  # 0, not absent
+FEEDBACK = Counter("model_feedback_count", "Items of feedback written")
+FEEDBACK_DROPPED = Counter("model_feedback_dropped_count", "Items of feedback lost", ["reason"])
 
-EVENT_TYPE = "sentiment.prediction"
-MAX_QUEUED = 16_000_000  # characters of texts in the queue
+FEEDBACK_FOLDER = "feedback/"
+MAX_QUEUED = 16_000_000  # characters of predictions in their queue
+MAX_FEEDBACK = 4_000_000  # characters of feedback in its queue, which predictions cannot fill
 FILE_EVENTS = 5_000
 FILE_SECONDS = 30.0  # the longest that a prediction stays in the queue
-
-
-class CapturedRequest(NamedTuple):
-    """A request and its predictions."""
-
-    time: float
-    version: str
-    texts: Sequence[str]
-    predictions: Sequence[dict[str, Any]]
-
-    def characters(self) -> int:
-        return sum(map(len, self.texts))
 
 
 class Target(Protocol):
@@ -50,14 +40,14 @@ class Target(Protocol):
 
 
 class Capture:
-    """Queues the fraction ``sample`` of all requests offered, and writes them in a thread."""
+    """Queues feedback and the fraction ``sample`` of all requests, and writes them in a thread."""
 
     def __init__(self, model: str, target: Target, sample: float) -> None:
         self._model = model
         self._target = target
         self._sample = sample
-        self._queue: deque[CapturedRequest] = deque()
-        self._queued = 0  # characters
+        self._predictions = Queue("", MAX_QUEUED, CAPTURED, DROPPED)
+        self._feedback = Queue(FEEDBACK_FOLDER, MAX_FEEDBACK, FEEDBACK, FEEDBACK_DROPPED)
         self._changed = threading.Condition()
         self._stopping = False
         self._names = (f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}-{n:06}" for n in count())
@@ -65,70 +55,69 @@ class Capture:
         self._writer.start()
 
     def offer(
-        self, version: str, texts: Sequence[str], predictions: Sequence[dict[str, Any]]
+        self,
+        version: str,
+        request_id: str,
+        texts: Sequence[str],
+        predictions: Sequence[dict[str, Any]],
     ) -> None:
         """Queue a request if it is in the sample and the queue has room; never wait."""
-        if random.random() >= self._sample:  # noqa: S311 - not for cryptography
-            return
-        request = CapturedRequest(time.time(), version, texts, predictions)
-        with self._changed:
-            queued = self._queued + request.characters()
-            if queued > MAX_QUEUED:
-                _QUEUE_FULL.inc(len(texts))
-                return
-            self._queued = queued
-            self._queue.append(request)
-            if queued > MAX_QUEUED / 4:
-                self._changed.notify()
+        if random.random() < self._sample:  # noqa: S311 - not for cryptography
+            now, sample = time.time(), self._sample
+            self._put(
+                self._predictions,
+                CapturedRequest(now, version, request_id, sample, texts, predictions),
+            )
+
+    def accept_feedback(self, items: Sequence[dict[str, Any]]) -> bool:
+        """Queue all items of feedback, or return False if the queue has no room; never wait."""
+        return self._put(self._feedback, Feedback(time.time(), items))
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Write the queue, and end the thread."""
+        """Write the queues, and end the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
         self._writer.join(timeout)
 
-    def _write_all(self) -> None:
-        while not self._stopping:
-            with self._changed:
-                self._changed.wait(FILE_SECONDS)
-            while batch := self._take_batch():
-                self._write(batch)
-
-    def _take_batch(self) -> list[CapturedRequest]:
-        batch: list[CapturedRequest] = []
-        events = 0
+    def _put(self, queue: Queue, record: Record) -> bool:
         with self._changed:
-            while self._queue and events < FILE_EVENTS:
-                batch.append(self._queue.popleft())
-                events += len(batch[-1].texts)
-                self._queued -= batch[-1].characters()
-        return batch
+            has_room = queue.put(record)
+            if queue.is_filling():
+                self._changed.notify()
+        return has_room
 
-    def _write(self, batch: Sequence[CapturedRequest]) -> None:
-        events = sum(len(request.texts) for request in batch)
+    def _write_all(self) -> None:
+        stopping = False
+        while not stopping:
+            with self._changed:
+                if not self._stopping:
+                    self._changed.wait(FILE_SECONDS)
+                stopping = self._stopping
+            # a file of each in turn, so that neither waits for the other's whole queue
+            while self._write_file(self._feedback) | self._write_file(self._predictions):
+                pass
+
+    def _write_file(self, queue: Queue) -> bool:
+        """Write the oldest events of a queue to a file; return whether there were any."""
+        with self._changed:
+            batch = queue.take(FILE_EVENTS)
+        if not batch:
+            return False
+        events = sum(record.number for record in batch)
         moment = datetime.fromtimestamp(batch[0].time, UTC)
-        name = f"{moment:%Y-%m-%d}/{moment:%H%M%S}-{next(self._names)}.jsonl"
+        name = f"{queue.folder}{moment:%Y-%m-%d}/{moment:%H%M%S}-{next(self._names)}.jsonl"
         try:
-            lines = (line for request in batch for line in self._lines(request))
-            self._target.write(name, b"".join(lines))
+            self._target.write(name, b"".join(self._lines(batch)))
         except Exception as error:  # any error of a disk or a network
-            log.warning("%d captured predictions are lost: %s", events, error)
-            _WRITE_FAILED.inc(events)
+            log.warning("%d events for %s are lost: %s", events, name, error)
+            queue.count_failed(events)
         else:
-            CAPTURED.inc(events)
+            queue.count_written(events)
+        return True
 
-    def _lines(self, request: CapturedRequest) -> Iterator[bytes]:
-        timestamp = datetime.fromtimestamp(request.time, UTC).isoformat()
-        for text, prediction in zip(request.texts, request.predictions, strict=True):
-            time.sleep(0)  # release the interpreter lock, or a request waits for many lines
-            event = {
-                "specversion": "1.0",
-                "id": str(uuid.uuid4()),
-                "source": f"/models/{self._model}/versions/{request.version}",
-                "type": EVENT_TYPE,
-                "time": timestamp,
-                "datacontenttype": "application/json",
-                "data": {"text": mask(text)} | prediction,
-            }
-            yield orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+    def _lines(self, batch: Sequence[Record]) -> Iterator[bytes]:
+        for record in batch:
+            for event in record.events(self._model):
+                time.sleep(0)  # release the interpreter lock, or a request waits for many lines
+                yield orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)

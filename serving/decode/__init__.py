@@ -1,1 +1,1 @@
-"""Decode and check requests: v1, v2 and KServe's data plane."""
+"""Decode and check requests: v1, v2, feedback and KServe's data plane."""

@@ -1,5 +1,6 @@
 """KServe's data plane with our checks of the body in place of its own."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from cloudevents.sdk.converters.util import has_binary_headers
@@ -8,7 +9,7 @@ from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER, Predicto
 from kserve.protocol.dataplane import DataPlane
 from kserve.utils.utils import is_structured_cloudevent
 
-from serving.decode import v1, v2
+from serving.decode import feedback, v1, v2
 from serving.decode.checks import parse_object
 from serving.limits import RequestLimits
 
@@ -40,3 +41,7 @@ class CheckedDataPlane(DataPlane):
         elif is_structured_cloudevent(payload):
             payload, attributes = payload.pop("data"), payload
         return v1.decode(payload, self._limits), attributes
+
+    def decode_feedback(self, body: bytes, classes: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the items of feedback in a body; see :func:`serving.decode.feedback.decode`."""
+        return feedback.decode(parse_object(body), classes, self._limits)

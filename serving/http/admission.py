@@ -3,6 +3,7 @@
 import random
 
 from kserve.errors import InvalidInput
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving import errors
@@ -41,9 +42,9 @@ class Admission:
                     await self._in_flight.scheduler.wait_turn(body.size)
                     await self._app(scope, _replay(body.content(), receive), send)
         except (InvalidInput, OverloadError) as error:
-            await self._refuse(error, body, send)
+            await self._refuse(error, body, Headers(scope=scope), send)
 
-    async def _refuse(self, error: Exception, body: Body, send: Send) -> None:
+    async def _refuse(self, error: Exception, body: Body, request: Headers, send: Send) -> None:
         """Send the refusal at once, but end the response later.
 
         A client that retries too early would take processor time from the admitted requests, so
@@ -51,7 +52,7 @@ class Admission:
         that is closed while its client still sends is reset, and the client loses the reason, so
         the server reads the rest of the body and drops it.
         """
-        response = errors.refuse(error)
+        response = errors.refuse(error, request)
         headers = response.raw_headers
         if not body.complete and not isinstance(error, OverloadError):
             headers = [*headers, (b"connection", b"close")]

@@ -1,9 +1,10 @@
-"""The routes of predictions, served without FastAPI's handling of arguments and responses.
+"""The routes of predictions and feedback, without FastAPI's handling of arguments and responses.
 
 KServe's handlers read the request themselves, so FastAPI's work around them is in vain; it takes as
 long as scoring the text.
 """
 
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -33,7 +34,7 @@ class TemplateRoute(Route):
 class VersionedEndpoints(V2Endpoints):
     """KServe's v2 handlers for one model version, with the data plane's decoding of bodies.
 
-    The metadata have the names of the classes.
+    The metadata have the names of the classes, and whether the server takes feedback.
 
     KServe answers any request that names a version with a 501 (kserve#4655, seen with 0.21.0).
     """
@@ -55,6 +56,7 @@ class VersionedEndpoints(V2Endpoints):
         model = self.dataplane.get_model_from_registry(model_name)
         metadata.versions = [model.version]
         described = metadata.model_dump()
+        described["parameters"] = {"feedback": model.takes_feedback}
         for output in described["outputs"]:  # KServe's form of a tensor has no room for names
             if output["name"] == "probabilities":
                 output["parameters"] = {"classes": model.classes}
@@ -76,6 +78,13 @@ def install(app: FastAPI, v1: V1Endpoints, v2: V2Endpoints) -> None:
         response: Response = await v1.predict(request.path_params["model_name"], request)
         return response
 
+    async def feedback(request: Request) -> Response:
+        model = await v1.dataplane.get_model(request.path_params["model_name"])
+        model.require_capture()
+        items = v1.dataplane.decode_feedback(await request.body(), model.classes)
+        model.accept_feedback(items)
+        return OrjsonResponse({"accepted": len(items)}, HTTPStatus.ACCEPTED)
+
     async def infer(request: Request) -> Response:
         head = Response()
         del head.headers["content-length"]  # the handler adds its headers to the others
@@ -85,9 +94,10 @@ def install(app: FastAPI, v1: V1Endpoints, v2: V2Endpoints) -> None:
         return OrjsonResponse(result.model_dump(), headers=dict(head.headers))
 
     model = "/v2/models/{model_name}"
-    for path, handler in (
+    ours = [  # each is matched against the path in turn, so the most frequent is the first
         ("/v1/models/{model_name}:predict", predict),
         (f"{model}/infer", infer),
         (f"{model}/versions/{{model_version}}/infer", infer),
-    ):
-        app.router.routes.insert(0, TemplateRoute(path, handler, methods=["POST"]))
+        ("/v1/models/{model_name}:feedback", feedback),
+    ]
+    app.router.routes[:0] = [TemplateRoute(path, run, methods=["POST"]) for path, run in ours]

@@ -1,7 +1,8 @@
 // One review: show its class, its words in the colours of their contributions, and the sum.
 
+import { askAbout } from "./feedback.js";
 import { many, percent, signed } from "./numbers.js";
-import { ask } from "./server.js";
+import { ask, takesFeedback } from "./server.js";
 
 const LEVELS = 4;
 const element = (id) => document.getElementById(id);
@@ -12,12 +13,15 @@ const status = element("status");
 const answer = element("answer");
 const words = element("words");
 const ngrams = element("ngrams");
+const choice = element("explained");
 let request = new AbortController();
+let shown = {}; // the text that is shown, and its class
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  explain();
+  answerTo(review.value.toWellFormed());
 });
+choice.addEventListener("change", () => answerTo(shown.text, choice.value));
 review.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
 });
@@ -28,23 +32,38 @@ for (const example of document.querySelectorAll("[data-text]")) {
   });
 }
 
-async function explain() {
+// Show the class of a text, and what speaks for it or for the class `name`
+async function answerTo(text, name) {
   request.abort();
   request = new AbortController();
   const { signal } = request;
-  const text = review.value.toWellFormed();
   form.setAttribute("aria-busy", "true");
   problem.textContent = status.textContent = "";
   try {
-    const { explanations } = await ask("explain", [text], { tokens: true }, signal);
+    const [id, { explanations }] = await Promise.all([
+      name ? null : predict(text, signal),
+      ask("explain", [text], { tokens: true, class: name }, signal),
+    ]);
     if (signal.aborted) return; // replaced by a later request
     show(text, explanations[0]);
+    const { label, probabilities } = explanations[0];
+    // another version may see the text in another class: then the question is about neither
+    if (!name || label !== shown.label) askAbout(id, label, Object.keys(probabilities));
+    shown = { text, label };
   } catch (error) {
     if (signal.aborted) return;
     answer.hidden = true;
     problem.textContent = error.message;
   }
   form.removeAttribute("aria-busy");
+}
+
+// Return the id of a prediction of the text, which the server captures, or null where it does not.
+// The explanation shows the same class, or during a change of versions perhaps another one; feedback
+// holds either way, as it has the class of the text, not a judgement of a version
+async function predict(text, signal) {
+  if (!(await takesFeedback())) return null;
+  return (await ask("predict", [text], undefined, signal)).id;
 }
 
 function show(text, explanation) {
@@ -63,6 +82,9 @@ function show(text, explanation) {
   element("classes").textContent = others
     .map((name) => `${name}: ${percent(probabilities[name])}`)
     .join(", ");
+  element("choice-of-class").hidden = others.length === 1;
+  choice.replaceChildren(...Object.keys(probabilities).map((each) => new Option(each)));
+  choice.value = explained;
   const located = showWords(text, explanation.tokens);
   const strongest = Math.max(...explanation.ngrams.map((each) => Math.abs(each.contribution)));
   ngrams.replaceChildren(...explanation.ngrams.map((each) => row(each, strongest, located)));

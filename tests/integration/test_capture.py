@@ -1,16 +1,19 @@
 """Captured predictions, from a real predictor to the stage that reads them."""
 
 import json
+import re
 import time
+import uuid
 from pathlib import Path
 
+import grpc
 import pytest
 from cloudevents.http import from_json
 
 from components.monitor import read_texts
 from pipelines.local import s3_client, s3_server
 from serving.capture import targets, writer
-from tests.serving import EXPLAIN, INFER, JSON, PREDICT, TEXTS, serving
+from tests.serving import EXPLAIN, INFER, JSON, PREDICT, TEXTS, call_infer, serving
 
 
 def events(folder: Path) -> list:
@@ -22,22 +25,30 @@ def test_predictions_become_events_for_monitor(trained, tmp_path):
     captured = tmp_path / "captured"
     flags = ["--capture", str(captured), "--model_version", "7"]
     with serving(trained.model, tmp_path, *flags) as server:
-        predictions = server.predict(TEXTS)
+        body = json.dumps({"instances": TEXTS}).encode()
+        _, answer, headers = server.ask(PREDICT, body, JSON)
+        predictions, name = answer["predictions"], headers["x-request-id"]
         secret = "Mail joe@example.org or call +49 30 1234567, card 4111 1111 1111 1111."
         tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [secret]}
-        assert server.ask(INFER, json.dumps({"inputs": [tensor]}).encode(), JSON)[0] == 200
+        body = json.dumps({"id": "mail", "inputs": [tensor]}).encode()
+        assert server.ask(INFER, body, JSON)[0] == 200
+        assert call_infer(server, ["Over gRPC."]) == grpc.StatusCode.OK
         server.ask(EXPLAIN, b'{"instances": ["not captured"]}', JSON)
         server.ask(PREDICT, b'{"instances": [7]}', JSON)
     written = events(captured)  # all of them, as the server has stopped
     masked = "Mail [email] or call [phone], card [card]."
-    assert [event.data["text"] for event in written] == [*TEXTS, masked]
-    assert [event.data for event in written[:-1]] == [
-        {"text": text} | prediction for text, prediction in zip(TEXTS, predictions, strict=True)
+    assert [event.data["text"] for event in written] == [*TEXTS, masked, "Over gRPC."]
+    assert [event.data for event in written[:4]] == [
+        {"request_id": name, "index": i, "sample": 1.0, "text": text} | prediction
+        for i, (text, prediction) in enumerate(zip(TEXTS, predictions, strict=True))
     ]
+    assert written[4].data["request_id"] == "mail"
+    assert written[5].data["index"] == 0
+    assert uuid.UUID(written[5].data["request_id"]).version == 4
     assert {event["type"] for event in written} == {"sentiment.prediction"}
     assert {event["source"] for event in written} == {"/models/sentiment/versions/7"}
     assert len({event["id"] for event in written}) == len(written)
-    assert read_texts(str(captured), "data.text", "auto") == [*TEXTS, masked]
+    assert read_texts(str(captured), "data.text", "auto") == [*TEXTS, masked, "Over gRPC."]
     assert not list(captured.rglob(".*"))
 
 
@@ -47,7 +58,9 @@ def test_sample_is_a_fraction_of_the_requests(trained, tmp_path):
     with serving(trained.model, tmp_path, *flags) as server:
         for _ in range(400):
             server.predict(["x"])
-    assert 80 < len(events(captured)) < 160  # 120, and four standard deviations to either side
+    written = events(captured)
+    assert 80 < len(written) < 160  # 120, and four standard deviations to either side
+    assert {event.data["sample"] for event in written} == {0.3}
 
 
 def test_predictions_are_written_to_s3(trained, tmp_path):
@@ -70,7 +83,7 @@ def test_failed_write_fails_no_request(trained, tmp_path):
         captured.write_text("in the way")
         assert len(server.predict(TEXTS)) == len(TEXTS)
         log = server.log
-    assert "4 captured predictions are lost" in log.read_text()
+    assert re.search(r"4 events for 20\S+ are lost", log.read_text())
 
 
 class SlowTarget:
@@ -88,8 +101,8 @@ def test_full_queue_drops_and_counts_predictions(monkeypatch):
     target = SlowTarget()
     capture = writer.Capture("sentiment", target, 1.0)
     for _ in range(100):
-        capture.offer("1", ["x" * 1000], [{"label": "positive", "probability": 0.9}])
-        assert capture._queued <= 10_000
+        capture.offer("1", "a", ["x" * 1000], [{"label": "positive", "probability": 0.9}])
+        assert capture._predictions.characters <= 10_000
     capture.stop()
     dropped = writer.DROPPED.labels("no room")._value.get() - before
     written = sum(content.count(b"\n") for content in target.written)

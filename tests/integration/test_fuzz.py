@@ -8,19 +8,38 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import grpc
+import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from tests import fuzz
-from tests.serving import MODEL_INFER, TEXTS
+from tests.serving import MODEL_INFER, TEXTS, Server, serving
 
 REQUESTS = 20_000
 CALLS = 5_000
 WARM_UP = 4_000
 MAX_GROWTH = 30_000_000  # bytes of memory; a request may hold a megabyte, the model far more
 SILENCE = 0.1  # seconds after which the server is taken to wait for the rest of a request
+
+
+@pytest.fixture(scope="module")
+def server(trained, tmp_path_factory) -> Iterator[Server]:
+    """A predictor of version 7 that captures, all of whose events can be written."""
+    directory = tmp_path_factory.mktemp("fuzz")
+    flags = ["--model_version", "7", "--capture", str(directory / "captured")]
+    with serving(trained.model, directory, *flags) as server:
+        yield server
+        samples = server.samples()
+        for kind in ("capture", "feedback"):
+            assert samples[f"model_{kind}_dropped_count_total", "not written"] == 0
+    types = Counter(
+        json.loads(line)["type"]
+        for path in directory.rglob("captured/**/*.jsonl")
+        for line in path.open()
+    )
+    assert min(types["sentiment.prediction"], types["sentiment.feedback"]) > 100
 
 
 async def read(reader: asyncio.StreamReader, method: str) -> tuple[int, bytes, bool]:

@@ -1,4 +1,4 @@
-"""Clones in which the README's commands run, and the images that `make images` builds."""
+"""A browser, clones in which the README's commands run, and images that `make images` builds."""
 
 import configparser
 import fcntl
@@ -7,16 +7,66 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser import CHROMIUM, FLAGS
 from tests.conftest import REPO
+from tests.serving import Server
 from tools import base_image
 from tools.build_images import IMAGES
 
 LOCAL_BASE = "localhost/python-base:3.11"
 PATH = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, server: Server) -> Iterator[Callable[..., Page]]:
+    """Open the page of a server, the module's own by default, in a context of its own.
+
+    Fail the test at an error, a dialog or a request to another host.
+    """
+    problems: list[str] = []
+
+    def check_host(url: str, address: str) -> None:
+        if not url.startswith((f"{address}/", f"blob:{address}/")):
+            problems.append(f"request to {url}")
+
+    with ExitStack() as contexts:
+
+        def open_page(of: Server = server, **options: Any) -> Page:
+            page = contexts.enter_context(browser.new_context(**options)).new_page()
+            page.on("console", lambda message: problems.append(message.text))
+            page.on("pageerror", lambda error: problems.append(str(error)))
+            page.on("dialog", lambda dialog: problems.append(dialog.message))
+            page.on("request", lambda request: check_host(request.url, of.address))
+            page.add_init_script(
+                "document.addEventListener('securitypolicyviolation',"
+                " (event) => console.error(`policy: ${event.violatedDirective}`))"
+            )
+            page.goto(of.address)
+            return page
+
+        yield open_page
+    assert problems == []
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page]) -> Page:
+    return open_page()
 
 
 def clone(directory: Path) -> Path:

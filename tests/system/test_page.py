@@ -2,28 +2,23 @@
 
 import csv
 import io
-import json
 import re
-import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect
 
 from components.io import reviews
 from serving.limits import RequestLimits
-from tests.serving import EXPLAIN, JSON, WATCH, Server, replace_model, serving, wait_until
+from tests.browser import classify, explained, needs_chromium
+from tests.serving import WATCH, Server, replace_model, serving, wait_until
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")  # GitHub's Ubuntu has both
-FLAGS = ["--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 TRICKY = [
     'A "great" film,\r\nreally: wonderful',
     " leading space, and a trailing one ",
@@ -33,7 +28,7 @@ TRICKY = [
     '"',
 ]
 WORDS = "#words span"
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: make packages")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -44,63 +39,8 @@ def server(trained, tmp_path_factory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser, server) -> Iterator[Callable[..., Page]]:
-    """Open the page in a context of its own.
-
-    Fail the test at an error, a dialog or a request to another host.
-    """
-    problems: list[str] = []
-
-    def check_host(url: str) -> None:
-        if not url.startswith((f"{server.address}/", f"blob:{server.address}/")):
-            problems.append(f"request to {url}")
-
-    with ExitStack() as contexts:
-
-        def open_page(**options: Any) -> Page:
-            page = contexts.enter_context(browser.new_context(**options)).new_page()
-            page.on("console", lambda message: problems.append(message.text))
-            page.on("pageerror", lambda error: problems.append(str(error)))
-            page.on("dialog", lambda dialog: problems.append(dialog.message))
-            page.on("request", lambda request: check_host(request.url))
-            page.add_init_script(
-                "document.addEventListener('securitypolicyviolation',"
-                " (event) => console.error(`policy: ${event.violatedDirective}`))"
-            )
-            page.goto(server.address)
-            return page
-
-        yield open_page
-    assert problems == []
-
-
-@pytest.fixture
-def page(open_page) -> Page:
-    return open_page()
-
-
-def classify(page: Page, text: str) -> None:
-    page.get_by_label("Review", exact=True).fill(text)
-    with page.expect_response("**:explain"):
-        page.get_by_role("button", name="Classify", exact=True).click()
-
-
 def number(shown: str) -> float:
     return float(shown.replace("\N{MINUS SIGN}", "-"))
-
-
-def explained(server: Server, text: str) -> dict:
-    body = json.dumps({"instances": [text], "parameters": {"tokens": True}}).encode()
-    return server.ask(EXPLAIN, body, JSON)[1]["explanations"][0]
 
 
 def test_page_is_usable_by_keyboard(page, server):

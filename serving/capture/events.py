@@ -1,0 +1,74 @@
+"""Predictions and feedback as CloudEvents (CloudEvents 1.0, JSON format)."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from serving.capture.masking import mask
+
+PREDICTION = "sentiment.prediction"
+FEEDBACK = "sentiment.feedback"
+# what an event holds in memory beside its text, in characters: a lower bound for empty texts, too
+OVERHEAD = 256
+
+
+@dataclass(slots=True)
+class CapturedRequest:
+    """A request and its predictions; ``sample`` is the fraction of requests that are captured."""
+
+    time: float
+    version: str
+    request_id: str
+    sample: float
+    texts: Sequence[str]
+    predictions: Sequence[dict[str, Any]]
+
+    @property
+    def number(self) -> int:
+        return len(self.texts)
+
+    @property
+    def characters(self) -> int:
+        return sum(map(len, self.texts)) + OVERHEAD * len(self.texts)
+
+    def events(self, model: str) -> Iterator[dict[str, Any]]:
+        source = f"/models/{model}/versions/{self.version}"
+        pairs = zip(self.texts, self.predictions, strict=True)
+        for index, (text, prediction) in enumerate(pairs):
+            named = {"request_id": self.request_id, "index": index, "sample": self.sample}
+            yield _event(PREDICTION, source, self.time, named | {"text": mask(text)} | prediction)
+
+
+@dataclass(slots=True)
+class Feedback:
+    """The items of a request of feedback, each with the fields of its event's ``data``."""
+
+    time: float
+    items: Sequence[dict[str, Any]]
+
+    @property
+    def number(self) -> int:
+        return len(self.items)
+
+    @property
+    def characters(self) -> int:
+        texts = sum(len(item["request_id"]) + len(item.get("by", "")) for item in self.items)
+        return texts + OVERHEAD * len(self.items)
+
+    def events(self, model: str) -> Iterator[dict[str, Any]]:
+        for item in self.items:
+            yield _event(FEEDBACK, f"/models/{model}", self.time, item)
+
+
+def _event(kind: str, source: str, time: float, data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": str(uuid.uuid4()),
+        "source": source,
+        "type": kind,
+        "time": datetime.fromtimestamp(time, UTC).isoformat(),
+        "datacontenttype": "application/json",
+        "data": data,
+    }

@@ -1,0 +1,73 @@
+"""The limit and the counts of a queue of the capture, and the events that it holds."""
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from serving.capture.events import OVERHEAD, CapturedRequest, Feedback
+from serving.capture.queue import Queue
+
+LIMIT = 10_000
+
+
+@pytest.fixture
+def counters() -> tuple[Counter, Counter]:
+    registry = CollectorRegistry()
+    written = Counter("written", "w", registry=registry)
+    return written, Counter("dropped", "d", ["reason"], registry=registry)
+
+
+def feedback(items: int, by: str = "") -> Feedback:
+    return Feedback(0.0, [{"request_id": "a", "index": 0, "label": "x", "by": by}] * items)
+
+
+def captured(*texts: str) -> CapturedRequest:
+    return CapturedRequest(0.0, "7", "a", 0.5, texts, [{"label": "x"}] * len(texts))
+
+
+def test_empty_texts_fill_the_queue_too(counters):
+    queue = Queue("", LIMIT, *counters)
+    room = [queue.put(captured("", "")) for _ in range(50)]
+    assert room == [True] * (LIMIT // (2 * OVERHEAD)) + [False] * (50 - LIMIT // (2 * OVERHEAD))
+    assert counters[1].labels("no room")._value.get() == 2 * room.count(False)
+    assert counters[1].labels("not written")._value.get() == 0
+
+
+def test_feedback_is_counted_by_its_characters(counters):
+    queue = Queue("feedback/", LIMIT, *counters)
+    assert queue.put(feedback(1, "x" * (LIMIT - OVERHEAD - 1)))
+    assert queue.characters == LIMIT
+    assert not queue.put(feedback(1))
+
+
+def test_taken_records_make_room(counters):
+    queue = Queue("", LIMIT, *counters)
+    records = [captured(*"abc"), captured("d"), captured(*"ef")]
+    assert all(queue.put(record) for record in records)
+    assert queue.take(4) == records[:2]
+    assert queue.characters == records[2].characters
+    assert queue.take(4) == records[2:]
+    assert queue.characters == 0
+    assert queue.take(4) == []
+
+
+def test_queue_is_written_early_when_it_fills(counters):
+    queue = Queue("", LIMIT, *counters)
+    queue.put(captured("x" * (LIMIT // 4 - OVERHEAD)))
+    assert not queue.is_filling()
+    queue.put(captured(""))
+    assert queue.is_filling()
+
+
+def test_events_have_the_index_and_masked_texts():
+    first, second = captured("a", "call +49 30 1234567").events("airline")
+    assert first["source"] == "/models/airline/versions/7"
+    assert first["data"] == {
+        **{"request_id": "a", "index": 0, "sample": 0.5, "text": "a", "label": "x"},
+    }
+    assert second["data"]["index"] == 1
+    assert second["data"]["text"] == "call [phone]"
+    assert first["id"] != second["id"]
+    assert first["time"] == "1970-01-01T00:00:00+00:00"
+    (event,) = feedback(1, "jo@example.org").events("airline")
+    assert event["source"] == "/models/airline"
+    assert event["data"]["by"] == "jo@example.org"
