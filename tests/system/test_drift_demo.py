@@ -8,14 +8,18 @@ import pytest
 import yaml
 
 from components import gate, promote, register
-from components.io import reviews
+from components.io import accounts, reviews
 from components.io.files import read_json
+from components.reading.content import identify
+from components.reading.options import Options
 from components.verdict import GateLimits
 from tests.system.conftest import clone
 from tools import drift_demo
 
 IN_DOMAIN = 6_000
 TIMES = 20.0  # ten minutes take thirty seconds, the longest wait until a request is captured
+FLOOR = 0.75
+LABELS = 600
 
 
 @pytest.fixture
@@ -28,10 +32,15 @@ def project(trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
     monkeypatch.delenv("PYTHONPATH", raising=False)
     (project / "data").mkdir()
-    shutil.copy(trained.reviews, project / "data/reviews.parquet")
+    names = {number: name for number, name in enumerate(reviews.CLASSES)}
+    table = reviews.read(trained.reviews)
+    table.assign(label=table["label"].map(names)).to_parquet(project / "own.parquet")
     shutil.copytree(trained.test, project / "data/test")
     params = yaml.safe_load((project / "params.yaml").read_text())
+    params["ingest"]["source"] = "own.parquet"
     params["trial"]["candidates"] = ["default"]
+    params["gate"]["min_accuracy"] = params["join"]["min_accuracy"] = FLOOR
+    params["validate"]["max_conflicts"] = 0.02
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     with chdir(project):
         _promote(trained)
@@ -40,6 +49,7 @@ def project(trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _promote(trained) -> None:
     test = [reviews.read(trained.test)]
+    sources = accounts.digest(identify(Options("own.parquet")))
     registered, _ = register.register(
         trained.model,
         read_json(trained.metrics),
@@ -47,23 +57,29 @@ def _promote(trained) -> None:
         trained.plots,
         reviews.digest(test),
         "sentiment",
+        accounts.RowAccount([], {}, sources),
     )
     verdict = gate.gate(registered, test, GateLimits(min_accuracy=0.5))
     assert promote.promote(verdict).outcome == "promoted"
 
 
-def test_drift_leads_to_a_gate_decision(project):
-    figures = drift_demo.watch_drift(
-        project, *drift_demo.prepare_reviews(project), IN_DOMAIN, TIMES
-    )
-    own, shift, retraining = figures.in_domain, figures.shift, figures.retraining
+def test_accuracy_falls_and_labels_bring_it_back(project):
+    texts = drift_demo.prepare_texts(project)
+    figures = drift_demo.run_loop(project, texts, IN_DOMAIN, TIMES, LABELS, most_rounds=1)
+    own, shift = figures.in_domain, figures.shift
     assert own.alarms == 0
     assert own.evaluations > 0
     assert 0 < own.highest_psi < figures.max_psi
+    assert own.live.accuracy.labels == drift_demo.ESTIMATE
     assert 32 <= shift.above_limit <= 1_000
     assert shift.fired >= shift.above_limit
     assert shift.seconds >= 600 / TIMES
-    assert "length" in retraining.drift
-    assert retraining.outcome in {"promoted", "refused"}
-    assert retraining.version == {"promoted": "2", "refused": "1"}[retraining.outcome]
-    assert f"{retraining.outcome} after" in drift_demo.summary(figures, TIMES)
+    assert shift.decision.startswith("nothing new to learn from: version 1 ")
+    assert "unknown" in shift.decision
+    assert shift.live.accuracy.high < own.live.accuracy.value
+    (learned,) = figures.rounds
+    assert learned.labels == 2 * drift_demo.ESTIMATE + LABELS
+    assert learned.outcome == "promoted", learned.reason
+    assert learned.version == learned.live.version == "2"
+    assert learned.live.accuracy.value > shift.live.accuracy.value
+    assert f"{learned.labels} labels so far; promoted" in drift_demo.summary(figures, TIMES)
