@@ -1,8 +1,8 @@
 """Write every file that follows from the alert rules and from their limits in params.yaml.
 
 The limits are the section monitor and gate.min_accuracy. The files are, in manifests/monitoring,
-the thresholds in config/rules.yml, the objects of the
-Prometheus operator and the dashboards; and the compiled pipelines, whose defaults are the limits.
+the thresholds in config/rules.yml, the objects of the Prometheus operator and the dashboards; and
+the compiled pipelines, whose defaults are the limits.
 """
 
 import argparse

@@ -17,7 +17,7 @@ SECRET = "alertmanager"  # noqa: S105 - the name of a Secret
 HEADER = "# Written by `python -m monitoring.generate` from config/{}; change that file.\n"
 MATCHER = re.compile(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"?([^"]*?)"?\s*')
 DRIFT = "predictor:model_drift_psi:max >"  # in the rule SentimentDrift
-LIVE = 'version:pipeline_live_accuracy:max{bound="high"} <'  # in SentimentLiveAccuracyLow
+LIVE = "version:pipeline_live_accuracy_high:max <"  # in SentimentLiveAccuracyLow
 
 
 def set_thresholds(rules: str, max_psi: float, min_accuracy: float) -> str:

@@ -199,7 +199,11 @@ def test_empty_registry_is_exported(tmp_path, monkeypatch):
     values = collect()
     assert values["pipeline_version_count", *OURS] == 0
     assert values["pipeline_source_up", *OURS, "mlflow"] == 1
-    assert not [key for key in values if key[0].startswith(("pipeline_model", "pipeline_reg", "pipeline_live"))]
+    assert not [
+        key
+        for key in values
+        if key[0].startswith(("pipeline_model", "pipeline_reg", "pipeline_live"))
+    ]
 
 
 def test_command_serves_the_metrics(recorded, tmp_path):
