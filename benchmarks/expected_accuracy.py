@@ -9,7 +9,9 @@ import argparse
 import codecs
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -146,35 +148,29 @@ def shifts(texts: pd.DataFrame, names: Sequence[str], lengths: Sequence[int]) ->
     def each(change: Callable[[str], str]) -> pd.DataFrame:
         return texts.assign(text=texts["text"].map(change))
 
-    def first(count: int) -> Callable[[str], str]:
-        return lambda text: " ".join(text.split()[:count])
+    def words(change: Callable[[list[str]], list[str]]) -> pd.DataFrame:
+        return each(lambda text: " ".join(change(text.split())))
 
     yield "none", texts
     for count in lengths:
-        yield f"first {count} words", each(first(count))
+        yield f"first {count} words", words(itemgetter(slice(count)))
     for share in (0.02, 0.05, 0.1):
-        yield f"{share:.0%} of letters mistyped", each(lambda t, s=share: mistype(t, s, draw))
-    yield (
-        "30% of words left out",
-        each(lambda t: " ".join(word for word in t.split() if draw.random() > 0.3)),
-    )
-    yield "words in any order", each(lambda t: " ".join(draw.sample(w := t.split(), len(w))))
-    coded = each(
-        lambda text: codecs.encode(text, "rot13")
-    )  # no word is known, lengths are the same
+        yield f"{share:.0%} of letters mistyped", each(partial(mistype, share=share, draw=draw))
+    yield "30% of words left out", words(lambda all: [each for each in all if draw.random() > 0.3])
+    yield "words in any order", words(lambda all: draw.sample(all, len(all)))
+    # no word is known, and lengths stay the same
+    coded = each(lambda text: codecs.encode(text, "rot13"))
     for share in (0.1, 0.2, 0.3):
         yield f"{share:.0%} in ROT13", mixed(texts, coded, share)
     for label, name in enumerate(names):
-        yield f"90% {name}", of_class(texts, label, 0.9)
+        for share in (0.7, 0.9):
+            yield f"{share:.0%} {name}", of_class(texts, label, share)
     changed = texts.copy()
     some = changed.sample(frac=0.1, random_state=0).index
     changed.loc[some, "label"] = (changed.loc[some, "label"] + 1) % len(names)
     yield "10% of labels changed", changed
-    one = texts.copy()
-    one.loc[one.sample(frac=0.3, random_state=0).index, ["text", "label"]] = one.iloc[0].tolist()[
-        :2
-    ]
-    yield "30% are one text", one
+    one = pd.concat([texts[:1]] * len(texts), ignore_index=True)
+    yield "30% are one text", mixed(texts, one, 0.3)
 
 
 def others(texts: pd.DataFrame, found: Mapping[str, pd.DataFrame]) -> Shifts:
@@ -222,7 +218,8 @@ def measure(labelled: Path | None) -> Iterator[Row]:
         yield sided.judge("reviews, 80% positive", *shift)
     *learned, kept = parts(sentences)
     model = Judge(*learned)
-    for shift in (("none", kept), ("first 20 words of reviews", _cut(new)), ("reviews", new)):
+    cut = new.assign(text=new["text"].map(lambda text: " ".join(text.split()[:20])))
+    for shift in (("none", kept), ("first 20 words of reviews", cut), ("reviews", new)):
         yield model.judge("sentences", *shift)
     remarks = pd.DataFrame([(each.text, each.label) for each in generated.read()], columns=columns)
     three = {"remarks": remarks.assign(label=remarks["label"].map(CLASSES.index)), **three}
@@ -231,10 +228,6 @@ def measure(labelled: Path | None) -> Iterator[Row]:
         model = Judge(*learned)
         for shift in shifts(kept.reset_index(drop=True), CLASSES, (5, 10)):
             yield model.judge(name, *shift)
-
-
-def _cut(texts: pd.DataFrame) -> pd.DataFrame:
-    return texts.assign(text=texts["text"].map(lambda text: " ".join(text.split()[:20])))
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:

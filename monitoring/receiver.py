@@ -1,8 +1,8 @@
 """Receive alerts from Alertmanager and start the command after -- for each that asks for it.
 
 The file --services adds arguments to the command for the service that the alert names. POST /alerts
-takes the alerts of drift and of low accuracy, POST /heartbeat the alert that always fires; both need
-the bearer token. GET /heartbeat answers 503 when the last heartbeat is older than --silence seconds:
+takes the alerts that ask for a training, POST /heartbeat the alert that always fires; both need the
+bearer token. GET /heartbeat answers 503 when the last heartbeat is older than --silence seconds:
 let a check outside of the cluster ask it. GET /metrics has the counts.
 """
 
