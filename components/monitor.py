@@ -19,7 +19,7 @@ from components.reading import formats
 from components.reading.options import Format, Options
 from components.reading.sources import fetch
 from components.stage import Artifact, parameters
-from sentiment import drift
+from sentiment import confidence, drift
 from sentiment.model import probabilities
 from sentiment.store import FINDINGS_FILE
 
@@ -38,7 +38,9 @@ class Drift:
     """The comparison of requests with the reference of a version: drift or not, why, the figures.
 
     ``stability`` and ``means`` are the population stability index and the mean of each statistic;
-    a class has no mean.
+    a class has no mean. ``expected_accuracy`` is that of :mod:`sentiment.confidence`, which
+    is believed where there are no ``doubts``; None if too few texts were compared, and in
+    files of earlier releases.
     """
 
     name: str
@@ -48,6 +50,9 @@ class Drift:
     why: str
     stability: dict[str, float]
     means: dict[str, float]
+    expected_accuracy: float | None = None
+    believed: bool | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def monitor(name: str, texts: Sequence[str], max_psi: float, min_rows: int) -> Drift:
@@ -70,13 +75,18 @@ def monitor(name: str, texts: Sequence[str], max_psi: float, min_rows: int) -> D
         why = f"{rows} captured requests, too few to tell; {min_rows} are needed"
         return Drift(name, version, rows, False, why, {}, {})
     log.info("scoring %d texts with version %s", rows, version)
-    statistics = drift.describe(model, texts, probabilities(model, texts))
+    p = probabilities(model, texts)
+    statistics = drift.describe(model, texts, p)
     stability = drift.stability(reference, statistics)
     above = [f"{key} {value:.3f}" for key, value in stability.items() if value > max_psi]
     limit = f"a population stability index of {max_psi}"
     why = f"{', '.join(above)}: above {limit}" if above else f"nothing is above {limit}"
     means = {key: float(values.mean()) for key, values in statistics.items() if key != "class"}
-    return Drift(name, version, rows, bool(above), why, stability, means)
+    expected = confidence.expected_accuracy(statistics["score"], p.shape[1])
+    doubts = confidence.doubts(stability)
+    return Drift(
+        name, version, rows, bool(above), why, stability, means, expected, not doubts, doubts
+    )
 
 
 def markdown(found: Drift) -> str:
@@ -95,6 +105,17 @@ def markdown(found: Drift) -> str:
 | | | stability index | mean |
 |---|---|---|---|
 {rows}
+{_expectation(found)}"""
+
+
+def _expectation(found: Drift) -> str:
+    if found.expected_accuracy is None:
+        return ""
+    belief = "to be believed, unless such texts now have other labels"
+    if found.doubts:
+        belief = f"not to be believed, by the stability index of {'; '.join(found.doubts)}"
+    return f"""
+By the model's confidence its accuracy on them is {found.expected_accuracy:.4f}: {belief}.
 """
 
 

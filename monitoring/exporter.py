@@ -25,7 +25,8 @@ from components import cli
 from components.cli import port
 from components.errors import UnavailableError, UserError
 from components.io import registry
-from monitoring.services import WatchedService, read_services
+from monitoring.live import read_live
+from monitoring.services import LABELS, WatchedService, read_services
 from monitoring.settings import NAME, NAMESPACE, Ports, listen_address
 from pipelines.client import client_errors, connect, run_state
 
@@ -36,7 +37,6 @@ MLFLOW_LIMITS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TI
 NEWEST_MOVES = 50  # a time series each
 NEWEST_RUNS = 100  # one page of Kubeflow's API
 DECISIONS = ("promoted", "refused", "rolled_back")
-LABELS = ("namespace", "service")  # of the service that a model or a run is for
 
 Source = Callable[[], Iterable[Metric]]
 
@@ -81,7 +81,7 @@ def _read(source: Source) -> list[Metric]:
 
 
 def read_registry(service: WatchedService) -> Iterator[Metric]:
-    """Yield versions, aliases, decisions and deployments of a service's model in MLflow."""
+    """Yield versions, aliases, decisions, deployments and live accuracy of a service's model."""
     model = service.model
     with registry.connected() as client:
         versions = client.search_model_versions(f"name = '{model}'", max_results=registry.MOST_RUNS)
@@ -96,6 +96,7 @@ def read_registry(service: WatchedService) -> Iterator[Metric]:
         yield from _move_metrics(service, "decision", decisions, ["outcome"], always)
         deployments = _ended_runs(client, f"{model}-deployments")
         yield from _move_metrics(service, "deployment", deployments, ["overlay", "outcome"])
+        yield from read_live(client, service)
 
 
 def _alias_metrics(client: mlflow.MlflowClient, service: WatchedService) -> Iterator[Metric]:

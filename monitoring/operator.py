@@ -1,6 +1,6 @@
 """Write the alert rules and routes of manifests/monitoring as objects of the Prometheus operator.
 
-The rules get the drift threshold of params.yaml, monitor.max_psi, first.
+The rules get the thresholds of params.yaml first: monitor.max_psi and gate.min_accuracy.
 """
 
 import re
@@ -16,15 +16,17 @@ from monitoring.settings import MANIFESTS, NAME, NAMESPACE
 SECRET = "alertmanager"  # noqa: S105 - the name of a Secret
 HEADER = "# Written by `python -m monitoring.generate` from config/{}; change that file.\n"
 MATCHER = re.compile(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"?([^"]*?)"?\s*')
-DRIFT_RULE = re.compile(r"(?<=predictor:model_drift_psi:max > )\S+")
+DRIFT = "predictor:model_drift_psi:max >"  # in the rule SentimentDrift
+LIVE = "version:pipeline_live_accuracy_high:max <"  # in SentimentLiveAccuracyLow
 
 
-def set_drift_threshold(rules: str, max_psi: float) -> str:
-    """Return the text of the alert rules with this limit in the rule SentimentDrift."""
-    text, replaced = DRIFT_RULE.subn(f"{max_psi:g}", rules)
-    if replaced != 1:
-        raise UserError("rules.yml: no rule compares predictor:model_drift_psi:max with a number")
-    return text
+def set_thresholds(rules: str, max_psi: float, min_accuracy: float) -> str:
+    """Return the text of the alert rules with these limits of drift and of live accuracy."""
+    for comparison, limit in ((DRIFT, max_psi), (LIVE, min_accuracy)):
+        rules, replaced = re.subn(rf"(?<={re.escape(comparison)} )[\d.]+", f"{limit:g}", rules)
+        if replaced != 1:
+            raise UserError(f"rules.yml: no rule has `{comparison}` and a number")
+    return rules
 
 
 def prometheus_rule(config: dict[str, Any]) -> dict[str, Any]:
@@ -109,10 +111,10 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def write(folder: Path, max_psi: float) -> None:
+def write(folder: Path, max_psi: float, min_accuracy: float) -> None:
     """Write config/rules.yml and operator/*.yaml of manifests/monitoring to ``folder``."""
     config = MANIFESTS / "config"
-    rules = set_drift_threshold((config / "rules.yml").read_text(), max_psi)
+    rules = set_thresholds((config / "rules.yml").read_text(), max_psi, min_accuracy)
     routes = (config / "alertmanager.yml").read_text()
     objects = (
         ("rules.yml", "rules.yaml", prometheus_rule(yaml.safe_load(rules))),

@@ -1,9 +1,9 @@
-"""Receive alerts from Alertmanager and start the command after -- when requests have drifted.
+"""Receive alerts from Alertmanager and start the command after -- for each that asks for it.
 
 The file --services adds arguments to the command for the service that the alert names. POST /alerts
-takes the drift alert, POST /heartbeat the alert that always fires; both need the bearer token.
-GET /heartbeat answers 503 when the last heartbeat is older than --silence seconds: let a check
-outside of the cluster ask it. GET /metrics has the counts.
+takes the alerts that ask for a training, POST /heartbeat the alert that always fires; both need the
+bearer token. GET /heartbeat answers 503 when the last heartbeat is older than --silence seconds:
+let a check outside of the cluster ask it. GET /metrics has the counts.
 """
 
 import argparse

@@ -14,6 +14,7 @@ import yaml
 from components.errors import UserError
 from monitoring.settings import NAME, NAMESPACE
 
+LABELS = ("namespace", "service")  # of alerts and metrics: the service that they are about
 KEYS = {"namespace", "service", "model", "retrain"}
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # a name of Kubernetes
 
@@ -29,7 +30,7 @@ class WatchedService:
 
     @property
     def labels(self) -> tuple[str, str]:
-        """The values of the labels ``namespace`` and ``service`` of alerts and metrics."""
+        """The values of ``LABELS``."""
         return self.namespace, self.name
 
     def __str__(self) -> str:

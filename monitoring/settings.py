@@ -2,6 +2,8 @@
 
 import math
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +25,7 @@ PREDICTORS = 'component="predictor"'  # selects the metrics of all services' pre
 ERROR_BUDGET = 0.001  # share of requests that may get a server error
 LATENCY_SECONDS = 0.1  # for a request with one review
 MODEL_DAYS = 30  # since the model was registered
+LIVE_DAYS = 30  # since the last labelled text came: what is older does not alert
 
 
 class Ports(NamedTuple):
@@ -61,15 +64,34 @@ def drift_limits(path: Path = PARAMS) -> DriftLimits:
     Raises:
         UserError: the file cannot be read, or a limit is missing or not above 0.
     """
-    try:
+    with _reading(path, "monitor needs max_psi, min_rows and newest"):
         section = yaml.safe_load(path.read_text())["monitor"]
         limits = DriftLimits(
             float(section["max_psi"]), int(section["min_rows"]), int(section["newest"])
         )
         if not (0 < limits.max_psi < math.inf and limits.min_rows > 0 and limits.newest > 0):
             raise ValueError("each must be above 0")
+    return limits
+
+
+def min_accuracy(path: Path = PARAMS) -> float:
+    """Read the floor of the gate, ``gate.min_accuracy``, which the live accuracy must reach, too.
+
+    Raises:
+        UserError: the file cannot be read, or the floor is missing or no share.
+    """
+    with _reading(path, "gate needs min_accuracy"):
+        floor = float(yaml.safe_load(path.read_text())["gate"]["min_accuracy"])
+        if not 0 <= floor <= 1:
+            raise ValueError("it must be from 0 to 1")
+    return floor
+
+
+@contextmanager
+def _reading(path: Path, needed: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, LookupError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: monitor needs max_psi, min_rows and newest: {error}") from error
-    return limits
+        raise UserError(f"{path}: {needed}: {error}") from error

@@ -1,4 +1,4 @@
-"""Start the retraining of a service when its requests have drifted: decisions and their counts."""
+"""Start the retraining of a service when an alert asks for it: decisions and their counts."""
 
 import logging
 import subprocess
@@ -19,7 +19,7 @@ log = logging.getLogger("receiver")
 # prometheus_client adds _total to the name of a counter's samples
 LABELS = ["namespace", "service"]  # of the service that is trained
 NOTIFICATIONS = Counter(
-    "retraining_notification_count", "Notifications of drift", [*LABELS, "outcome"]
+    "retraining_notification_count", "Notifications of alerts", [*LABELS, "outcome"]
 )
 RUNS = Counter("retraining_run_count", "Runs of the command that have ended", [*LABELS, "outcome"])
 RUNNING = Gauge("retraining_running", "Whether the command runs now", LABELS)

@@ -18,6 +18,8 @@ import mlflow
 import yaml
 
 from components.io import registry
+from components.labelling import live
+from components.labelling.live import Interval, LiveAccuracy
 from monitoring.settings import MANIFESTS
 from tests.conftest import free_port, running
 from tests.kubeflow import StandIn
@@ -76,8 +78,19 @@ def prometheus(jobs: dict[str, list[tuple[str, dict[str, str]]]], directory: Pat
         yield Prometheus(f"http://127.0.0.1:{port}")
 
 
+LIVE = LiveAccuracy(
+    version="2",
+    since="2026-11-20T08:00:00+00:00",
+    until="2026-11-27T08:00:00+00:00",
+    captured=4_000,
+    accuracy=Interval(0.9, 0.86, 0.93, 250),
+    precision={"negative": Interval(0.88, 0.82, 0.92, 120)},
+    recall={"positive": Interval(0.91, 0.85, 0.95, 130)},
+)
+
+
 def record(client: mlflow.MlflowClient, name: str = "sentiment") -> None:
-    """Write two versions, three decisions and two deployments of a model, as the stages do."""
+    """Write two versions, three decisions, two deployments and an accuracy, as the stages do."""
     client.create_registered_model(name)
     experiment = registry.experiment_id(client, name)
     for number, accuracy in (("1", 0.91), ("2", 0.93)):
@@ -98,6 +111,7 @@ def record(client: mlflow.MlflowClient, name: str = "sentiment") -> None:
     for outcome in ("rolled_back", "deployed"):
         tags = {"overlay": "staging", "outcome": outcome, "from": "1", "to": "2"}
         client.set_terminated(client.create_run(deployments, tags=tags).info.run_id)
+    live.write(client, name, LIVE)
 
 
 @contextmanager

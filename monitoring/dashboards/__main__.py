@@ -13,7 +13,7 @@ from components.io.files import replacing
 from monitoring.dashboards import model, pipeline, service
 from monitoring.dashboards.board import MODEL, PIPELINE, SERVICE, dashboard
 from monitoring.dashboards.queries import OF_SERVICE
-from monitoring.settings import EXPORTER_JOB, PARAMS, PREDICTORS, ROOT, drift_limits
+from monitoring.settings import EXPORTER_JOB, PARAMS, PREDICTORS, ROOT, drift_limits, min_accuracy
 
 OUTPUT = Path("manifests/monitoring/dashboards")
 DOCS = "https://github.com/example/sentiment-mlops/blob/main/docs"
@@ -29,10 +29,11 @@ EXPORTER_VARIABLES = {
 }
 
 
-def dashboards(docs: str, max_psi: float) -> dict[str, Dashboard]:
+def dashboards(docs: str, max_psi: float, floor: float) -> dict[str, Dashboard]:
     """Return the dashboards by the names of their files.
 
-    ``docs`` is the address of this repository's docs, ``max_psi`` the drift threshold.
+    ``docs`` is the address of this repository's docs, ``max_psi`` the drift threshold, and
+    ``floor`` that of the live accuracy.
     """
     return {
         "service": dashboard(
@@ -46,9 +47,9 @@ def dashboards(docs: str, max_psi: float) -> dict[str, Dashboard]:
         "model": dashboard(
             MODEL,
             "Sentiment: model",
-            "Requests to the model and its answers, drift, and a canary beside the stable"
-            " predictor.",
-            model.panels(max_psi),
+            "Requests to the model and its answers, their accuracy, drift, and a canary beside the"
+            " stable predictor.",
+            model.panels(max_psi, floor),
             PREDICTOR_VARIABLES,
             docs,
         ),
@@ -63,8 +64,8 @@ def dashboards(docs: str, max_psi: float) -> dict[str, Dashboard]:
     }
 
 
-def write(folder: Path, max_psi: float, docs: str = DOCS) -> None:
-    for name, board in dashboards(docs, max_psi).items():
+def write(folder: Path, max_psi: float, floor: float, docs: str = DOCS) -> None:
+    for name, board in dashboards(docs, max_psi, floor).items():
         path = folder / f"{name}.json"
         with replacing(path) as partial:
             partial.write_text(json.dumps(board, cls=JSONEncoder, indent=1, sort_keys=True) + "\n")
@@ -78,7 +79,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def work() -> None:
-        write(args.output, drift_limits(ROOT / PARAMS).max_psi, args.docs)
+        params = ROOT / PARAMS
+        write(args.output, drift_limits(params).max_psi, min_accuracy(params), args.docs)
 
     return cli.run("dashboards", work)
 

@@ -1,7 +1,8 @@
-"""Define the dashboard of the model: predictions, drift, a canary beside the stable predictor."""
+"""Define the dashboard of the model: predictions, accuracy, drift, a canary beside the stable."""
 
 from collections.abc import Mapping, Sequence
 
+from monitoring.dashboards import accuracy
 from monitoring.dashboards.panels import Panel, heatmap_panel, table_panel, time_series_panel
 from monitoring.dashboards.queries import (
     FROM_CALLERS,
@@ -20,11 +21,12 @@ PREDICTIONS = "model_prediction_count_total"
 DAY = 86_400
 
 
-def panels(max_psi: float) -> Mapping[str, Sequence[Panel]]:
+def panels(max_psi: float, floor: float) -> Mapping[str, Sequence[Panel]]:
     return {
         "All services": _services(max_psi),
         "What is served": _served(),
         "Predictions": _predictions(),
+        "Accuracy while serving": accuracy.panels(floor),
         "Drift": _drift(max_psi),
         "Canary beside stable": _canary(),
         "Captured for monitoring": _captured(),

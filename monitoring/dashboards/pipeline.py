@@ -99,7 +99,7 @@ def _runs() -> Sequence[Panel]:
             steps=True,
         ),
         time_series_panel(
-            "Retrainings that drift started",
+            "Retrainings that alerts started",
             "Retrainings that the receiver of alerts has started, by outcome, since its process"
             " started.",
             "short",

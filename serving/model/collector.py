@@ -31,3 +31,10 @@ class ModelCollector(Collector):
         for name, value in model.window.stability().items():
             stability.add_metric([name], value)
         yield stability
+        expected = model.window.expected_accuracy()
+        if expected is not None:
+            yield GaugeMetricFamily(
+                "model_expected_accuracy",
+                f"Accuracy to expect on the last {window.SIZE} texts, by the model's confidence",
+                value=expected,
+            )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from prometheus_client import Counter, Histogram
 
 from sentiment import drift
+from sentiment.confidence import expected_accuracy
 from sentiment.scorer import Scored
 
 SIZE = 2_000  # texts, the latest, that are compared with the reference
@@ -62,8 +63,17 @@ class Window:
 
         The result is empty without a reference, or with fewer than ``MIN_TEXTS`` texts.
         """
-        if self._reference is None or len(self._texts) < MIN_TEXTS:
+        if self._reference is None or self._is_short():
             return {}
         names = ("score", "class", "length", "unknown")
         columns = np.array(self._texts).T
         return drift.stability(self._reference, dict(zip(names, columns, strict=True)))
+
+    def expected_accuracy(self) -> float | None:
+        """Return the accuracy to expect, or None where there is no index that supports it."""
+        if self._reference is None or self._is_short():
+            return None
+        return expected_accuracy(np.array(self._texts)[:, 0], len(self._counters))
+
+    def _is_short(self) -> bool:
+        return len(self._texts) < MIN_TEXTS

@@ -1,13 +1,16 @@
-"""The servers of the benchmark load the same model, and their modules exist; analyzers compare."""
+"""The servers of the benchmark load the same model, and their modules exist; others compare."""
 
 import csv
 import random
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from benchmarks import expected_accuracy
 from benchmarks.serving.contenders import CONTENDERS
+from components.reading import generated
 from tests.conftest import REPO
 
 LOCKS = REPO / "benchmarks" / "serving" / "requirements"
@@ -94,3 +97,58 @@ def test_analyzers_name_what_a_file_lacks(analyzers, tmp_path, capsys, content, 
         analyzers.main(["--data", str(path), "--language", "finnish"])
     assert error.value.code == 2
     assert f"--data: {path}: {message}" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def remarks() -> pd.DataFrame:
+    rows = [(row.text, expected_accuracy.CLASSES.index(row.label)) for row in generated.read()]
+    return pd.DataFrame(rows, columns=["text", "label"])
+
+
+@pytest.fixture(scope="module")
+def judged(remarks) -> dict[str, expected_accuracy.Row]:
+    """The shifts of the built-in remarks, by their names."""
+    *learned, kept = expected_accuracy.parts(remarks)
+    judge = expected_accuracy.Judge(*learned)
+    kept = kept.reset_index(drop=True)
+    shifts = expected_accuracy.shifts(kept, expected_accuracy.CLASSES, (5,))
+    return {name: judge.judge("remarks", name, texts) for name, texts in shifts}
+
+
+def test_expected_accuracy_is_right_or_not_believed(judged):
+    none, changed = judged["none"], judged["10% of labels changed"]
+    assert none.expected == pytest.approx(none.true, abs=expected_accuracy.WRONG)
+    assert none.is_believed
+    assert changed.expected == none.expected
+    assert changed.is_wrong  # the one failure that no limit sees
+    assert changed.is_believed
+    cut = judged["first 5 words"]
+    assert cut.is_wrong
+    assert not cut.is_believed
+    assert not judged["90% neutral"].is_believed
+
+
+def test_expected_accuracy_prints_each_row_and_set_of_limits(judged):
+    rows = [judged["none"], judged["first 5 words"], judged["10% of labels changed"]]
+    head, _, *lines = expected_accuracy.table(rows)
+    assert {line.count("|") for line in (head, *lines)} == {13}
+    assert [line.split(" | ")[5].startswith("**") for line in lines] == [False, True, True]
+    assert [line.split(" | ")[-1] for line in lines] == ["yes |", "no |", "yes |"]
+    sentence, *_, every = expected_accuracy.compare(rows)
+    assert sentence.startswith("2 of 3 estimates are wrong; ")
+    assert every == "| score, length, class, unknown, unseen | 1 | 0 |"
+
+
+def test_shifts_are_of_their_size(remarks):
+    draw = random.Random(0)
+    text = "letters " * 2_000
+    mistyped = expected_accuracy.mistype(text, 0.1, draw)
+    assert mistyped != text
+    assert expected_accuracy.mistype(text, 0, draw) == text
+    assert mistyped.count("letters") / 2_000 == pytest.approx(0.9**7, abs=0.05)
+    half = expected_accuracy.of_class(remarks, 2, 0.5)
+    assert (half["label"] == 2).mean() == pytest.approx(0.5, abs=0.01)
+    other = remarks.assign(text="other")
+    both = expected_accuracy.mixed(remarks, other, 0.2)
+    assert len(both) == len(remarks)
+    assert (both["text"] == "other").mean() == pytest.approx(0.2, abs=0.01)

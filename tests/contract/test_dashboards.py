@@ -94,12 +94,17 @@ def test_files_are_current(tmp_path):
     assert set(BOARDS) == {"service", "model", "pipeline"}
 
 
-def test_drift_line_is_the_threshold():
-    board = JSONEncoder().encode(command.dashboards(command.DOCS, 0.25)["model"])
-    (panel,) = [panel for panel in panels(json.loads(board)) if panel["title"] == "Drift"]
-    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
-    assert [step["value"] for step in steps] == [None, 0.1, 0.25]
-    assert "above 0.25, the red line" in panel["description"]
+def test_lines_are_the_thresholds():
+    board = JSONEncoder().encode(command.dashboards(command.DOCS, 0.25, 0.7)["model"])
+    shown = {panel["title"]: panel for panel in panels(json.loads(board))}
+    limits = {
+        title: [step["value"] for step in panel["fieldConfig"]["defaults"]["thresholds"]["steps"]]
+        for title, panel in shown.items()
+        if "thresholds" in panel["fieldConfig"]["defaults"]
+    }
+    assert limits["Drift"] == [None, 0.1, 0.25]
+    assert "above 0.25, the red line" in shown["Drift"]["description"]
+    assert limits["Accuracy by labels"] == limits["Accuracy to expect"] == [None, 0.7]
 
 
 def test_in_flight_line_is_the_default_limit():

@@ -25,6 +25,7 @@ from monitoring.settings import (
     RECEIVER_JOB,
     Ports,
     drift_limits,
+    min_accuracy,
 )
 from pipelines import submit
 from tests import manifests, policies
@@ -211,6 +212,7 @@ def test_operator_gives_the_same_labels(tmp_path):
         ("alertname=SentimentWatchdog severity=none", "heartbeat"),
         ("alertname=SentimentDrift severity=ticket retrain=true", "retraining,tickets"),
         ("alertname=SentimentDrift severity=page retrain=true", "retraining,pages"),
+        ("alertname=SentimentLiveAccuracyLow severity=ticket retrain=true", "retraining,tickets"),
         ("alertname=SentimentPredictorDown severity=page", "pages"),
         ("alertname=SentimentModelOld severity=ticket", "tickets"),
     ],
@@ -277,20 +279,25 @@ def test_generated_files_are_current(tmp_path):
         assert path.read_text() == committed.read_text(), "run python -m monitoring.generate"
 
 
-def test_threshold_reaches_rule_and_object(tmp_path):
-    operator.write(tmp_path, 0.25)
+def test_thresholds_reach_rule_and_object(tmp_path):
+    operator.write(tmp_path, 0.25, 0.7)
     rules = (tmp_path / "config/rules.yml").read_text()
     assert "predictor:model_drift_psi:max > 0.25\n" in rules
+    assert "version:pipeline_live_accuracy_high:max < 0.7\n" in rules
     written = (tmp_path / "operator/rules.yaml").read_text()
     assert "predictor:model_drift_psi:max > 0.25 and on (" in written
+    assert "version:pipeline_live_accuracy_high:max < 0.7 and on (" in written
     committed = (CONFIG / "rules.yml").read_text()
-    assert rules == operator.set_drift_threshold(committed, 0.25)
-    assert operator.set_drift_threshold(rules, drift_limits(REPO / PARAMS).max_psi) == committed
+    assert rules == operator.set_thresholds(committed, 0.25, 0.7)
+    limits = drift_limits(REPO / PARAMS).max_psi, min_accuracy(REPO / PARAMS)
+    assert operator.set_thresholds(rules, *limits) == committed
 
 
-def test_rules_without_a_drift_rule_are_refused():
-    with pytest.raises(UserError, match="no rule compares predictor:model_drift_psi:max"):
-        operator.set_drift_threshold("groups: []\n", 0.2)
+@pytest.mark.parametrize("record", ["model_drift_psi:max >", "pipeline_live_accuracy_high:max <"])
+def test_rules_without_a_limit_are_refused(record):
+    rules = (CONFIG / "rules.yml").read_text()
+    with pytest.raises(UserError, match=rf"^rules.yml: no rule has `\w+:{record}` and a number$"):
+        operator.set_thresholds(rules.replace(record, "up >"), 0.2, 0.85)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +316,21 @@ def test_wrong_params_are_one_error(tmp_path, content, words):
     path.write_text(content)
     with pytest.raises(UserError, match=words):
         drift_limits(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("gate: {}", "gate needs min_accuracy: 'min_accuracy'"),
+        ("gate: {min_accuracy: 85}", "gate needs min_accuracy: it must be from 0 to 1"),
+        ("gate: {min_accuracy: .nan}", "it must be from 0 to 1"),
+    ],
+)
+def test_wrong_floor_is_one_error(tmp_path, content, words):
+    path = tmp_path / PARAMS
+    path.write_text(content)
+    with pytest.raises(UserError, match=words):
+        min_accuracy(path)
 
 
 def test_rules_and_jobs_have_the_settings_names():

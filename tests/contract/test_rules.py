@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monitoring.operator import set_drift_threshold
-from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS, MODEL_DAYS
+from monitoring.operator import set_thresholds
+from monitoring.settings import ERROR_BUDGET, LATENCY_SECONDS, LIVE_DAYS, MODEL_DAYS
+from sentiment import confidence
 from serving.model import window
 from tests.conftest import REPO
 
@@ -26,8 +27,8 @@ pytestmark = pytest.mark.skipif(
 )
 RULES = REPO / "manifests/monitoring/config/rules.yml"
 CASES = REPO / "tests/rules"
-# params.yaml sets the drift threshold; the cases are written for this one
-GROUPS = yaml.safe_load(set_drift_threshold(RULES.read_text(), 0.2))["groups"]
+# params.yaml sets these thresholds; the cases are written for 0.2 and 0.85
+GROUPS = yaml.safe_load(set_thresholds(RULES.read_text(), 0.2, 0.85))["groups"]
 NAMES = sorted({rule["alert"] for group in GROUPS for rule in group["rules"] if "alert" in rule})
 RECORDS: dict[str, str] = {}  # the expressions of all records by their names
 for _rule in (rule for group in GROUPS for rule in group["rules"] if "record" in rule):
@@ -222,8 +223,25 @@ def test_docs_state_the_floor_of_each_rule():
 
 def test_retraining_has_a_floor_of_events():
     rules = [rule for group in GROUPS for rule in group["rules"] if "alert" in rule]
-    (drift,) = [floor_of(rule) for rule in rules if "retrain" in rule["labels"]]
-    assert drift[3] == str(window.MIN_TEXTS)
+    retraining = {rule["alert"]: rule for rule in rules if "retrain" in rule["labels"]}
+    assert set(retraining) == {"SentimentDrift", "SentimentLiveAccuracyLow"}
+    assert floor_of(retraining["SentimentDrift"])[3] == str(window.MIN_TEXTS)
+    # the interval is the floor of the other: its upper end, of texts that are not old
+    live = retraining["SentimentLiveAccuracyLow"]["expr"]
+    assert live.startswith("version:pipeline_live_accuracy_high:max < ")
+    assert live.endswith(f'{{job="sentiment-exporter"}} < {LIVE_DAYS} * 86400')
+
+
+def test_belief_has_the_limits_of_the_model():
+    (rule,) = [
+        rule
+        for group in GROUPS
+        for rule in group["rules"]
+        if rule.get("record") == "predictor:model_expected_accuracy:believed"
+    ]
+    limits = dict(re.findall(r'statistic=~?"([\w|]+)"} > ([\d.]+)', rule["expr"]))
+    found = {name: float(at) for names, at in limits.items() for name in names.split("|")}
+    assert found == confidence.MAX_PSI
 
 
 def test_texts_quote_the_drift_window():

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from prometheus_client.metrics_core import Metric
@@ -13,9 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from components.errors import UnavailableError
 from components.io import registry
+from components.labelling import live
+from components.labelling.live import Interval
 from monitoring import exporter
 from tests.conftest import REPO, assert_one_line, free_port, running
-from tests.monitoring import kubeflow, record
+from tests.monitoring import LIVE, kubeflow, record
 
 
 @pytest.fixture
@@ -59,6 +63,55 @@ def test_registry_is_exported(recorded):
     assert values["pipeline_deployment_count_total", *OURS, "staging", "rolled_back"] == 1
     assert values["pipeline_source_up", *OURS, "mlflow"] == 1
     assert ("pipeline_source_up", "sentiment", "", "kubeflow") not in values
+
+
+def live_values(values: dict[tuple[str, ...], float], name: str) -> dict[tuple[str, ...], float]:
+    return {key[1:]: value for key, value in values.items() if key[0] == name}
+
+
+def test_live_accuracy_is_exported(recorded):
+    """The newest estimate of each version: precision and recall by class, with their bounds."""
+    values = collect()
+    version = (*OURS, "2")
+    assert live_values(values, "pipeline_live_accuracy") == {
+        (*version, "estimate"): 0.9,
+        (*version, "low"): 0.86,
+        (*version, "high"): 0.93,
+    }
+    assert live_values(values, "pipeline_live_class_accuracy") == {
+        (*version, "negative", "precision", "estimate"): 0.88,
+        (*version, "negative", "precision", "low"): 0.82,
+        (*version, "negative", "precision", "high"): 0.92,
+        (*version, "positive", "recall", "estimate"): 0.91,
+        (*version, "positive", "recall", "low"): 0.85,
+        (*version, "positive", "recall", "high"): 0.95,
+    }
+    assert values["pipeline_live_labels", *version] == 250
+    ended = datetime(2026, 11, 27, 8, tzinfo=UTC).timestamp()
+    assert values["pipeline_live_timestamp_seconds", *version] == ended
+    with registry.connected() as client:
+        live.write(client, "sentiment", replace(LIVE, until="2026-11-28T08:00:00", version="1"))
+        live.write(client, "sentiment", replace(LIVE, accuracy=Interval(0.8, 0.7, 0.84, 300)))
+    values = collect()
+    assert values["pipeline_live_accuracy", *OURS, "1", "high"] == 0.93
+    assert values["pipeline_live_timestamp_seconds", *OURS, "1"] == ended + 86_400
+    assert values["pipeline_live_accuracy", *version, "high"] == 0.84
+    assert values["pipeline_live_labels", *version] == 300
+
+
+def test_only_the_newest_versions_have_series(recorded):
+    with registry.connected() as client:
+        for number in range(3, 24):
+            live.write(client, "sentiment", replace(LIVE, version=str(number)))
+    versions = {key[2] for key in live_values(collect(), "pipeline_live_labels")}
+    assert versions == {str(number) for number in range(4, 24)}
+
+
+def test_damaged_estimate_is_named(recorded, caplog):
+    with registry.connected() as client:
+        live.write(client, "sentiment", replace(LIVE, until="yesterday"))
+    assert collect()["pipeline_source_up", *OURS, "mlflow"] == 0
+    assert "sentiment-live, version 2: until: " in caplog.text
 
 
 def test_kubeflow_runs_are_exported(recorded):
@@ -146,7 +199,11 @@ def test_empty_registry_is_exported(tmp_path, monkeypatch):
     values = collect()
     assert values["pipeline_version_count", *OURS] == 0
     assert values["pipeline_source_up", *OURS, "mlflow"] == 1
-    assert not [key for key in values if key[0].startswith(("pipeline_model", "pipeline_reg"))]
+    assert not [
+        key
+        for key in values
+        if key[0].startswith(("pipeline_model", "pipeline_reg", "pipeline_live"))
+    ]
 
 
 def test_command_serves_the_metrics(recorded, tmp_path):

@@ -6,10 +6,13 @@ import pandas as pd
 import pytest
 
 from components import gate, ingest, promote, register
-from components.io import registry, reviews
+from components.io import records, registry, reviews
 from components.io.files import read_json
+from components.io.models import load_model
+from components.monitor import Drift
 from components.reading.options import Options
 from components.verdict import GateLimits
+from sentiment.model import probabilities
 from tests.conftest import assert_one_line
 
 OUT = ["--drift", "drift.json", "--report", "report.md"]
@@ -33,15 +36,23 @@ def capture(texts: pd.Series, tmp_path) -> None:
     (tmp_path / "in.jsonl").write_text("\n".join(events))
 
 
-def test_same_kind_has_not_drifted(stage, champion, imdb, tmp_path):
-    capture(imdb["text"].iloc[1::8].sample(1000, random_state=0), tmp_path)
+def test_same_kind_has_not_drifted(stage, champion, trained, imdb, tmp_path):
+    texts = imdb["text"].iloc[1::8].sample(1000, random_state=0)
+    capture(texts, tmp_path)
     result = stage("monitor", "--captured", "in.jsonl", *OUT)
     assert result.returncode == 0, result.stderr
     found = json.loads((tmp_path / "drift.json").read_text())
     assert found["drifted"] is False, found
     assert set(found["stability"]) == {"score", "length", "unknown"}
     assert found["rows"] == 1000
-    assert "# No drift: sentiment 1" in (tmp_path / "report.md").read_text()
+    report = (tmp_path / "report.md").read_text()
+    assert "# No drift: sentiment 1" in report
+    assert found["believed"] is True
+    assert found["doubts"] == []
+    model = load_model(trained.model)
+    expected = probabilities(model, texts).max(axis=1).mean()
+    assert found["expected_accuracy"] == pytest.approx(expected)
+    assert f"its accuracy on them is {expected:.4f}: to be believed" in report
 
 
 def test_another_kind_has_drifted(stage, champion, tmp_path):
@@ -53,7 +64,11 @@ def test_another_kind_has_drifted(stage, champion, tmp_path):
     assert found["drifted"] is True
     assert found["stability"]["length"] > 1
     assert "length" in found["why"]
-    assert "# Drift: sentiment 1" in (tmp_path / "report.md").read_text()
+    report = (tmp_path / "report.md").read_text()
+    assert "# Drift: sentiment 1" in report
+    assert found["believed"] is False
+    assert [doubt.split()[0] for doubt in found["doubts"]] == ["score", "length", "unknown"]
+    assert "not to be believed, by the stability index of score " in report
 
 
 def test_shift_of_scores_alone_is_drift(stage, champion, imdb, tmp_path):
@@ -95,6 +110,15 @@ def test_few_requests_are_no_drift(stage, champion, imdb, tmp_path):
     found = json.loads((tmp_path / "drift.json").read_text())
     assert found["drifted"] is False
     assert "too few" in found["why"]
+    assert "expected_accuracy" not in found
+    assert "accuracy" not in (tmp_path / "report.md").read_text()
+
+
+def test_file_of_an_earlier_release_is_read(tmp_path):
+    found = Drift("sentiment", "1", 300, True, "length 7", {"length": 7.0}, {"length": 12.0})
+    earlier = {key: value for key, value in records.plain(found).items() if key != "doubts"}
+    (tmp_path / "drift.json").write_text(json.dumps(earlier))
+    assert records.read(tmp_path / "drift.json", Drift) == found
 
 
 def test_errors_are_one_line(stage, champion, tmp_path):

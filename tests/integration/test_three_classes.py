@@ -182,6 +182,8 @@ def test_gate_monitor_and_registry(three, trained, tmp_path, monkeypatch):
     shifted = monitor.monitor("remarks", negative * 2, 0.2, 200)
     assert "class" in shifted.why
     assert "class" in monitor.markdown(shifted)
+    assert same.believed
+    assert "class" in [doubt.split()[0] for doubt in shifted.doubts]
     loaded = load("models:/remarks@champion")
     assert loaded.classes == NAMES
 

@@ -57,7 +57,7 @@ def test_texts_in_unseen_languages_are_counted(server):
 
 def test_unregistered_model_has_no_drift_or_age(server):
     samples = server.samples()
-    assert not [key for key in samples if key[0] == "model_drift_psi"]
+    assert not [key for key in samples if key[0] in ("model_drift_psi", "model_expected_accuracy")]
     assert ("model_created_timestamp_seconds",) not in samples
 
 
@@ -123,6 +123,13 @@ def test_drift_is_measured_from_200_texts_on(scrapes, registered, texts, trained
     assert expected["length"] > 1  # as the texts were cut
     for name, value in expected.items():
         assert samples["model_drift_psi", name] == pytest.approx(value)
+
+
+def test_accuracy_to_expect_is_measured_from_200_texts_on(scrapes, registered, texts):
+    few, samples = scrapes
+    assert ("model_expected_accuracy",) not in few
+    p = probabilities(sentiment.store.load(registered), texts)
+    assert samples[("model_expected_accuracy",)] == pytest.approx(p.max(axis=1).mean())
 
 
 def test_metrics_of_all_alerts_exist(scrapes):

@@ -13,16 +13,19 @@ import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from components.io import registry, reviews
+from components.labelling import live
+from components.labelling.live import Interval
 from monitoring.dashboards.__main__ import OUTPUT
 from serving.model import loading
 from tests.conftest import REPO, free_port, running
 from tests.integration.test_receiver import Receiver, receiver
-from tests.monitoring import Prometheus, fill_variables, kubeflow, prometheus, record
+from tests.monitoring import LIVE, Prometheus, fill_variables, kubeflow, prometheus, record
 from tests.serving import EXPLAIN, INFER, JSON, PREDICT, Server, serving
 
 CLUSTER_ONLY = {
@@ -239,3 +242,22 @@ def test_moves_of_versions_are_annotations(scraped: Prometheus, name: str):
             # Grafana reads the value as a time in milliseconds
             assert 0 < time.time() - float(each["value"][1]) / 1000 < 600
             assert set(re.findall(r"{{(\w+)}}", annotation["textFormat"])) <= each["metric"].keys()
+
+
+def test_low_accuracy_of_a_served_version_raises_an_alert(scraped: Prometheus):
+    """Version 1 is served, 3 is not; both have an estimate that is certainly below the floor."""
+    now = datetime.now(UTC).isoformat()
+    low = replace(LIVE, until=now, accuracy=Interval(0.7, 0.62, 0.77, 150))
+    with registry.connected() as client:
+        for version in ("1", "3"):
+            live.write(client, "sentiment", replace(low, version=version))
+    scraped.wait_for('count(version:pipeline_live_accuracy_high:max{service="sentiment"}) == 3')
+    scraped.wait_for('ALERTS{alertname="SentimentLiveAccuracyLow"}')
+    (alert,) = scraped.query('ALERTS{alertname="SentimentLiveAccuracyLow"}')
+    labels = {key: alert["metric"][key] for key in ("namespace", "service", "version", "retrain")}
+    assert labels == {
+        "namespace": NAMESPACE,
+        "service": "sentiment",
+        "version": "1",
+        "retrain": "true",
+    }
