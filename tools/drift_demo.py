@@ -114,11 +114,11 @@ class Figures:
 class Demo:
     """The working copy with its servers, and the person who labels."""
 
-    def __init__(self, project: Path, ports: Ports, texts: Texts, floor: float) -> None:
+    def __init__(self, project: Path, ports: Ports, texts: Texts) -> None:
         directory = project / "monitor"
         self._ports = ports
         self._texts = texts
-        self._floor = floor
+        self._other = texts.other
         self._captured = directory / "captured"
         self._queues = directory / "queues"
         self.addresses = ["--captured", str(self._captured), "--queues", str(self._queues)]
@@ -148,7 +148,7 @@ class Demo:
 
         started = time.monotonic()
         limit = 60 + 1800 / times
-        sent = load.send_until(fires, ports.predictor, self._texts.other, RATE, limit)
+        sent = load.send_until(fires, ports.predictor, self._other, RATE, limit)
         seconds = time.monotonic() - started
         fired = time.monotonic()
         _wait("the start of the command", lambda: self._is_running(), 30 + 600 / times)
@@ -161,7 +161,7 @@ class Demo:
 
     def learn(self, labels: int) -> Round:
         """Label a queue of this size, train, and estimate the accuracy of what is served then."""
-        load.send(self._ports.predictor, self._texts.other, 4 * labels)
+        load.send(self._ports.predictor, self._other, 4 * labels)
         self._label(labels)
         retrain.run(
             [sys.executable, "-m", "monitoring.retrain", *self.addresses, "--newest", NEWEST]
@@ -173,7 +173,7 @@ class Demo:
         champion = decision.after if decision.outcome == "promoted" else decision.before
         _wait(f"version {champion}", lambda: _version(self._ports) == champion, SWAP_SECONDS)
         sofar = self.labels
-        load.send(self._ports.predictor, self._texts.other, 4 * ESTIMATE)
+        load.send(self._ports.predictor, self._other, 4 * ESTIMATE)
         return Round(sofar, decision.outcome, decision.why, champion, self.estimate())
 
     def estimate(self) -> LiveAccuracy:
@@ -198,6 +198,8 @@ class Demo:
             writer.writeheader()
             writer.writerows(item | {"label": self._texts.labels[item["text"]]} for item in items)
         self.labels += len(items)
+        labelled = {item["text"] for item in items}  # the model may know them soon: not sent again
+        self._other = [text for text in self._other if text not in labelled]
 
     def _await_capture(self) -> None:
         """Wait until the predictor has written all that it has answered."""
@@ -228,15 +230,21 @@ def prepare_project(project: Path) -> None:
 
 
 def prepare_texts(project: Path) -> Texts:
-    """Return the champion's test reviews, and these in the other spelling."""
+    """Return the champion's test reviews, and these and others in the other spelling."""
     with chdir(project):
-        table = reviews.read(Path("data/test"))
+        test, valid = (reviews.read(Path("data", part)) for part in ("test", "valid"))
         names = reviews.classes(Path("data/test"))
-    table = table[~table["text"].str.contains(_MASKED)]
-    own = table["text"].tolist()
-    other = [_LONG_WORD.sub(lambda word: word[0][::-1], text) for text in own]
-    labels = [names[label] for label in table["label"]]
-    return Texts(own, other, dict(zip(own + other, labels + labels, strict=True)))
+    labels: dict[str, str] = {}
+    own: list[str] = []
+    other: list[str] = []
+    for table, sent in ((test, own), (valid, [])):
+        table = table[~table["text"].str.contains(_MASKED)]
+        for text, label in zip(table["text"], table["label"], strict=True):
+            respelled = _LONG_WORD.sub(lambda word: word[0][::-1], text)
+            sent.append(text)
+            other.append(respelled)
+            labels |= {text: names[label], respelled: names[label]}
+    return Texts(own, other, labels)
 
 
 def run_loop(
@@ -252,7 +260,7 @@ def run_loop(
     command = [sys.executable, "-m", "monitoring.retrain", "--newest", NEWEST]
     with chdir(project):
         floor = float(yaml.safe_load(Path("params.yaml").read_text())["join"]["min_accuracy"])
-        demo = Demo(project, ports, texts, floor)
+        demo = Demo(project, ports, texts)
         with (
             serving(directory, ports, f"models:/{NAME}@champion"),
             watching(directory, ports, [*command, *demo.addresses], times=times),

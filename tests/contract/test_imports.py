@@ -12,7 +12,7 @@ from tests.conftest import REPO
 from tests.contract.test_commands import STAGES
 
 PACKAGES = ("sentiment", "components", "serving", "pipelines", "deploy", "monitoring", "tools")
-WITH_MLFLOW = {"register", "gate", "promote", "monitor"}
+WITH_MLFLOW = {"register", "gate", "promote", "monitor", "queue", "join", "decide"}
 
 
 @pytest.fixture(scope="module")

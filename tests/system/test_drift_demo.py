@@ -19,7 +19,7 @@ from tools import drift_demo
 IN_DOMAIN = 6_000
 TIMES = 20.0  # ten minutes take thirty seconds, the longest wait until a request is captured
 FLOOR = 0.75
-LABELS = 600
+LABELS = 300
 
 
 @pytest.fixture
@@ -35,7 +35,8 @@ def project(trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     names = {number: name for number, name in enumerate(reviews.CLASSES)}
     table = reviews.read(trained.reviews)
     table.assign(label=table["label"].map(names)).to_parquet(project / "own.parquet")
-    shutil.copytree(trained.test, project / "data/test")
+    for name in ("test", "valid"):
+        shutil.copytree(getattr(trained, name), project / "data" / name)
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["ingest"]["source"] = "own.parquet"
     params["trial"]["candidates"] = ["default"]

@@ -73,6 +73,11 @@ def artifact(directory: Path, name: str) -> Path:
     return path
 
 
+def newest(directory: Path, name: str) -> Path:
+    """Return an artifact of the newest run in a directory."""
+    return max((directory / "runs").glob(f"*/{name}"), key=lambda path: path.stat().st_mtime)
+
+
 def leftovers(directory: Path) -> str:
     label = f"label=sentiment.pipeline-local={directory}"
     listed = ["podman", "ps", "--all", "--quiet", "--filter", label]
@@ -252,30 +257,57 @@ def test_a_run_killed_twice_resumes(images, small, tmp_path):
     assert not leftovers(directory)
 
 
-def test_monitoring_trains_only_after_drift(whole, images, tmp_path):
+def event(number: int, text: str) -> str:
+    """Return a captured prediction, as the predictor writes it."""
+    data = {"request_id": f"r{number}", "index": 0, "sample": 1.0, "text": text}
+    data |= {"label": "positive", "probabilities": {"negative": 0.4, "positive": 0.6}}
+    event = {"type": "sentiment.prediction", "source": "/models/sentiment/versions/1"}
+    return json.dumps(event | {"time": "2026-01-01T00:00:00+00:00", "data": data}) + "\n"
+
+
+def test_monitoring_trains_only_with_new_labels(whole, images, tmp_path):
     captured = tmp_path / "captured.jsonl"
 
-    def monitor(texts: pd.Series, *arguments: str) -> list[str]:
-        captured.write_text("".join(json.dumps({"data": {"text": t}}) + "\n" for t in texts))
-        options = ["--pipeline", "monitoring", "--param", f"captured={captured}", *arguments]
+    def monitor(texts: pd.Series) -> list[str]:
+        captured.write_text("".join(event(n, text) for n, text in enumerate(texts)))
+        options = ["--pipeline", "monitoring"]
+        for name, value in (
+            ("captured", captured),
+            ("queues", "s3://inputs/queues/"),
+            ("labelled", "s3://inputs/labelled.parquet"),
+            ("source", "builtin"),
+        ):
+            options += ["--param", f"{name}={value}"]
         result = run_local(images["train"], whole, *options)
         assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
         return succeeded_tasks(result.stdout)
 
     # test reviews: the model is surer of those that it was trained on
     alike = reviews.read(artifact(whole, "prepare/test"))["text"]
-    assert monitor(alike.sample(1000, random_state=0)) == ["monitor"]
+    only_looked = {"monitor", "queue", "join", "decide"}
+    assert {*monitor(alike.sample(1000, random_state=0))} == only_looked
     ingest.ingest(Options("builtin:rotten_tomatoes"), tmp_path / "rt.parquet")
-    other = reviews.read(tmp_path / "rt.parquet")
-    source = tmp_path / "labelled.csv"
-    other.sample(2000, random_state=1)[["text", "label"]].to_csv(source, index=False)
-    shifted = other["text"].sample(1000, random_state=0)
-    tasks = monitor(shifted, "--param", f"source={source}")
-    assert tasks[:3] == ["monitor", "ingest", "validate"]
-    assert tasks[-1] == "gate"  # it refuses a model of other texts, which is worse on them
+    shifted = reviews.read(tmp_path / "rt.parquet").sample(1000, random_state=0)
+    assert {*monitor(shifted["text"])} == only_looked  # drift, and nothing new to learn from
+    answers = dict(zip(shifted["text"], shifted["label"].map(dict(enumerate(reviews.CLASSES)))))
+    with s3_server(whole / "s3") as storage:
+        client = s3_client(storage)
+        (name,) = {
+            each["Key"].split("/")[1]
+            for each in client.list_objects_v2(Bucket="inputs", Prefix="queues/")["Contents"]
+        }
+        content = client.get_object(Bucket="inputs", Key=f"queues/{name}/items.jsonl")["Body"]
+        items = [json.loads(line) for line in content.read().splitlines()]
+        lines = (json.dumps(item | {"label": answers[item["text"]]}) + "\n" for item in items)
+        key = f"queues/{name}/labels.jsonl"
+        client.put_object(Bucket="inputs", Key=key, Body="".join(lines).encode())
+    tasks = monitor(shifted["text"])
+    assert {*tasks[:4]} == only_looked
+    assert tasks[4:6] == ["ingest", "validate"]
     state = registry_state(whole)
     assert state["versions"] == ["2", "1"]
-    assert state["champion"] == "1"
+    metrics = json.loads(newest(whole, "evaluate/metrics").read_text())
+    assert 20 < metrics["labelled_rows"] < 70  # a fifth of 200
 
 
 def test_missing_image_or_engine_is_named(images, tmp_path):
