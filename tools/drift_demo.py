@@ -81,7 +81,7 @@ class InDomain:
 
 @dataclass(frozen=True)
 class Shift:
-    """Figures of the shift: the texts sent until the alert fired, and what came of it."""
+    """Figures of the shift: the texts sent until the alert fired, and what followed."""
 
     above_limit: int  # until the stability index was above max_psi
     fired: int

@@ -23,6 +23,9 @@ def lines(reports: Path = REPORTS) -> Iterator[str]:
     yield f"Reviews     {read} read from {_count(len(files), 'file')}, {kept} kept; {tested}"
     yield f"Classes     {', '.join(f'{n} {name}' for name, n in validation['classes'].items())}"
     yield f"Accuracy    {metrics['accuracy']:.4f} on the test reviews"
+    if "labelled_rows" in metrics:
+        rows, labelled = metrics["labelled_rows"], metrics["labelled_accuracy"]
+        yield f"            {labelled:.4f} on {rows:.0f} labelled predictions that are kept for tests"
     yield from (f"            {each}" for each in _slices(findings["slices"]))
     outcome = promotion["outcome"]
     yield f"Gate        {verdict['outcome'].upper()}: {verdict['why']}"

@@ -14,7 +14,9 @@ from components.report.measures import SOURCE
 
 BUILTIN = "imdb"  # the set of the built-in reviews
 _CALIBRATION = {"expected_calibration_error": "calibration error"}
+_COUNTED = ("rows", "labelled")  # counts, and what has a sentence of its own
 _OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
+_COUNTED = ("rows", "labelled")  # counts, and what has a sentence of its own
 _OF_CLASS["calibration_error"] = "calibration error"
 SHOWN_FILES = 20  # of the account of rows; the run in MLflow has all
 
@@ -47,7 +49,8 @@ it was trained on.
 
 ## Measured on {metrics["rows"]:.0f} test reviews, none of them used in training
 
-{_pairs({key: f"{value:.4f}" for key, value in metrics.items() if not key.startswith("rows")})}
+{_pairs({key: f"{value:.4f}" for key, value in metrics.items() if not key.startswith(_COUNTED)})}
+{_labelled(metrics)}
 
 {_split(findings, metrics["rows"])}
 
@@ -84,6 +87,15 @@ candidate says where it differs from the default ({_settings(DEFAULTS)});
 *against the default* is the accuracy that the difference gains or costs.
 
 {_trials(trials)}
+"""
+
+
+def _labelled(metrics: dict[str, float]) -> str:
+    if "labelled_rows" not in metrics:
+        return ""
+    return f"""
+On {metrics["labelled_rows"]:.0f} predictions that were labelled after they were served, none of
+them used in training, the accuracy is {metrics["labelled_accuracy"]:.4f}.
 """
 
 

@@ -115,6 +115,7 @@ TABLE = [
     ("pipeline", "s3:ListBucket", MODELS, {}, True),
     ("pipeline", "s3:PutObject", f"{DATA}/dvc/files/md5/0a/0a", {}, True),
     ("pipeline", "s3:PutObject", f"{DATA}/pipelines/run/metrics", {}, True),
+    ("pipeline", "s3:PutObject", f"{DATA}/labels/sentiment/labelled.parquet", {}, True),
     ("pipeline", "s3:PutObject", f"{MODEL}/model.skops", {}, True),
     ("pipeline", "s3:GetObject", f"{MODEL}/model.skops", {}, True),
     ("pipeline", "s3:AbortMultipartUpload", f"{MODEL}/model.skops", {}, True),

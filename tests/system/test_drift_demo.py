@@ -32,7 +32,7 @@ def project(trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
     monkeypatch.delenv("PYTHONPATH", raising=False)
     (project / "data").mkdir()
-    names = {number: name for number, name in enumerate(reviews.CLASSES)}
+    names = dict(enumerate(reviews.CLASSES))
     table = reviews.read(trained.reviews)
     table.assign(label=table["label"].map(names)).to_parquet(project / "own.parquet")
     for name in ("test", "valid"):

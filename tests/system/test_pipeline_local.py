@@ -21,7 +21,7 @@ from components import count, evaluate, ingest, merge, prepare, select, train, t
 from components.io import candidates, matrices, processes, records, registry, reviews
 from components.reading.options import Options
 from pipelines.inputs import PARAMS
-from pipelines.local import mlflow_server
+from pipelines.local import mlflow_server, s3_client, s3_server
 from tests.conftest import REPO, free_port
 from tests.system.conftest import environment
 from tests.system.test_images import CONFINED, podman
@@ -289,7 +289,8 @@ def test_monitoring_trains_only_with_new_labels(whole, images, tmp_path):
     ingest.ingest(Options("builtin:rotten_tomatoes"), tmp_path / "rt.parquet")
     shifted = reviews.read(tmp_path / "rt.parquet").sample(1000, random_state=0)
     assert {*monitor(shifted["text"])} == only_looked  # drift, and nothing new to learn from
-    answers = dict(zip(shifted["text"], shifted["label"].map(dict(enumerate(reviews.CLASSES)))))
+    names = shifted["label"].map(dict(enumerate(reviews.CLASSES)))
+    answers = dict(zip(shifted["text"], names, strict=True))
     with s3_server(whole / "s3") as storage:
         client = s3_client(storage)
         (name,) = {
