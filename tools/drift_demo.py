@@ -202,11 +202,14 @@ class Demo:
         self._other = [text for text in self._other if text not in labelled]
 
     def _await_capture(self) -> None:
-        """Wait until the predictor has written all that it has answered."""
+        """Wait until the predictor has written all that it has answered, or found no room for."""
 
         def written() -> bool:
-            answered = sum(_values(self._ports.predictor, "model_prediction_count_total"))
-            return answered == sum(_values(self._ports.predictor, "model_capture_count_total"))
+            answered, captured, dropped = (
+                sum(_values(self._ports.predictor, f"model_{name}_count_total"))
+                for name in ("prediction", "capture", "capture_dropped")
+            )
+            return answered == captured + dropped
 
         _wait("captured requests", written, CAPTURE_SECONDS)
 

@@ -25,7 +25,7 @@ def lines(reports: Path = REPORTS) -> Iterator[str]:
     yield f"Accuracy    {metrics['accuracy']:.4f} on the test reviews"
     if "labelled_rows" in metrics:
         rows, labelled = metrics["labelled_rows"], metrics["labelled_accuracy"]
-        yield f"            {labelled:.4f} on {rows:.0f} labelled predictions that are kept for tests"
+        yield f"            {labelled:.4f} on {rows:.0f} labelled predictions, kept for tests"
     yield from (f"            {each}" for each in _slices(findings["slices"]))
     outcome = promotion["outcome"]
     yield f"Gate        {verdict['outcome'].upper()}: {verdict['why']}"
