@@ -42,7 +42,7 @@ def by_name(options: Options) -> dict[str, Options]:
 
 
 def _options(first: Options, given: dict[str, Any], where: str) -> Options:
-    known = {field.name for field in fields(Options)} - {"other_sources", "exclude"}
+    known = {field.name for field in fields(Options)} - {"other_sources", "exclude", "forgotten"}
     if unknown := given.keys() - known:
         raise UserError(f"{where}: {min(unknown)}: no such option of a source")
     source = given.get("source")
@@ -50,7 +50,7 @@ def _options(first: Options, given: dict[str, Any], where: str) -> Options:
         raise UserError(f"{where}: source is required, an address")
     try:
         if builtin.is_name(source):
-            found = Options(**given, exclude=first.exclude)
+            found = Options(**given, exclude=first.exclude, forgotten=first.forgotten)
         else:
             query = first.query if is_database(source) else ""
             found = replace(first, **{"query": query} | given)

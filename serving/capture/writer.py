@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 import orjson
 from prometheus_client import Counter
 
-from serving.capture.masking import mask
+from sentiment.masking import mask
 
 log = logging.getLogger(__name__)
 
