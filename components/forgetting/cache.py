@@ -23,6 +23,7 @@ log = logging.getLogger("forget")
 
 REVIEWS = "data/reviews.parquet"  # the output of ingest
 PARQUET = b"PAR1"
+PROGRESS = 500  # objects between two lines of progress
 DIRECTORY = ".dir"  # at the end of the MD5 of a directory, whose object lists its files
 
 
@@ -59,12 +60,13 @@ class Cache:
         md5s = [*self._listed()]
         runs = lineage.runs(self._runs)
         members = {md5: self._members(md5) for md5 in md5s if md5.endswith(DIRECTORY)}
-        holding = {md5 for md5 in md5s if self._holds(md5, len(md5s), wanted)}
+        holding = {md5 for md5 in self._progress(md5s) if self._holds(md5, wanted)}
         held = lineage.held(holding, runs, members)
         wrote = {md5 for run in runs for _, md5 in run.wrote}
-        present = {md5 for run in lineage.present() for _, md5 in run.wrote}
-        kept = wrote - held | (present if keep_present else set())
+        present = self._present()
+        kept = wrote - held
         kept |= {each for md5 in kept for each in members.get(md5, {})}
+        kept |= present if keep_present else set()
         gone = wrote & held
         gone |= {each for md5 in gone for each in members.get(md5, {})}
         gone = (gone - kept) & {*md5s}
@@ -98,24 +100,31 @@ class Cache:
     def remotes(self) -> list[str]:
         return sorted(self._repo.config["remote"])
 
-    def remove_from(self, remote: str, found: Found) -> Iterator[Removed | Left]:
-        """Delete the same objects from a remote."""
+    def remove_from(self, remote: str, md5s: set[str]) -> Iterator[Removed | Left]:
+        """Delete objects from a remote, but for those of ``dvc.lock``."""
         from dvc.exceptions import DvcException
 
         place = f"DVC's remote {remote}"
         try:
             objects = self._repo.cloud.get_remote_odb(remote)
-            for md5 in sorted(found.derived | found.holding):
+            for md5 in sorted(md5s - self._present()):
                 if objects.exists(md5):
                     objects.delete(md5)
                     yield Removed(f"{place}: {md5}", "DVC object", 1, f"md5:{md5}")
         except (DvcException, OSError) as error:
             yield Left(place, f"not cleaned: {' '.join(str(error).split())}")
+        else:
+            yield Left(place, "what was never in the cache of this machine is not searched")
 
     def _listed(self) -> Iterator[str]:
         for path in sorted(self._objects.glob("??/*")):
             if path.is_file():
                 yield path.parent.name + path.name
+
+    def _present(self) -> set[str]:
+        """Return the objects of ``dvc.lock``, the files of directories too."""
+        wrote = {md5 for run in lineage.present() for _, md5 in run.wrote}
+        return wrote | {each for md5 in wrote for each in self._members(md5)}
 
     def _path(self, md5: str) -> Path:
         return self._objects / md5[:2] / md5[2:]
@@ -128,7 +137,13 @@ class Cache:
         except (OSError, ValueError, LookupError, TypeError):
             return {}
 
-    def _holds(self, md5: str, total: int, wanted: Wanted) -> bool:
+    def _progress(self, md5s: list[str]) -> Iterator[str]:
+        for number, md5 in enumerate(md5s):
+            if number % PROGRESS == 0:
+                log.info("searching DVC's cache, %d of %d objects", number, len(md5s))
+            yield md5
+
+    def _holds(self, md5: str, wanted: Wanted) -> bool:
         """Tell whether the content of an object is a table of reviews that holds a text."""
         path = self._path(md5)
         try:
@@ -138,7 +153,6 @@ class Cache:
             with pq.ParquetFile(path) as table:
                 if contents.TEXT not in table.schema_arrow.names:
                     return False
-                log.info("searching %s of DVC's cache, of %d objects", md5, total)
                 return any(
                     wanted.holds(text)
                     for batch in table.iter_batches(columns=[contents.TEXT])

@@ -13,6 +13,7 @@ from components.io.models import load_facts
 from components.io.records import record
 
 FOLDER = Path("reports/forgotten")
+OBJECT = "DVC object"
 MODEL, MATRIX = Path("models/sentiment"), Path("data/matrix")
 SPLITS = Path("data")
 
@@ -53,6 +54,14 @@ def model() -> Model | None:
     except UserError:
         return None
     return Model(facts.model_digest, facts.data_digest)
+
+
+def objects() -> set[str]:
+    """Return the objects of DVC that earlier runs have removed, as their certificates list them."""
+    made = [records.read(path, Certificate) for path in sorted(FOLDER.glob("*.json"))]
+    return {
+        each.place.rpartition(" ")[2] for one in made for each in one.removed if each.what == OBJECT
+    }
 
 
 def is_fitted_without(after: Model | None, tables: list[Searched]) -> bool:
@@ -117,7 +126,7 @@ def _removed(removed: list[Removed]) -> str:
     objects: Counter[str] = Counter()
     lines = []
     for each in removed:
-        if each.what == "DVC object":
+        if each.what == OBJECT:
             objects[each.place.partition(":")[0]] += 1
         else:
             after = each.after[:12] if each.after else "deleted"

@@ -97,7 +97,7 @@ class Forgetting:
                 objects = opened.find(self._wanted, keep_present=False)
             yield (
                 f"DVC's cache: {len(objects.holding)} objects hold a text,"
-                f" {len(objects.derived)} come from them"
+                f" at most {len(objects.derived)} come from them"
             )
         for left in [*self._left, *self._remaining()]:
             yield f"{left.place}: {left.why}"
@@ -156,7 +156,8 @@ class Forgetting:
                     why = "not cleaned: run again with --listed --remotes"
                     self._left.append(Left(f"DVC's remote {remote}", why))
                     continue
-                self._note(opened.remove_from(remote, objects))
+                md5s = objects.holding | objects.derived | certificate.objects()
+                self._note(opened.remove_from(remote, md5s))
             self._note(opened.remove(objects))
             self._note(opened.left(objects))
         log.info(
