@@ -77,15 +77,16 @@ def forget(args: argparse.Namespace) -> None:
 
 
 def expire(args: argparse.Namespace) -> None:
-    now = datetime.now(UTC)
+    now, did = datetime.now(UTC), "would delete" if args.dry_run else "deleted"
     if not args.captured + args.queues:
         raise UserError("--older-than: needs --captured or --queues")
     for flag, addresses in (("--captured", args.captured), ("--queues", args.queues)):
         for store in _stores(addresses, flag):
-            deleted = expiry.expire(store, args.older_than, now, queues=flag == "--queues")
+            queues = flag == "--queues"
+            deleted = expiry.expire(store, args.older_than, now, queues, args.dry_run)
             for folder, files in sorted(deleted.items()):
-                log.info("deleted %s, %d files", folder, files)
-            log.info("%s: %d files deleted", store.address, deleted.total())
+                log.info("%s %s, %d files", did, folder, files)
+            log.info("%s: %s %d files", store.address, did, deleted.total())
 
 
 def _stores(addresses: list[str], flag: str) -> list[Store]:

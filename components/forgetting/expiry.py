@@ -4,11 +4,10 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 from components.errors import UserError
-from components.forgetting import stores
 from components.forgetting.stores import File, Store
 
 log = logging.getLogger("forget")
@@ -17,34 +16,37 @@ DRAW = "queue.json"
 _DAY = re.compile(r"(?:feedback/)?(\d{4}-\d\d-\d\d)/")
 
 
-def expire(store: Store, days: int, now: datetime, queues: bool = False) -> Counter[str]:
+def expire(
+    store: Store, days: int, now: datetime, queues: bool = False, dry_run: bool = False
+) -> Counter[str]:
     """Delete what is older than ``days``, also its replaced versions; return files by folder.
 
     Captures and feedback are in folders by day. A queue is as old as its draw.
     """
     files = store.files()
-    old = {
-        *(
-            _old_queues(store, files, now - timedelta(days))
-            if queues
-            else _old_days(files, days, now)
-        )
-    }
-    deleted: Counter[str] = Counter()
-    for file in files:
-        folder = _folder(file.name, queues)
-        if folder in old:
+    folders = _old_queues(store, files, now - timedelta(days)) if queues else ()
+    old = {*folders, *(() if queues else _old_days(files, days, now))}
+    found = [file for file in files if _folder(file.name, queues) in old]
+    if not dry_run:
+        # the draw last: without it, the age of what an interruption left would not be known
+        for file in sorted(found, key=lambda each: each.name.endswith(f"/{DRAW}")):
             store.delete(file.name)
-            deleted[f"{store.address}{folder}"] += 1
+        _delete_replaced(
+            store,
+            lambda name: (
+                _folder(name, queues) in old or (not queues and _is_old_day(name, days, now))
+            ),
+        )
+    return Counter(f"{store.address}{_folder(file.name, queues)}" for file in found)
+
+
+def _delete_replaced(store: Store, is_old: Callable[[str], bool]) -> None:
     try:
         for each in store.replaced():
-            if _folder(each.name, queues) in old or _is_old_day(each.name, days, now, queues):
+            if is_old(each.name):
                 each.delete()
-    except UserError as error:
-        if not stores.is_denied(error):
-            raise
+    except UserError as error:  # a permission is missing, or the storage knows no versions
         log.warning("%s: replaced versions stay: %s", store.address, error)
-    return deleted
 
 
 def _folder(name: str, queues: bool) -> str | None:
@@ -61,8 +63,8 @@ def _old_days(files: list[File], days: int, now: datetime) -> Iterator[str]:
             yield str(_folder(file.name, queues=False))
 
 
-def _is_old_day(name: str, days: int, now: datetime, queues: bool = False) -> bool:
-    match = None if queues else _DAY.match(name)
+def _is_old_day(name: str, days: int, now: datetime) -> bool:
+    match = _DAY.match(name)
     try:
         return (
             match is not None

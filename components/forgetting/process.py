@@ -14,13 +14,13 @@ from components.forgetting import cache, certificate, listed, removal, sightings
 from components.forgetting.cache import Found
 from components.forgetting.certificate import Certificate
 from components.forgetting.removal import Left, Removed
+from components.forgetting.sightings import LABELLED
 from components.forgetting.stores import Folder, Store
 from components.forgetting.wanted import Wanted
 from components.reading.options import Options
 
 log = logging.getLogger("forget")
 
-LABELLED = Path("data/labelled.parquet")  # from components.join
 # repairs what an interrupted run left, and refuses to run beside another
 REPRO = [sys.executable, "-m", "tools.repro"]
 PIPELINE_RUNS = Path("pipeline-local")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
 from components.errors import UserError
-from components.forgetting import contents, stores
+from components.forgetting import contents
 from components.forgetting.contents import NotReadableError, Record
 from components.forgetting.stores import Store
 from components.forgetting.wanted import Request, Wanted
@@ -120,11 +120,9 @@ def _remove_replaced(store: Store, wanted: Wanted) -> Iterator[Removed | Left]:
             if held or old.name.endswith(UNFINISHED):
                 old.delete()
                 yield Removed(place, "replaced version", held, _digest(content))
-    except UserError as error:
-        if not stores.is_denied(error):
-            raise
-        why = "replaced versions of its objects hold the texts until the bucket deletes them"
-        yield Left(store.address, f"{why}; the credentials may not: {error}")
+    except UserError as error:  # a permission is missing, or the storage knows no versions
+        why = "replaced versions of its objects may hold the texts until the bucket deletes them"
+        yield Left(store.address, f"{why}: {error}")
 
 
 def _order(name: str) -> int:

@@ -25,6 +25,7 @@ from components.reading.sources import fetch
 log = logging.getLogger("forget")
 
 FOLDERS = ("data", "reports")  # of the project, where stages write texts
+LABELLED = Path("data/labelled.parquet")  # from components.join; its rows are removed
 CERTIFICATES = "forgotten"  # in reports
 
 
@@ -94,6 +95,8 @@ def sources(options: Options, wanted: Wanted) -> tuple[Counter[str], list[Left]]
         address = shown(each.source)
         if is_database(each.source) or "://" in each.source:
             unsearched.append(Left(address, "a source of ingest, not searched"))
+            continue
+        if Path(each.source) == LABELLED:
             continue
         log.info("searching %s", address)
         for file, batch in _batches(replace(each, label_column=each.text_column, group_column="")):

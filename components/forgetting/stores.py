@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import boto3
 import botocore.exceptions
@@ -16,7 +16,6 @@ from components.io.files import replacing
 from components.reading.sources import bucket_and_key, s3_errors
 
 STALE = 3600  # seconds after which an unfinished file of a killed process is no file in the making
-DENIED = "AccessDenied"
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,7 @@ class Prefix:
         """Yield the versions that are not the latest.
 
         Raises:
-            UserError: the bucket has versions, and the credentials may not list them.
+            UserError: the credentials may not list them, or the storage knows no versions.
         """
         with s3_errors(self.address):
             pages = self._client.get_paginator("list_object_versions").paginate(
@@ -201,10 +200,3 @@ def write_object(address: str, content: bytes) -> None:
     bucket, key = bucket_and_key(address)
     with s3_errors(address):
         boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
-
-
-def is_denied(error: BaseException) -> bool:
-    """Tell whether S3 refused a request for want of a permission."""
-    cause: Any = error.__cause__
-    response = getattr(cause, "response", {})
-    return bool(response.get("Error", {}).get("Code") == DENIED)

@@ -193,9 +193,12 @@ def test_captures_expire_by_age(stage, project):
             path = project / f"young/{folder}{today - timedelta(days)}/a.jsonl"
             path.parent.mkdir(parents=True)
             path.write_text("{}\n")
-    result = stage("forget", "--older-than", "30", "--captured", "young")
+    flags = ("--older-than", "30", "--captured", "young")
+    assert "young/: would delete 4 files" in stage("forget", *flags, "--dry-run").stderr
+    assert len(lines(project / "young")) == 8
+    result = stage("forget", *flags)
     assert result.returncode == 0, result.stderr
-    assert "young/: 4 files deleted" in result.stderr
+    assert "young/: deleted 4 files" in result.stderr
     assert len(lines(project / "young")) == 4
     assert_one_line(stage("forget", "--older-than", "30"), "needs --captured or --queues")
 
