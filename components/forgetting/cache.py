@@ -60,7 +60,7 @@ class Cache:
         md5s = [*self._listed()]
         runs = lineage.runs(self._runs)
         members = {md5: self._members(md5) for md5 in md5s if md5.endswith(DIRECTORY)}
-        holding = {md5 for md5 in self._progress(md5s) if self._holds(md5, wanted)}
+        holding = {md5 for md5 in self._progress(md5s) if self._has_copy(md5, wanted)}
         held = lineage.held(holding, runs, members)
         wrote = {md5 for run in runs for _, md5 in run.wrote}
         present = self._present()
@@ -143,7 +143,7 @@ class Cache:
                 log.info("searching DVC's cache, %d of %d objects", number, len(md5s))
             yield md5
 
-    def _holds(self, md5: str, wanted: Wanted) -> bool:
+    def _has_copy(self, md5: str, wanted: Wanted) -> bool:
         """Tell whether the content of an object is a table of reviews that holds a text."""
         path = self._path(md5)
         try:
@@ -154,7 +154,7 @@ class Cache:
                 if contents.TEXT not in table.schema_arrow.names:
                     return False
                 return any(
-                    wanted.holds(text)
+                    wanted.is_copy(text)
                     for batch in table.iter_batches(columns=[contents.TEXT])
                     for text in batch.column(0).to_pylist()
                     if text is not None

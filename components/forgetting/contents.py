@@ -69,7 +69,7 @@ def without(name: str, content: bytes, wanted: Wanted) -> tuple[bytes, int]:
 def texts_elsewhere(name: str, content: bytes, wanted: Wanted) -> int:
     """Return how many fields that are not ``text`` hold a text of several words to forget."""
     return sum(
-        wanted.holds(text)
+        wanted.is_copy(text)
         for value in _values(name, content)
         for key, text in _strings(value, "")
         if key.lower() != TEXT and " " in text.strip()
@@ -84,10 +84,10 @@ def unreadable_lines(name: str, content: bytes) -> int:
 
 
 def _is_wanted(record: Record, wanted: Wanted) -> bool:
-    return (record.id, record.index) in wanted.requests or any(map(wanted.holds, record.texts))
+    return (record.id, record.index) in wanted.requests or any(map(wanted.is_copy, record.texts))
 
 
-def _holds(value: Any, wanted: Wanted) -> bool:
+def _has_copy(value: Any, wanted: Wanted) -> bool:
     return any(_is_wanted(record, wanted) for record in _records(value))
 
 
@@ -156,14 +156,14 @@ def _line(line: bytes) -> Any:
 
 def _without_lines(content: bytes, wanted: Wanted) -> tuple[bytes, int]:
     lines = content.splitlines(keepends=True)
-    kept = [line for line in lines if not _holds(_line(line), wanted)]
+    kept = [line for line in lines if not _has_copy(_line(line), wanted)]
     return b"".join(kept), len(lines) - len(kept)
 
 
 def _without_elements(content: bytes, wanted: Wanted) -> tuple[bytes, int]:
     value = _loads(content)
-    removed = _prune(value, lambda each: _holds(each, wanted))
-    if _holds(value, wanted):
+    removed = _prune(value, lambda each: _has_copy(each, wanted))
+    if _has_copy(value, wanted):
         raise NotReadableError("the text is in no element of a list")
     if not removed:
         return content, 0
@@ -199,7 +199,7 @@ def _without_rows(content: bytes, wanted: Wanted) -> tuple[bytes, int]:
     if not rows:
         return content, 0
     header, *rest = rows
-    kept = [row for row in rest if not _holds(dict(zip(header, row, strict=False)), wanted)]
+    kept = [row for row in rest if not _has_copy(dict(zip(header, row, strict=False)), wanted)]
     if len(kept) == len(rest):
         return content, 0
     end = "\r\n" if b"\r\n" in content.partition(b"\n")[0] + b"\n" else "\n"
@@ -219,7 +219,7 @@ def _table(content: bytes) -> pa.Table:
 
 
 def _without_table_rows(content: bytes, wanted: Wanted) -> tuple[bytes, int]:
-    kept = [not _holds(row, wanted) for row in _table(content).to_pylist()]
+    kept = [not _has_copy(row, wanted) for row in _table(content).to_pylist()]
     if all(kept):
         return content, 0
     output = io.BytesIO()

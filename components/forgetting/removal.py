@@ -65,7 +65,7 @@ def survey(places: Iterable[Store], wanted: Wanted) -> Counter[str]:
     for store in places:
         for name, content in _contents(store):
             for each in _read(store, name, content):
-                held = sum(map(wanted.holds, each.texts))
+                held = sum(map(wanted.is_copy, each.texts))
                 if held:
                     found[store.address + name] += held
                     if each.id is not None and each.index is not None:

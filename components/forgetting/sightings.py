@@ -56,7 +56,7 @@ def _table(path: Path, wanted: Wanted) -> Searched | None:
             for batch in file.iter_batches(columns=[contents.TEXT]):
                 texts = batch.column(0).to_pylist()
                 rows += len(texts)
-                found += sum(wanted.holds(text) for text in texts if text is not None)
+                found += sum(wanted.is_copy(text) for text in texts if text is not None)
     except (pa.ArrowException, OSError):
         return None
     with path.open("rb") as content:
@@ -75,7 +75,7 @@ def other_files(folders: tuple[str, ...], wanted: Wanted) -> Iterator[Left]:
             content = path.read_bytes()
             try:
                 records = contents.records(path.name, content)
-                held = sum(wanted.holds(text) for each in records for text in each.texts)
+                held = sum(wanted.is_copy(text) for each in records for text in each.texts)
                 held += contents.texts_elsewhere(path.name, content, wanted)
             except NotReadableError:
                 continue
@@ -100,7 +100,7 @@ def sources(options: Options, wanted: Wanted) -> tuple[Counter[str], list[Left]]
             continue
         log.info("searching %s", address)
         for file, batch in _batches(replace(each, label_column=each.text_column, group_column="")):
-            held = sum(wanted.holds(text) for text in batch.texts if text is not None)
+            held = sum(wanted.is_copy(text) for text in batch.texts if text is not None)
             if held:
                 found[file] += held
     return found, unsearched
@@ -115,7 +115,7 @@ def remaining(found: Counter[str], options: Options, wanted: Wanted) -> Iterator
     if address and Path(address).is_file():
         content = Path(address).read_bytes()
         records = contents.records("exclude.csv", content)
-        if held := sum(wanted.holds(text) for each in records for text in each.texts):
+        if held := sum(wanted.is_copy(text) for each in records for text in each.texts):
             yield Left(address, f"{held} rows of this list (ingest.exclude) hold it: delete them")
 
 

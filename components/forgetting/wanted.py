@@ -45,8 +45,8 @@ class Wanted:
         found = self.seen | listed
         return [flag for flag, identities in self.given.items() if found.isdisjoint(identities)]
 
-    def holds(self, text: str) -> bool:
-        """Tell whether a text is to be forgotten, and learn the identity of its other form."""
+    def is_copy(self, text: str) -> bool:
+        """Tell whether a text is a copy of one to forget, and learn its identities."""
         own = identity(text)
         if own not in self.identities and not (self.masked and identity(mask(text)) in self.masked):
             return False

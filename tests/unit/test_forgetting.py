@@ -35,32 +35,32 @@ def wanted() -> Wanted:
 
 @pytest.mark.parametrize("copy", [TEXT, MASKED, f"  {TEXT.upper()}\n", "dreadful,  SAYS [EMAIL]"])
 def test_copies_differ_in_space_case_and_masking(wanted, copy):
-    assert wanted.holds(copy)
-    assert not wanted.holds(f"{copy} too")
+    assert wanted.is_copy(copy)
+    assert not wanted.is_copy(f"{copy} too")
 
 
 def test_a_text_in_full_is_not_confused_with_another_of_the_same_masked_form(wanted):
-    assert not wanted.holds("Dreadful, says bob@example.org")
+    assert not wanted.is_copy("Dreadful, says bob@example.org")
 
 
 def test_a_captured_text_stands_for_all_of_its_masked_form():
     wanted = Wanted()
     wanted.add_captured("--id r1/0", MASKED)
-    assert wanted.holds("Dreadful, says bob@example.org")
+    assert wanted.is_copy("Dreadful, says bob@example.org")
     assert identity("Dreadful, says bob@example.org") in wanted.identities
 
 
 def test_an_identity_finds_the_masked_form_by_the_text():
     wanted = Wanted()
     wanted.add("--id", {identity(TEXT)})
-    assert not wanted.holds(MASKED)
-    assert wanted.holds(TEXT)
-    assert wanted.holds(MASKED)
+    assert not wanted.is_copy(MASKED)
+    assert wanted.is_copy(TEXT)
+    assert wanted.is_copy(MASKED)
 
 
 def test_what_was_not_found_is_named(wanted):
     wanted.add_text("--text-file b.txt", OTHER)
-    wanted.holds(MASKED)
+    wanted.is_copy(MASKED)
     assert wanted.not_found(set()) == ["--text-file b.txt"]
     assert wanted.not_found({identity(OTHER)}) == []
 
