@@ -77,7 +77,7 @@ def without(table: Path, identity: str, output: Path) -> None:
 def choose(table: Path, texts: int) -> list[tuple[str, int]]:
     """Return identities to forget, with their copies; all but the first are random.
 
-    The first is a text for training that is there twice: without it, its rare n-grams are no longer
+    The first is a text for training that is there twice, if there is one: without it, its rare n-grams are no longer
     in two reviews (min_df), and at BOUNDARY reviews a shard there is a shard less.
     """
     labels: dict[str, list[int]] = defaultdict(list)
@@ -86,9 +86,10 @@ def choose(table: Path, texts: int) -> list[tuple[str, int]]:
         labels[reviews.identity(text)].append(label)
     draw = random.Random(SEED)  # noqa: S311 - not for cryptography
     twice = [each for each, of in labels.items() if len(of) == 2 and len({*of}) == 1]
-    first = draw.choice([each for each in twice if split(each) == "train"])
-    others = [each for each in draw.sample([*labels], texts) if each != first]
-    return [(each, len(labels[each])) for each in (first, *others[: texts - 1])]
+    first = [each for each in twice if split(each) == "train"]
+    first = [draw.choice(first)] if first else []
+    others = [each for each in draw.sample([*labels], texts) if each not in first]
+    return [(each, len(labels[each])) for each in [*first, *others][:texts]]
 
 
 def split(identity: str) -> str:
