@@ -77,8 +77,8 @@ def without(table: Path, identity: str, output: Path) -> None:
 def choose(table: Path, texts: int) -> list[tuple[str, int]]:
     """Return identities to forget, with their copies; all but the first are random.
 
-    The first is a text for training that is there twice, if there is one: without it, its rare n-grams are no longer
-    in two reviews (min_df), and at BOUNDARY reviews a shard there is a shard less.
+    The first is a text for training that is there twice, if there is one: without it, at BOUNDARY
+    reviews a shard there is a shard less.
     """
     labels: dict[str, list[int]] = defaultdict(list)
     found = reviews.read(table)
