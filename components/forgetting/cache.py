@@ -31,6 +31,7 @@ DIRECTORY = ".dir"  # at the end of the MD5 of a directory, whose object lists i
 class Found:
     """The objects to remove: those that hold a text, and those that come from them.
 
+    ``outputs`` are those that hold one and are whole outputs of runs, not files of a directory.
     ``strays`` hold a text and are of no recorded run, such as files of ``dvc add``. ``unknown``
     come from reviews that are not in the cache. ``data_digests`` are those of the training data
     that held it, as far as the cache has them, and ``clean`` those of data that did not.
@@ -38,6 +39,7 @@ class Found:
 
     holding: set[str] = field(default_factory=set)
     derived: set[str] = field(default_factory=set)
+    outputs: set[str] = field(default_factory=set)
     strays: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     data_digests: set[str] = field(default_factory=set)
@@ -74,6 +76,7 @@ class Cache:
         return Found(
             gone & holding,
             gone - holding,
+            gone & holding & wrote,
             {md5 for md5 in holding - gone - kept if not md5.endswith(DIRECTORY)},
             lineage.held(missing, runs, {}) & {*md5s} - gone - present,
             self._data_digests(runs, gone, members),
@@ -83,9 +86,14 @@ class Cache:
     def remove(self, found: Found) -> Iterator[Removed]:
         """Delete objects; if this is interrupted, the rest can still be found.
 
-        Those that hold a text come last, as the others are found by them.
+        Files go before the directories that list them, and these before the outputs that hold a
+        text, by which DVC's record finds both.
         """
-        for md5 in [*sorted(found.derived), *sorted(found.holding)]:
+
+        def order(md5: str) -> tuple[bool, bool, bool, str]:
+            return md5 in found.outputs, md5.endswith(DIRECTORY), md5 in found.holding, md5
+
+        for md5 in sorted(found.derived | found.holding, key=order):
             self._path(md5).unlink(missing_ok=True)
             yield Removed(f"DVC's cache: {md5}", "DVC object", 1, f"md5:{md5}")
 
