@@ -72,6 +72,8 @@ def ingest(options: Options, output: Path) -> list[FileAccount]:
     sources = several.by_name(options)
     for each in sources.values():
         labels.mapping(each.labels)  # a mistake in it is reported before hours of reading
+    if options.forgotten and "forgotten" not in exclusion.lists(options):
+        log.info("%s does not exist, so that no text is forgotten", options.forgotten)
     schema = GROUPED if any(each.group_column for each in sources.values()) else SCHEMA
     content, spooled = identify(options, with_databases=False), list[_Spooled]()
     spools = [
@@ -133,14 +135,14 @@ def _read(
     The rows of a database go into ``content``, as nothing else tells its content.
     """
     count = without_group = 0
-    excluded = exclusion.read(options)
+    listed = exclusion.read(options)
     for file, batches in _opened(options):
         files.append(file)
         log.info("reading %s", file.address)
         for batch in batches:
             if is_database(options.source):
                 content.add(batch)
-            batch = exclusion.without(batch, excluded, file.dropped)
+            batch = exclusion.without(batch, listed, file.dropped)
             codes = [
                 values.code(label, file.address, batch.unit, number)
                 for label, number in zip(batch.labels, batch.numbers, strict=True)

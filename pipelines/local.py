@@ -35,7 +35,10 @@ from components.io.files import read_json
 from pipelines import ir
 
 # may name a file of this machine
-FILE_PARAMETERS = ("source", "behaviour", "exclude", "source_exclude", "captured")
+FILE_PARAMETERS = (
+    *("source", "behaviour", "captured"),
+    *("exclude", "forgotten", "source_exclude", "source_forgotten"),
+)
 OTHER_SOURCES = "other_sources"  # names one by a key, or options with one
 BUCKETS = ("mlflow", "inputs")
 IMAGE_USER = 10001

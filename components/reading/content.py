@@ -12,7 +12,7 @@ from pathlib import Path
 
 import boto3
 
-from components.reading import builtin, databases, several, sources, storage
+from components.reading import builtin, databases, exclusion, several, sources, storage
 from components.reading.batches import Batch
 from components.reading.options import Options
 from components.reading.passwords import is_database, shown
@@ -53,8 +53,8 @@ def identify(options: Options, with_databases: bool = True) -> dict[str, str]:
         for name, each in several.by_name(options).items()
         if with_databases or not is_database(each.source)
     }
-    if options.exclude:
-        found["ingest.exclude"] = _content(replace(options, source=options.exclude))
+    for parameter, address in exclusion.lists(options).items():
+        found[f"ingest.{parameter}"] = _content(replace(options, source=address))
     return found
 
 

@@ -57,6 +57,12 @@ class Options:
         description="CSV file with a column id, as components.suspects writes it, at an address"
         " like a source's: the rows of these texts are dropped; empty: there is none.",
     )
+    forgotten: str = Field(
+        default="",
+        description="CSV file with a column id, as components.forget writes it, at an address like"
+        " a source's: the rows of these texts are dropped; empty, or a file of this machine that"
+        " does not exist: there is none.",
+    )
     format: Format = Field(
         default="auto",
         description="Format of the files; texts: a folder for each class, with a file for each"
@@ -90,7 +96,7 @@ class Options:
         description="What to do about a row of CSV with broken quotes or another number of fields.",
     )
 
-    @field_validator("source", "exclude")
+    @field_validator("source", "exclude", "forgotten")
     @classmethod
     def _have_no_password(cls, address: str) -> str:
         return passwords.check(address)

@@ -41,7 +41,9 @@ def by_name(options: Options) -> dict[str, Options]:
             f"{address}: labelled predictions have the name {LABELLED}; use another one"
         )
     if options.labelled and labelled.exists(options.labelled):
-        found[LABELLED] = Options(source=options.labelled, exclude=options.exclude)
+        found[LABELLED] = Options(
+            source=options.labelled, exclude=options.exclude, forgotten=options.forgotten
+        )
     addresses: dict[tuple[str, str], str] = {}
     for name, each in found.items():
         if (other_name := addresses.setdefault((_resolved(each.source), each.query), name)) != name:
@@ -51,7 +53,8 @@ def by_name(options: Options) -> dict[str, Options]:
 
 
 def _options(first: Options, given: dict[str, Any], where: str) -> Options:
-    known = {field.name for field in fields(Options)} - {"other_sources", "labelled", "exclude"}
+    known = {field.name for field in fields(Options)}
+    known -= {"other_sources", "labelled", "exclude", "forgotten"}
     if unknown := given.keys() - known:
         raise UserError(f"{where}: {min(unknown)}: no such option of a source")
     source = given.get("source")
@@ -59,7 +62,7 @@ def _options(first: Options, given: dict[str, Any], where: str) -> Options:
         raise UserError(f"{where}: source is required, an address")
     try:
         if builtin.is_name(source):
-            found = Options(**given, exclude=first.exclude)
+            found = Options(**given, exclude=first.exclude, forgotten=first.forgotten)
         else:
             query = first.query if is_database(source) else ""
             found = replace(first, **{"query": query} | given)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from serving.capture.masking import mask
+from sentiment.masking import mask
 
 PREDICTION = "sentiment.prediction"
 FEEDBACK = "sentiment.feedback"

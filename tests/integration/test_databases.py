@@ -79,13 +79,13 @@ def test_mistake_is_one_line(stage, tmp_path, sqlite, source: str, query: str, w
         "sftp://reader:hunter2@db/shop.csv",
     ],
 )
-@pytest.mark.parametrize("place", ["source", "other", "exclude", "params"])
+@pytest.mark.parametrize("place", ["source", "other", "exclude", "forgotten", "params"])
 def test_password_in_an_address_is_refused_and_not_shown(stage, tmp_path, source: str, place: str):
     arguments = ["--source", "builtin", "--output", "r.parquet"]
     if place == "other":
         arguments += ["--other-sources", json.dumps({"more": {"source": source}})]
-    elif place == "exclude":
-        arguments += ["--exclude", source]
+    elif place in ("exclude", "forgotten"):
+        arguments += [f"--{place}", source]
     elif place == "params":
         (tmp_path / "params.yaml").write_text(json.dumps({"ingest": {"source": source}}))
         arguments = ["--params", "params.yaml", "--output", "r.parquet"]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from serving.capture.masking import mask
+from sentiment.masking import mask
 
 
 @pytest.mark.parametrize(

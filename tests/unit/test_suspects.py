@@ -10,7 +10,7 @@ import pytest
 from components import suspects
 from components.errors import UserError
 from components.ingest import ingest
-from components.io import reviews
+from components.io import accounts, reviews
 from components.reading.options import Options
 from tests.conftest import assert_one_line, run_stages
 
@@ -92,3 +92,24 @@ def test_a_wrong_list_is_refused(tmp_path, content, message):
     options = Options(source=str(tmp_path / "a.csv"), exclude=str(tmp_path / "list.csv"))
     with pytest.raises(UserError, match=message):
         ingest(options, tmp_path / "r.parquet")
+
+
+def test_forgotten_texts_are_dropped_and_counted_apart(tmp_path):
+    """Copies in other letters and spaces are the same text; a text on both lists is forgotten."""
+    source, listed = tmp_path / "a.csv", tmp_path / "forgotten.csv"
+    source.write_text("text,label\nSo good,1\n so  GOOD,1\nVery bad,0\nFine,1\nDull,0\n")
+    options = Options(
+        source=str(source), forgotten=str(listed), exclude=str(tmp_path / "suspects.csv")
+    )
+    wrong = [reviews.identity(text) for text in ("so good", "fine")]
+    (tmp_path / "suspects.csv").write_text("id\n" + "\n".join(wrong) + "\n")
+    (before,) = ingest(options, tmp_path / "before.parquet")
+    assert before.dropped == {"excluded": 3}
+    told = accounts.content(tmp_path / "before.parquet")
+    listed.write_text(f"id,when\n{wrong[0]},2026-11-29\n")
+    (after,) = ingest(options, tmp_path / "after.parquet")
+    assert after.dropped == {"forgotten": 2, "excluded": 1}
+    assert after.read == after.kept + 3
+    assert reviews.read(tmp_path / "after.parquet")["text"].tolist() == ["Very bad", "Dull"]
+    new = accounts.content(tmp_path / "after.parquet").keys() - told.keys()
+    assert new == {"ingest.forgotten"}

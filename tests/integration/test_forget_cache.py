@@ -1,0 +1,196 @@
+"""Which objects of DVC's cache hold a text or come from it, as real runs of DVC leave them."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from components.errors import UserError
+from components.forgetting import cache
+from components.forgetting.removal import Left
+from components.forgetting.wanted import Wanted
+from components.io.reviews import identity
+
+TEXT, OTHERS = "Dreadful", ["A fine film", "A dull film", "A film"]
+STAGES = {
+    "ingest": ("mine.txt", ["data/reviews.parquet"]),
+    "prepare": ("data/reviews.parquet", ["data/train", "data/test"]),
+    "matrix": ("data/train", ["data/matrix"]),
+    "select": ("data/matrix", ["models/selection.json"]),
+    "train": ("data/matrix models/selection.json", ["models/sentiment"]),
+}
+# the test split has the first text alone; the result of select is the same for all data
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import pyarrow as pa, pyarrow.parquet as pq
+stage = sys.argv[1]
+for folder in ("data/train", "data/test", "data/matrix"):
+    Path(folder).mkdir(parents=True, exist_ok=True)
+def write(path, texts):
+    pq.write_table(pa.table({"text": texts}), path)
+if stage == "ingest":
+    write("data/reviews.parquet", Path("mine.txt").read_text().splitlines())
+texts = pq.read_table("data/reviews.parquet")["text"].to_pylist()
+if stage == "prepare":
+    write("data/test/0.parquet", texts[:1])
+    write("data/train/0.parquet", texts[1:2])
+    write("data/train/1.parquet", texts[2:])
+if stage == "matrix":
+    digest = {"data_digest": "digest of " + " ".join(texts[1:])}
+    Path("data/matrix/matrix.json").write_text(json.dumps(digest))
+if stage == "select":
+    Path("models").mkdir(exist_ok=True)
+    Path("models/selection.json").write_text("[1]")
+if stage == "train":
+    Path("models/sentiment").write_text("model of " + " ".join(texts[1:]))
+"""
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def repro(*texts: str) -> dict[str, str]:
+    """Run the stages on texts; return the MD5 sums of the outputs by path."""
+    Path("mine.txt").write_text("".join(f"{text}\n" for text in texts))
+    run(sys.executable, "-m", "dvc", "repro", "--quiet")
+    lock = yaml.safe_load(Path("dvc.lock").read_text())["stages"]
+    return {out["path"]: out["md5"] for stage in lock.values() for out in stage["outs"]}
+
+
+def commit() -> None:
+    run("git", "add", ".")
+    run("git", "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "-qm", "x")
+
+
+def cached() -> set[str]:
+    return {each.parent.name + each.name for each in Path(".dvc/cache/files/md5").glob("*/*")}
+
+
+@pytest.fixture
+def wanted() -> Wanted:
+    found = Wanted()
+    found.add_text("--text-file a.txt", TEXT)
+    return found
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    run("git", "init", "-q")
+    run(sys.executable, "-m", "dvc", "init", "-q")
+    (tmp_path / "stage.py").write_text(PROGRAM)
+    stages = {
+        name: {"cmd": f"{sys.executable} stage.py {name}", "deps": deps.split(), "outs": outs}
+        for name, (deps, outs) in STAGES.items()
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    return tmp_path
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_what_a_text_left_is_removed_and_nothing_else(project, wanted, committed):
+    clean = repro(*OTHERS)
+    commit()
+    held = repro(*OTHERS, TEXT)
+    assert held["models/selection.json"] == clean["models/selection.json"]
+    if committed:
+        commit()
+        shutil.rmtree(".dvc/cache/runs")
+    else:
+        run("git", "checkout", "-q", "dvc.lock")
+    before, now = cached(), repro(*OTHERS[:2])
+    with cache.opened() as opened:
+        found = opened.find(wanted, keep_present=True)
+        assert {*opened.remove(found)}
+        again = opened.find(wanted, keep_present=True)
+    gone = {held[path] for path in held if held[path] not in {*clean.values(), *now.values()}}
+    assert "data/test" not in {path for path in held if held[path] in gone}
+    shards = found.holding - {held["data/reviews.parquet"], held["data/train"]}
+    assert len(shards) == 1
+    matrix = before - cached() - gone - shards
+    assert len(matrix) == 1
+    assert found.holding | found.derived == gone | shards | matrix
+    assert found.data_digests == {f"digest of {' '.join([*OTHERS[1:], TEXT])}"}
+    assert f"digest of {' '.join(OTHERS[1:])}" in found.clean
+    assert {*clean.values(), *now.values()} <= cached()
+    assert not again.holding | again.derived | again.strays
+    run("git", "checkout", "-q", "HEAD~1" if committed else "HEAD", "--", "dvc.lock")
+    run(sys.executable, "-m", "dvc", "checkout", "--quiet")
+    assert Path("models/sentiment").read_text() == f"model of {' '.join(OTHERS[1:])}"
+
+
+def test_an_interrupted_removal_goes_on(project, wanted):
+    held = repro(*OTHERS, TEXT)
+    repro(*OTHERS)
+    with cache.opened() as opened:
+        first = opened.find(wanted, keep_present=True)
+        total = len(first.holding | first.derived)
+        for number in range(total):
+            removing = opened.remove(opened.find(wanted, keep_present=True))
+            next(removing)
+            removing.close()
+            left = opened.find(wanted, keep_present=True)
+            assert len(left.holding | left.derived) == total - number - 1
+    assert not {held["data/reviews.parquet"], held["data/matrix"]} & cached()
+
+
+def test_files_of_dvc_add_are_left_and_named(project, wanted):
+    held = repro(*OTHERS, TEXT)
+    shutil.copy("data/reviews.parquet", "added.parquet")
+    table = Path("data/train/1.parquet")
+    shutil.copy(table, "mine.parquet")
+    run(sys.executable, "-m", "dvc", "add", "--quiet", "mine.parquet")
+    repro(*OTHERS)
+    shutil.rmtree(".dvc/cache/runs")  # so that no record has the run
+    Path("dvc.lock").unlink()
+    with cache.opened() as opened:
+        found = opened.find(wanted, keep_present=True)
+        places = [left.place for left in opened.left(found)]
+    assert not found.holding | found.derived
+    assert held["data/reviews.parquet"] in found.strays
+    assert f"DVC's cache: {held['data/reviews.parquet']}" in places
+
+
+def test_what_comes_from_reviews_that_are_gone_is_not_known(project, wanted):
+    held = repro(*OTHERS, TEXT)
+    repro(*OTHERS)
+    md5 = held["data/reviews.parquet"]
+    Path(f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}").unlink()
+    with cache.opened() as opened:
+        opened.remove(opened.find(wanted, keep_present=True))
+        found = opened.find(Wanted(identities={identity("another")}), keep_present=True)
+        (left,) = opened.left(found)
+    assert held["models/sentiment"] in found.unknown
+    assert "come from reviews that are not in the cache" in left.why
+
+
+def test_remotes_lose_the_same_objects(project, wanted, tmp_path_factory):
+    remote = tmp_path_factory.mktemp("remote")
+    run(sys.executable, "-m", "dvc", "remote", "add", "-q", "there", str(remote))
+    run(sys.executable, "-m", "dvc", "remote", "add", "-q", "broken", "s3://bucket/x")
+    held = repro(*OTHERS, TEXT)
+    run(sys.executable, "-m", "dvc", "push", "-q", "-r", "there")
+    now = repro(*OTHERS)
+    run(sys.executable, "-m", "dvc", "push", "-q", "-r", "there")
+    with cache.opened() as opened:
+        found = opened.find(wanted, keep_present=True)
+        assert opened.remotes() == ["broken", "there"]
+        md5s = found.holding | found.derived | {now["models/sentiment"]}
+        done = [*opened.remove_from("there", md5s)]
+    stored = {each.parent.name + each.name for each in remote.glob("files/md5/*/*")}
+    assert {*now.values()} <= stored
+    assert not (found.holding | found.derived) & stored
+    assert held["models/sentiment"] not in stored
+    assert isinstance(done[-1], Left)
+    assert len(done) == len(found.holding | found.derived) + 1
+
+
+def test_a_folder_without_dvc_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="not inside of a DVC repository"), cache.opened():
+        pass
