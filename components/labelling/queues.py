@@ -133,14 +133,15 @@ def read_labels(address: str, queue: Queue) -> tuple[list[Label], int]:
         if path.parent.name != queue.name or not path.name.startswith(LABELS):
             continue
         where = f"{address.rstrip('/')}/{name}"
-        labels, left = label_files.read(folders.read(address, name), where)
-        skipped += left
+        read, left = label_files.read(folders.read(address, name), where)
+        labels = [label for label in read if (label.request_id, label.index) in items]
+        if read and not labels:
+            first = f"{read[0].request_id}, index {read[0].index}"
+            raise UserError(
+                f"{where}: no label is of the queue {queue.name}; the first is of {first}"
+            )
+        skipped += left + len(read) - len(labels)  # such as a text that was forgotten since
         for label in labels:
-            if (label.request_id, label.index) not in items:
-                raise UserError(
-                    f"{where}: {label.request_id}, index {label.index}: not in the queue"
-                    f" {queue.name}"
-                )
             if label.label not in queue.classes:
                 raise UserError(
                     f"{where}: {label.label!r}: no class of the model, which has"

@@ -204,7 +204,7 @@ def test_labels_of_another_queue_or_class_are_refused(stage, champion, captured,
     item = read_json(folder / "queue.json")["items"][0]
     labels = folder / "labels.csv"
     labels.write_text("request_id,index,label\nnone,0,positive\n")
-    assert_one_line(stage("join", *JOIN), "labels.csv: none, index 0: not in the queue")
+    assert_one_line(stage("join", *JOIN), "labels.csv: no label is of the queue", "none, index 0")
     labels.write_text(f"request_id,index,label\n{item['request_id']},{item['index']},good\n")
     assert_one_line(stage("join", *JOIN), "labels.csv: 'good': no class of the model")
 
