@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from components import cli
+from components import cli, ingest
 from components.cli import count, positive
 from components.decide import Training
 from components.errors import UnavailableError, UserError
@@ -36,6 +37,7 @@ from components.io.registry import Decision
 from components.join import Joined
 from components.labelling.live import LiveAccuracy
 from components.queue import Drawn
+from components.reading.options import Options
 from deploy.prometheus import Prometheus
 from monitoring import retrain
 from monitoring.local import serving, watching
@@ -49,6 +51,8 @@ ALARMS = f'count_over_time(ALERTS{{alertname="{ALERT}"}}[1d])'
 EVALUATIONS = 'count_over_time(predictor:model_drift_psi:max{statistic="length"}[1d])'
 HIGHEST = "max(max_over_time(predictor:model_drift_psi:max[1d]))"
 RATE = 50.0  # texts a second until the alert fires
+SOURCE = Path("known.parquet")  # what the champion and later versions learn from, beside labels
+OTHERS = 6_000  # reviews to respell
 NEWEST = "2000"  # captured requests that monitor compares; more would be mostly of before the shift
 ESTIMATE = 200  # labels of a queue that only measures
 TRAINING_SECONDS = 3_600.0
@@ -223,31 +227,40 @@ class Demo:
             raise UserError(f"the command of the alert failed: {' '.join(errors)}")
 
 
-def prepare_project(project: Path) -> None:
-    """Clone this repository and train a champion, or check it out of DVC's cache here."""
+def prepare_project(project: Path) -> Texts:
+    """Clone this repository, train a champion, and return texts that it has not learned from.
+
+    The reviews to respell are kept apart from those of its training and its test.
+    """
     retrain.run(["git", "clone", "--quiet", str(ROOT), str(project)])
     with chdir(project):
-        if (cache := ROOT / ".dvc/cache").exists():
-            retrain.run(["dvc", "cache", "dir", "--local", str(cache)])
+        whole = Path("whole.parquet")
+        ingest.ingest(Options("builtin"), whole)
+        table = reviews.read(whole).sample(frac=1, random_state=0)
+        others, known = table[:OTHERS], table[OTHERS:].sort_index()
+        names = dict(enumerate(reviews.classes(whole)))
+        known.assign(label=known["label"].map(names)).to_parquet(SOURCE)
+        params = yaml.safe_load(Path("params.yaml").read_text())
+        params["ingest"]["source"] = str(SOURCE)
+        Path("params.yaml").write_text(yaml.safe_dump(params))
         retrain.run(["dvc", "repro", "--quiet"])
+        test = reviews.read(Path("data/test"))
+    return respell(test, others, list(names.values()))
 
 
-def prepare_texts(project: Path) -> Texts:
-    """Return the champion's test reviews, and these and others in the other spelling."""
-    with chdir(project):
-        test, valid = (reviews.read(Path("data", part)) for part in ("test", "valid"))
-        names = reviews.classes(Path("data/test"))
+def respell(own: pd.DataFrame, others: pd.DataFrame, classes: Sequence[str]) -> Texts:
+    """Return the texts of ``own`` as they are, and those of ``others`` in the other spelling."""
     labels: dict[str, str] = {}
-    own: list[str] = []
-    other: list[str] = []
-    for table, sent in ((test, own), (valid, [])):
+    sent: list[list[str]] = []
+    for table, written in ((own, False), (others, True)):
         table = table[~table["text"].str.contains(_MASKED)]
-        for text, label in zip(table["text"], table["label"], strict=True):
-            respelled = _LONG_WORD.sub(lambda word: word[0][::-1], text)
-            sent.append(text)
-            other.append(respelled)
-            labels |= {text: names[label], respelled: names[label]}
-    return Texts(own, other, labels)
+        texts = [
+            _LONG_WORD.sub(lambda word: word[0][::-1], text) if written else text
+            for text in table["text"]
+        ]
+        labels |= dict(zip(texts, (classes[label] for label in table["label"]), strict=True))
+        sent.append(texts)
+    return Texts(*sent, labels)
 
 
 def run_loop(
@@ -370,8 +383,7 @@ def main(argv: list[str] | None = None) -> int:
                 raise UserError(f"--directory {project}: it exists; name a new folder")
             os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{project}/mlflow.db"
             log.info("preparing a champion in %s", project)
-            prepare_project(project)
-            texts = prepare_texts(project)
+            texts = prepare_project(project)
             log.info("serving the champion, with Prometheus and Alertmanager")
             figures = run_loop(project, texts, args.in_domain, args.times, args.labels, args.rounds)
         print(summary(figures, args.times))

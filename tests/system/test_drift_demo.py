@@ -35,8 +35,7 @@ def project(trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     names = dict(enumerate(reviews.CLASSES))
     table = reviews.read(trained.reviews)
     table.assign(label=table["label"].map(names)).to_parquet(project / "own.parquet")
-    for name in ("test", "valid"):
-        shutil.copytree(getattr(trained, name), project / "data" / name)
+    shutil.copytree(trained.test, project / "data/test")
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["ingest"]["source"] = "own.parquet"
     params["trial"]["candidates"] = ["default"]
@@ -64,8 +63,10 @@ def _promote(trained) -> None:
     assert promote.promote(verdict).outcome == "promoted"
 
 
-def test_accuracy_falls_and_labels_bring_it_back(project):
-    texts = drift_demo.prepare_texts(project)
+def test_accuracy_falls_and_labels_bring_it_back(project, trained, imdb):
+    known = reviews.read(trained.reviews)["text"]
+    others = imdb[~imdb["text"].isin(known)].sample(3_000, random_state=0)
+    texts = drift_demo.respell(reviews.read(trained.test), others, reviews.CLASSES)
     figures = drift_demo.run_loop(project, texts, IN_DOMAIN, TIMES, LABELS, most_rounds=1)
     own, shift = figures.in_domain, figures.shift
     assert own.alarms == 0
