@@ -15,6 +15,8 @@ from components.reading.options import Options
 from components.verdict import GateLimits
 from tests.system.conftest import clone
 from tools import drift_demo
+from tools.drift import loop
+from tools.drift.texts import respell
 
 IN_DOMAIN = 6_000
 TIMES = 20.0  # ten minutes take thirty seconds, the longest wait until a request is captured
@@ -66,13 +68,13 @@ def _promote(trained) -> None:
 def test_accuracy_falls_and_labels_bring_it_back(project, trained, imdb):
     known = reviews.read(trained.reviews)["text"]
     others = imdb[~imdb["text"].isin(known)].sample(3_000, random_state=0)
-    texts = drift_demo.respell(reviews.read(trained.test), others, reviews.CLASSES)
-    figures = drift_demo.run_loop(project, texts, IN_DOMAIN, TIMES, LABELS, most_rounds=1)
+    texts = respell(reviews.read(trained.test), others, reviews.CLASSES)
+    figures = loop.run_loop(project, texts, IN_DOMAIN, TIMES, LABELS, most_rounds=1)
     own, shift = figures.in_domain, figures.shift
     assert own.alarms == 0
     assert own.evaluations > 0
     assert 0 < own.highest_psi < figures.max_psi
-    assert own.live.accuracy.labels == drift_demo.ESTIMATE
+    assert own.live.accuracy.labels == loop.ESTIMATE
     assert 32 <= shift.above_limit <= 1_000
     assert shift.fired >= shift.above_limit
     assert shift.seconds >= 600 / TIMES
@@ -80,7 +82,7 @@ def test_accuracy_falls_and_labels_bring_it_back(project, trained, imdb):
     assert "unknown" in shift.decision
     assert shift.live.accuracy.high < own.live.accuracy.value
     (learned,) = figures.rounds
-    assert learned.labels == 2 * drift_demo.ESTIMATE + LABELS
+    assert learned.labels == 2 * loop.ESTIMATE + LABELS
     assert learned.outcome == "promoted", learned.reason
     assert learned.version == learned.live.version == "2"
     assert learned.live.accuracy.value > shift.live.accuracy.value

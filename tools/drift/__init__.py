@@ -1,0 +1,1 @@
+"""The drift demo: drift, a fall of accuracy, labels, and the accuracy regained."""
