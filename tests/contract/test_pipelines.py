@@ -253,6 +253,39 @@ def test_promotion_depends_on_the_gate():
     assert condition == "inputs.parameter_values['pipelinechannel--passed'] == true"
 
 
+def test_retraining_depends_on_the_decision():
+    retraining = MONITORING["root"]["dag"]["tasks"]["retraining"]
+    train = retraining["inputs"]["parameters"]["train"]["taskOutputParameter"]
+    assert train == {"outputParameterKey": "train", "producerTask": "decide"}
+    conditions = {
+        task["triggerPolicy"]["condition"]
+        for dag in dags(MONITORING)
+        for task in dag["tasks"].values()
+        if "triggerPolicy" in task
+    }
+    assert "inputs.parameter_values['pipelinechannel--train'] == true" in conditions
+    decide = MONITORING["root"]["dag"]["tasks"]["decide"]
+    assert decide["dependentTasks"] == ["join", "monitor"]
+
+
+def test_labels_go_to_where_they_are_read():
+    """Join writes what decide compares and ingest reads."""
+    tasks = MONITORING["root"]["dag"]["tasks"]
+    for parameter, stages in {
+        "labelled": ("join", "decide", "retraining"),
+        "queues": ("queue", "join"),
+        "captured": ("monitor", "queue", "join"),
+        "name": ("monitor", "queue", "join", "decide", "retraining"),
+    }.items():
+        for stage in stages:
+            given = tasks[stage]["inputs"]["parameters"][parameter]
+            assert given == {"componentInputParameter": parameter}, (stage, parameter)
+    assert ir_command(MONITORING, "join").count("--min-accuracy") == 1
+    given = parameters_of("join", ir_command(MONITORING, "join")[5:])
+    assert given["min_accuracy"] == PARAMS["gate"]["min_accuracy"] == PARAMS["join"]["min_accuracy"]
+    assert PARAMS["join"]["labelled"] == PARAMS["ingest"]["labelled"]
+
+
 @BOTH
 def test_every_task_has_resources_and_retries(name: str):
     document, platform = ir.load(name)
