@@ -31,7 +31,7 @@ def summary(figures: Figures, times: float) -> str:
         f"""
 In domain   {own.reviews} reviews, {own.reviews / own.seconds:.0f} a second: {own.alarms} alarms
             in {own.evaluations} evaluations, the highest stability index {own.highest_psi:.3f}
-            accuracy {_shown(own.live)}
+            accuracy {own.accuracy:.1%}
 Shift       index above {figures.max_psi:g} after {shift.above_limit} texts in another spelling
             accuracy {_shown(shift.live)}
 Alert       {ALERT} fires after {shift.fired} texts and {shift.seconds:.0f} s, at
