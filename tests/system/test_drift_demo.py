@@ -21,7 +21,7 @@ from tools.drift.texts import respell
 IN_DOMAIN = 6_000
 TIMES = 20.0  # ten minutes take thirty seconds, the longest wait until a request is captured
 FLOOR = 0.75
-LABELS = 300
+LABELS = 800
 
 
 @pytest.fixture
