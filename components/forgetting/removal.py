@@ -8,7 +8,7 @@ from hashlib import sha256
 from components.errors import UserError
 from components.forgetting import contents
 from components.forgetting.contents import NotReadableError, Record
-from components.forgetting.stores import Store
+from components.forgetting.stores import PARTIAL, Store
 from components.forgetting.wanted import Request, Wanted
 from components.io.records import record
 
@@ -16,7 +16,6 @@ log = logging.getLogger("forget")
 
 FEEDBACK = "feedback/"
 PROGRESS = 500  # files between two lines of progress
-UNFINISHED = ".partial"
 
 
 @record
@@ -104,6 +103,8 @@ def remove(store: Store, what: str, wanted: Wanted) -> Iterator[Removed | Left]:
                 yield Left(place, f"{elsewhere} fields other than text hold it: delete them")
         except NotReadableError as error:
             yield Left(place, f"not searched: {error}")
+    for name, why in store.unsearched():
+        yield Left(store.address + name, why)
     yield from _remove_replaced(store, wanted)
 
 
@@ -117,7 +118,7 @@ def _remove_replaced(store: Store, wanted: Wanted) -> Iterator[Removed | Left]:
             except NotReadableError as error:
                 yield Left(place, f"a replaced version, not searched: {error}")
                 continue
-            if held or old.name.endswith(UNFINISHED):
+            if held or old.name.endswith(PARTIAL):
                 old.delete()
                 yield Removed(place, "replaced version", held, _digest(content))
     except UserError as error:  # a permission is missing, or the storage knows no versions

@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from components.errors import UserError
-from components.forgetting import contents, expiry, lineage, listed
+from components.forgetting import contents, expiry, lineage, listed, removal
 from components.forgetting.contents import NotReadableError
 from components.forgetting.lineage import StageRun
+from components.forgetting.removal import Left
 from components.forgetting.stores import Folder
 from components.forgetting.wanted import Request, Wanted, parse_request
 from components.io.reviews import identity
@@ -254,6 +255,40 @@ def test_the_lock_of_this_project_is_read(monkeypatch):
     monkeypatch.chdir(REPO)
     paths = {path for run in lineage.present() for path, _ in run.wrote}
     assert {"data/reviews.parquet", "data/train", "models/sentiment"} <= paths
+
+
+def test_the_file_behind_a_link_loses_the_text(tmp_path, wanted):
+    """A certificate would otherwise call a text removed that is still where the link points."""
+    disk, captured = tmp_path / "disk", tmp_path / "captured"
+    write(disk, "kept.jsonl", "gone.jsonl", "day/a.jsonl")
+    captured.mkdir()
+    (disk / "kept.jsonl").write_bytes(lines(event(TEXT), event(OTHER)))
+    (disk / "gone.jsonl").write_bytes(lines(event(TEXT)))
+    for each in ("kept.jsonl", "gone.jsonl", "day"):
+        (captured / each).symlink_to(disk / each)
+    done = [*removal.remove(Folder(captured), "prediction", wanted)]
+    assert (disk / "kept.jsonl").read_bytes() == lines(event(OTHER))
+    assert (captured / "kept.jsonl").is_symlink()
+    assert not (disk / "gone.jsonl").exists()
+    assert not (captured / "gone.jsonl").is_symlink()
+    assert f"{captured}/day" in {each.place for each in done if isinstance(each, Left)}
+
+
+def test_other_names_of_a_file_and_unfinished_files_are_told(tmp_path, wanted):
+    write(tmp_path, "a.jsonl", ".b.jsonl.partial")
+    (tmp_path / "copy.txt").hardlink_to(tmp_path / "a.jsonl")
+    left = {each.place: each.why for each in removal.remove(Folder(tmp_path), "x", wanted)}
+    assert "hard links" in left[f"{tmp_path}/a.jsonl"]
+    assert "being written" in left[f"{tmp_path}/.b.jsonl.partial"]
+
+
+def test_what_a_killed_join_left_is_deleted(tmp_path, wanted):
+    partial = tmp_path / ".labelled.parquet.partial"
+    pq.write_table(pa.table({"text": [TEXT]}), partial)
+    os.utime(partial, (0, 0))
+    (done,) = removal.remove(Folder(tmp_path, "labelled.parquet"), "table", wanted)
+    assert (done.what, done.place) == ("replaced version", f"{tmp_path}/.labelled.parquet.partial")
+    assert not partial.exists()
 
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
