@@ -11,6 +11,7 @@ from components.forgetting.contents import NotReadableError, Record
 from components.forgetting.stores import PARTIAL, Store
 from components.forgetting.wanted import Request, Wanted
 from components.io.records import record
+from components.io.reviews import identity
 
 log = logging.getLogger("forget")
 
@@ -43,8 +44,12 @@ class Left:
 def find_requests(
     places: Iterable[Store], requests: list[Request], wanted: Wanted
 ) -> list[Request]:
-    """Add the texts of captured requests to ``wanted``; return the requests that were not found."""
-    found = set[Request]()
+    """Add the texts of captured requests to ``wanted``; return the requests that were not found.
+
+    Raises:
+        UserError: different texts have the id and the index of a request, as a client chose it.
+    """
+    found: dict[Request, dict[int, set[str]]] = {}
     for store in places:
         for name, content in _contents(store):
             for each in _read(store, name, content):
@@ -54,7 +59,15 @@ def find_requests(
                     if request.is_of(each.id, each.index):
                         for text in each.texts:
                             wanted.add_captured(f"--id {request}", text)
-                            found.add(request)
+                            named = found.setdefault(request, {}).setdefault(each.index, set())
+                            named.add(identity(text))
+    for request, texts in found.items():
+        for named in texts.values():
+            if len(named) > 1:
+                raise UserError(
+                    f"--id {request}: {len(named)} texts have this id, which their clients chose:"
+                    f" name the text by --text-file, or by its identity: {', '.join(sorted(named))}"
+                )
     return [request for request in requests if request not in found]
 
 
@@ -88,7 +101,7 @@ def remove(store: Store, what: str, wanted: Wanted) -> Iterator[Removed | Left]:
         try:
             kept, removed = contents.without(file.name, content, wanted)
             if removed:
-                gone = not kept.strip() and file.name.endswith(".jsonl")
+                gone = not kept.strip() and file.name.lower().endswith(".jsonl")
                 if gone:
                     store.delete(file.name)
                 else:

@@ -100,7 +100,7 @@ ITEM = {"request_id": "r2", "index": 0, "text": OTHER}
 QUEUE = {"until": "2026-11-20T00:00:00+00:00", "classes": ["negative"], "items": [ITEM]}
 FILES = {
     "2026-11-20/a.jsonl": (
-        lines(event(MASKED, "r7"), event(OTHER), event("[1]", "r1")),
+        lines(event(MASKED, "r7"), event(OTHER), event(None, "r1")),
         lines(event(OTHER)),
     ),
     "feedback/2026-11-20/a.jsonl": (
@@ -120,7 +120,7 @@ FILES = {
         csv_of(["request_id", "index", "text"], ["r2", 0, "two\nlines, ü"]),
     ),
     "q/labels.csv": (
-        csv_of(["id", "index", "label"], ["r1", 0, "x"], ["r1", 1, "x"], separator=";"),
+        csv_of(["id", "index", "label"], ["r1", "0.0", "x"], ["r1", 1, "x"], separator=";"),
         csv_of(["id", "index", "label"], ["r1", 1, "x"], separator=";"),
     ),
     "q/labels.jsonl": (
@@ -157,6 +157,24 @@ def test_a_label_equal_to_a_text_removes_nothing():
     assert contents.without("a.jsonl", before, wanted) == (lines(event(OTHER)), 1)
 
 
+def test_another_text_with_the_id_of_a_forgotten_one_stays(wanted, tmp_path):
+    """Clients choose ids: one that sends the same id each time must not lose all its texts."""
+    before = lines(event(OTHER, "r1"), event(TEXT, "r1"))
+    assert contents.without("a.jsonl", before, wanted) == (lines(event(OTHER, "r1")), 1)
+    (tmp_path / "a.jsonl").write_bytes(before)
+    for request in (Request("r1", 0), Request("r1", None)):
+        with pytest.raises(UserError, match=f"2 texts have this id.*{identity(OTHER)}"):
+            removal.find_requests([Folder(tmp_path)], [request], Wanted())
+
+
+def test_a_text_outside_of_the_columns_is_told(wanted):
+    for content in (csv_of([TEXT, "x"], ["a", "b"]), csv_of(["text"], ["a", TEXT])):
+        assert contents.texts_elsewhere("labels.csv", content, wanted) == 1
+    output = io.BytesIO()
+    pq.write_table(pa.table({"review": [TEXT, OTHER]}), output)
+    assert contents.texts_elsewhere("labels.parquet", output.getvalue(), wanted) == 1
+
+
 def test_a_text_in_another_field_is_told(wanted):
     content = csv_of(["review", "label"], [TEXT, "x"], [OTHER, "y"])
     assert contents.without("labels.csv", content, wanted) == (content, 0)
@@ -168,6 +186,7 @@ def test_a_text_in_another_field_is_told(wanted):
     [
         ("labels.json", b"[{", "not JSON"),
         ("labels.csv", b"text\n\xff\xfe\n", "not CSV in UTF-8"),
+        ("labels.csv", b'text\na\n"b\n' + TEXT.encode(), "not CSV.*unexpected end"),
         ("labels.parquet", b"PAR1", "not a Parquet file"),
         ("labels.xlsx", b"PK", "a format that forget does not know"),
         ("labels.json", json.dumps({"text": TEXT}).encode(), "in no element of a list"),
