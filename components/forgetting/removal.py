@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from itertools import chain
 
 from components.errors import UserError
 from components.forgetting import contents
@@ -72,10 +73,13 @@ def find_requests(
 
 
 def survey(places: Iterable[Store], wanted: Wanted) -> Counter[str]:
-    """Return the records of each place that hold a text, and learn the requests that held it."""
+    """Return the records of each place that hold a text, and learn the requests that held it.
+
+    A text may be in a replaced version alone, such as of an object that a lifecycle rule deleted.
+    """
     found: Counter[str] = Counter()
     for store in places:
-        for name, content in _contents(store):
+        for name, content in chain(_contents(store), _replaced(store)):
             for each in _read(store, name, content):
                 held = sum(map(wanted.is_copy, each.texts))
                 if held:
@@ -83,6 +87,14 @@ def survey(places: Iterable[Store], wanted: Wanted) -> Counter[str]:
                     if each.id is not None and each.index is not None:
                         wanted.requests.add((each.id, each.index))
     return found
+
+
+def _replaced(store: Store) -> Iterator[tuple[str, bytes]]:
+    try:
+        for old in store.replaced():
+            yield old.name.removesuffix(PARTIAL), old.read()
+    except UserError as error:  # remove() says it in the certificate
+        log.info("%s: replaced versions are not searched: %s", store.address, error)
 
 
 def remove(store: Store, what: str, wanted: Wanted) -> Iterator[Removed | Left]:

@@ -59,6 +59,13 @@ def test_an_identity_finds_the_masked_form_by_the_text():
     assert wanted.is_copy(MASKED)
 
 
+def test_a_number_is_masked_however_its_white_space_was():
+    """A text from a mail is wrapped; the predictor masked it in one line."""
+    wanted = Wanted()
+    wanted.add_text("--text-file a.txt", "Call 555\n123  4567 now")
+    assert wanted.is_copy("Call [phone] now")
+
+
 def test_what_was_not_found_is_named(wanted):
     wanted.add_text("--text-file b.txt", OTHER)
     wanted.is_copy(MASKED)
