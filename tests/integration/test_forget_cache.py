@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from components.errors import UserError
-from components.forgetting import cache
+from components.forgetting import cache, lineage
 from components.forgetting.removal import Left
 from components.forgetting.wanted import Wanted
 from components.io.reviews import identity
@@ -154,6 +154,38 @@ def test_files_of_dvc_add_are_left_and_named(project, wanted):
     assert not found.holding | found.derived
     assert held["data/reviews.parquet"] in found.strays
     assert f"DVC's cache: {held['data/reviews.parquet']}" in places
+
+
+def test_added_files_that_are_no_tables_are_told(project, wanted):
+    Path("mine.csv").write_text(f"text\n{TEXT}\n")
+    run(sys.executable, "-m", "dvc", "add", "--quiet", "mine.csv")
+    repro(*OTHERS)
+    with cache.opened() as opened:
+        found = opened.find(wanted, keep_present=True)
+        (left,) = opened.left(found)
+    assert left.why.startswith("1 objects are of no recorded run")
+
+
+def test_a_run_that_was_never_recorded_but_in_the_lock_is_known(project, wanted):
+    """DVC's cache of runs leaves out a stage whose outputs persist."""
+    stages = yaml.safe_load(Path("dvc.yaml").read_text())
+    stages["stages"]["train"]["outs"] = [{"models/sentiment": {"persist": True}}]
+    Path("dvc.yaml").write_text(yaml.safe_dump(stages))
+    held = repro(*OTHERS, TEXT)
+    earlier = lineage.present()
+    repro(*OTHERS)
+    with cache.opened() as opened:
+        assert held["models/sentiment"] not in opened.find(wanted, keep_present=True).derived
+        found = opened.find(wanted, keep_present=True, earlier=earlier)
+    assert held["models/sentiment"] in found.derived
+
+
+def test_a_remote_without_credentials_is_told(project, wanted, monkeypatch):
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    run(sys.executable, "-m", "dvc", "remote", "add", "-q", "broken", "s3://bucket/x")
+    with cache.opened() as opened:
+        (left,) = opened.remove_from("broken", {"0" * 32})
+    assert left.why.startswith("not cleaned")
 
 
 def test_what_comes_from_reviews_that_are_gone_is_not_known(project, wanted):

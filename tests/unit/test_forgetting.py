@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from components.errors import UserError
-from components.forgetting import contents, expiry, lineage, listed, removal
+from components.forgetting import certificate, contents, expiry, lineage, listed, removal, sightings
+from components.forgetting.certificate import Certificate
 from components.forgetting.contents import NotReadableError
 from components.forgetting.lineage import StageRun
-from components.forgetting.removal import Left
+from components.forgetting.removal import Left, Removed
 from components.forgetting.stores import Folder
 from components.forgetting.wanted import Request, Wanted, parse_request
 from components.io.reviews import identity
@@ -315,6 +316,24 @@ def test_what_a_killed_join_left_is_deleted(tmp_path, wanted):
     (done,) = removal.remove(Folder(tmp_path, "labelled.parquet"), "table", wanted)
     assert (done.what, done.place) == ("replaced version", f"{tmp_path}/.labelled.parquet.partial")
     assert not partial.exists()
+
+
+def test_files_of_the_project_that_cannot_be_read_are_told(tmp_path, wanted):
+    for name in ("a.parquet", "a.json"):
+        (tmp_path / name).write_bytes(b"{" + TEXT.encode())
+    (tmp_path / "a.CSV").write_bytes(csv_of(["text"], [TEXT]))
+    left = {each.place: each.why for each in sightings.other_files((str(tmp_path),), wanted)}
+    assert left[f"{tmp_path}/a.CSV"].startswith("1 records hold it")
+    assert left[f"{tmp_path}/a.parquet"].startswith("not searched")
+    assert left[f"{tmp_path}/a.json"].startswith("not searched")
+
+
+def test_planned_objects_of_an_interrupted_run_are_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    removed = [Removed("DVC's cache: " + "1" * 32, certificate.OBJECT, 1, "md5:" + "1" * 32)]
+    made = Certificate("2026", False, [], "x", removed, [], [], [], planned=["2" * 32])
+    certificate.write(made)
+    assert certificate.objects() == {"1" * 32, "2" * 32}
 
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
