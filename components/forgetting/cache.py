@@ -126,9 +126,12 @@ class Cache:
         try:
             objects = self._repo.cloud.get_remote_odb(remote)
             for md5 in sorted(md5s - self._present()):
-                if objects.exists(md5):
-                    objects.delete(md5)
-                    yield Removed(f"{place}: {md5}", "DVC object", 1, f"md5:{md5}")
+                try:  # exists() also says no where it may not look
+                    objects.fs.info(objects.oid_to_path(md5))
+                except FileNotFoundError:
+                    continue
+                objects.delete(md5)
+                yield Removed(f"{place}: {md5}", "DVC object", 1, f"md5:{md5}")
         except (DvcException, BotoCoreError, OSError) as error:
             yield Left(place, f"not cleaned: {' '.join(str(error).split())}")
         else:
