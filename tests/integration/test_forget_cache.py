@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from components.errors import UserError
-from components.forgetting import cache, lineage
+from components.forgetting import cache, certificate, lineage, process
 from components.forgetting.removal import Left
 from components.forgetting.wanted import Wanted
 from components.io.reviews import identity
+from components.reading.options import Options
 
 TEXT, OTHERS = "Dreadful", ["A fine film", "A dull film", "A film"]
 STAGES = {
@@ -220,6 +221,42 @@ def test_remotes_lose_the_same_objects(project, wanted, tmp_path_factory):
     assert held["models/sentiment"] not in stored
     assert isinstance(done[-1], Left)
     assert len(done) == len(found.holding | found.derived) + 1
+
+
+def test_remotes_lose_what_an_interrupted_run_removed_here(project, monkeypatch, tmp_path_factory):
+    """Killed before its certificate is complete; a later run finds nothing in the cache."""
+    remote = tmp_path_factory.mktemp("remote")
+    run(sys.executable, "-m", "dvc", "remote", "add", "-q", "-d", "there", str(remote))
+    held = repro(*OTHERS, TEXT)
+    run(sys.executable, "-m", "dvc", "push", "-q")
+    Path("source.csv").write_text(f"text,label\n{OTHERS[0]},0\n{OTHERS[1]},1\n")
+    Path("mine.txt").write_text("".join(f"{text}\n" for text in OTHERS))
+    monkeypatch.setattr(process, "REPRO", [sys.executable, "-m", "dvc", "repro", "--quiet"])
+    monkeypatch.setattr(certificate, "is_fitted_without", lambda *_: True)  # of the real matrices
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
+    options = Options(source="source.csv", forgotten="forgotten.csv")
+
+    def forget(remotes: bool) -> Path:
+        wanted = Wanted()
+        wanted.add_text("--text-file a.txt", TEXT)
+        forgetting = process.Forgetting(wanted, options, process.Places([], []), "sentiment")
+        forgetting.search()
+        return forgetting.run(train=True, remotes=remotes)
+
+    def removed_and_killed(opened: cache.Cache, found: cache.Found) -> None:
+        assert {*remove(opened, found)}
+        raise KeyboardInterrupt
+
+    remove = cache.Cache.remove
+    with monkeypatch.context() as patched:
+        patched.setattr(cache.Cache, "remove", removed_and_killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget(remotes=False)
+    stored = {each.parent.name + each.name for each in remote.glob("files/md5/*/*")}
+    assert held["data/reviews.parquet"] in stored - cached()
+    forget(remotes=True)
+    stored = {each.parent.name + each.name for each in remote.glob("files/md5/*/*")}
+    assert not {held["data/reviews.parquet"], held["models/sentiment"]} & stored
 
 
 def test_a_folder_without_dvc_is_an_error(tmp_path, monkeypatch):
