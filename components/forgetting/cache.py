@@ -3,7 +3,7 @@
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,8 @@ class Found:
 
     ``outputs`` are those that hold one and are whole outputs of runs, not files of a directory.
     ``strays`` hold a text and are of no recorded run, such as files of ``dvc add``. ``unknown``
-    come from reviews that are not in the cache. ``data_digests`` are those of the training data
+    come from reviews that are not in the cache, and ``unread`` are of no recorded run and no tables
+    of Parquet. ``data_digests`` are those of the training data
     that held it, as far as the cache has them, and ``clean`` those of data that did not.
     """
 
@@ -42,6 +43,7 @@ class Found:
     outputs: set[str] = field(default_factory=set)
     strays: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
     data_digests: set[str] = field(default_factory=set)
     clean: set[str] = field(default_factory=set)
 
@@ -54,15 +56,18 @@ class Cache:
         self._objects = Path(repo.cache.local.path)
         self._runs = Path(repo.cache.legacy.path) / "runs"
 
-    def find(self, wanted: Wanted, keep_present: bool) -> Found:
+    def find(self, wanted: Wanted, keep_present: bool, earlier: Iterable[StageRun] = ()) -> Found:
         """Find the objects of texts; those of ``dvc.lock`` are left out if ``keep_present``.
 
+        ``earlier`` are the runs in a ``dvc.lock`` that was perhaps never committed; DVC's cache of
+        runs leaves out stages whose outputs persist.
         What a run wrote is kept, file by file, if a run that read nothing of the texts wrote it.
         """
         md5s = [*self._listed()]
-        runs = lineage.runs(self._runs)
+        runs = [*dict.fromkeys([*lineage.runs(self._runs), *earlier])]
         members = {md5: self._members(md5) for md5 in md5s if md5.endswith(DIRECTORY)}
-        holding = {md5 for md5 in self._progress(md5s) if self._has_copy(md5, wanted)}
+        searched = {md5: self._has_copy(md5, wanted) for md5 in self._progress(md5s)}
+        holding = {md5 for md5, holds in searched.items() if holds}
         held = lineage.held(holding, runs, members)
         wrote = {md5 for run in runs for _, md5 in run.wrote}
         present = self._present()
@@ -79,6 +84,7 @@ class Cache:
             gone & holding & wrote,
             {md5 for md5 in holding - gone - kept if not md5.endswith(DIRECTORY)},
             lineage.held(missing, runs, {}) & {*md5s} - gone - present,
+            {md5 for md5, holds in searched.items() if holds is None} - self._recorded(wrote),
             self._data_digests(runs, gone, members),
             self._data_digests(runs, kept, members),
         )
@@ -104,24 +110,33 @@ class Cache:
         if found.unknown:
             what = f"{len(found.unknown)} objects come from reviews that are not in the cache"
             yield Left("DVC's cache", f"{what}, so that it cannot be known: dvc gc --workspace")
+        if found.unread:
+            what = f"{len(found.unread)} objects are of no recorded run and no tables of Parquet"
+            yield Left("DVC's cache", f"{what}, as of dvc add: not searched")
 
     def remotes(self) -> list[str]:
         return sorted(self._repo.config["remote"])
 
     def remove_from(self, remote: str, md5s: set[str]) -> Iterator[Removed | Left]:
         """Delete objects from a remote, but for those of ``dvc.lock``."""
+        from botocore.exceptions import BotoCoreError
         from dvc.exceptions import DvcException
 
         place = f"DVC's remote {remote}"
         try:
             objects = self._repo.cloud.get_remote_odb(remote)
             for md5 in sorted(md5s - self._present()):
-                if objects.exists(md5):
-                    objects.delete(md5)
-                    yield Removed(f"{place}: {md5}", "DVC object", 1, f"md5:{md5}")
-        except (DvcException, OSError) as error:
+                try:  # exists() also says no where it may not look
+                    objects.fs.info(objects.oid_to_path(md5))
+                except FileNotFoundError:
+                    continue
+                objects.delete(md5)
+                yield Removed(f"{place}: {md5}", "DVC object", 1, f"md5:{md5}")
+        except (DvcException, BotoCoreError, OSError) as error:
             yield Left(place, f"not cleaned: {' '.join(str(error).split())}")
         else:
+            if objects.fs.protocol != "local":
+                yield Left(place, "if it keeps versions of deleted files, these still hold it")
             yield Left(place, "what was never in the cache of this machine is not searched")
 
     def _listed(self) -> Iterator[str]:
@@ -131,8 +146,11 @@ class Cache:
 
     def _present(self) -> set[str]:
         """Return the objects of ``dvc.lock``, the files of directories too."""
-        wrote = {md5 for run in lineage.present() for _, md5 in run.wrote}
-        return wrote | {each for md5 in wrote for each in self._members(md5)}
+        return self._recorded({md5 for run in lineage.present() for _, md5 in run.wrote})
+
+    def _recorded(self, outputs: set[str]) -> set[str]:
+        """Return outputs with the files of directories among them."""
+        return outputs | {each for md5 in outputs for each in self._members(md5)}
 
     def _path(self, md5: str) -> Path:
         return self._objects / md5[:2] / md5[2:]
@@ -151,13 +169,13 @@ class Cache:
                 log.info("searching DVC's cache, %d of %d objects", number, len(md5s))
             yield md5
 
-    def _has_copy(self, md5: str, wanted: Wanted) -> bool:
-        """Tell whether the content of an object is a table of reviews that holds a text."""
+    def _has_copy(self, md5: str, wanted: Wanted) -> bool | None:
+        """Tell whether a table of reviews holds a text; None if an object is no table."""
         path = self._path(md5)
         try:
             with path.open("rb") as file:
                 if file.read(len(PARQUET)) != PARQUET:
-                    return False
+                    return False if md5.endswith(DIRECTORY) else None
             with pq.ParquetFile(path) as table:
                 if contents.TEXT not in table.schema_arrow.names:
                     return False
@@ -168,7 +186,7 @@ class Cache:
                     if text is not None
                 )
         except (pa.ArrowException, OSError):
-            return False
+            return None
 
     def _data_digests(
         self, runs: list[StageRun], md5s: set[str], members: dict[str, dict[str, str]]

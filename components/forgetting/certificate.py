@@ -1,6 +1,7 @@
 """The certificate: what was removed where, how the model changed, and what remains."""
 
 from collections import Counter
+from dataclasses import field
 from pathlib import Path
 
 from components.errors import UserError
@@ -30,7 +31,8 @@ class Model:
 class Certificate:
     """``identities`` are hashes of the texts; no text is in a certificate.
 
-    ``finished`` is false in what an interrupted run leaves. ``without`` tells whether the model
+    ``finished`` is false in what an interrupted run leaves, and ``planned`` are the objects of DVC
+    that it was to remove. ``without`` tells whether the model
     after it was fitted with the present training data, in which none of the texts is.
     """
 
@@ -42,6 +44,7 @@ class Certificate:
     tables_before: list[Searched]
     tables_after: list[Searched]
     left: list[Left]
+    planned: list[str] = field(default_factory=list)
     without: bool = False
     model_before: Model | None = None
     model_after: Model | None = None
@@ -57,10 +60,11 @@ def model() -> Model | None:
 
 
 def objects() -> set[str]:
-    """Return the objects of DVC that earlier runs have removed, as their certificates list them."""
+    """Return the objects of DVC that earlier runs have removed, or were to remove."""
     made = [records.read(path, Certificate) for path in sorted(FOLDER.glob("*.json"))]
-    return {
-        each.place.rpartition(" ")[2] for one in made for each in one.removed if each.what == OBJECT
+    removed = (each for one in made for each in one.removed if each.what == OBJECT)
+    return {each.place.rpartition(" ")[2] for each in removed} | {
+        md5 for one in made for md5 in one.planned
     }
 
 

@@ -1,8 +1,9 @@
 """Remove the records of texts from a file: JSON Lines, JSON, CSV or Parquet.
 
 A record is a line, an element of a list or a row. It is removed if its field ``text`` is to be
-forgotten, or if it names the captured prediction of such a text: a request id, in the field
-``request_id`` or ``id``, and ``index``. No other field decides: a short text may equal a label.
+forgotten, or if it has no text and names the captured prediction of one: a request id, in the field
+``request_id`` or ``id``, and ``index``. Clients may repeat an id, so it does not decide about a
+text. No other field decides: a short text may equal a label.
 """
 
 import csv
@@ -22,6 +23,7 @@ from components.reading import dialects  # noqa: F401 - lets csv read long field
 
 TEXT = "text"
 ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+_INDEX = re.compile(r"(\d{1,10})(?:\.0*)?")  # a spreadsheet may have made it 0.0
 WITHOUT_TEXTS = (".xml",)  # label-studio.xml, the configuration of the page
 
 
@@ -78,13 +80,15 @@ def texts_elsewhere(name: str, content: bytes, wanted: Wanted) -> int:
 
 def unreadable_lines(name: str, content: bytes) -> int:
     """Return how many lines of a file of JSON Lines are not JSON, as a cut-off last one."""
-    if not name.endswith(".jsonl"):
+    if PurePath(name).suffix.lower() != ".jsonl":
         return 0
     return sum(_line(line) is None for line in content.splitlines() if line.strip())
 
 
 def _is_wanted(record: Record, wanted: Wanted) -> bool:
-    return (record.id, record.index) in wanted.requests or any(map(wanted.is_copy, record.texts))
+    if record.texts:
+        return any(map(wanted.is_copy, record.texts))
+    return (record.id, record.index) in wanted.requests
 
 
 def _has_copy(value: Any, wanted: Wanted) -> bool:
@@ -104,8 +108,8 @@ def _records(value: Any) -> Iterator[Record]:
 def _record(value: dict[Any, Any]) -> Record:
     fields = {str(key).lower(): each for key, each in value.items()}
     text, id, index = fields.get(TEXT), fields.get("request_id", fields.get("id")), None
-    if str(fields.get("index")).isdecimal():
-        index = int(fields["index"])
+    if match := _INDEX.fullmatch(str(fields.get("index"))):
+        index = int(match[1])
     texts = text if isinstance(text, list) else [text]
     given = str(id) if isinstance(id, str | int) else None
     return Record(given, index, [each for each in texts if isinstance(each, str)])
@@ -131,8 +135,9 @@ def _values(name: str, content: bytes) -> Iterator[Any]:
         yield _loads(content)
     elif suffix in (".csv", ".tsv"):
         rows, _ = _rows(content)
+        yield from rows[:1]  # a file without a header begins with a record
         for row in rows[1:]:
-            yield dict(zip(rows[0], row, strict=False))
+            yield _row(rows[0], row)
     elif suffix == ".parquet":
         yield from _table(content).to_pylist()
     elif suffix not in WITHOUT_TEXTS:
@@ -189,9 +194,16 @@ def _rows(content: bytes) -> tuple[list[list[str]], str]:
         text = content.decode("utf-8-sig")
         header = text.partition("\n")[0]
         separator = max(",;\t", key=header.count)
-        return [*csv.reader(io.StringIO(text, newline=""), delimiter=separator)], separator
+        return [
+            *csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        ], separator
     except (UnicodeDecodeError, csv.Error) as error:
         raise NotReadableError(f"not CSV in UTF-8 ({error})") from error
+
+
+def _row(header: list[str], row: list[str]) -> dict[str, Any]:
+    """Return the fields of a row, and under an empty name those beyond the header."""
+    return dict(zip(header, row, strict=False)) | {"": row[len(header) :]}
 
 
 def _without_rows(content: bytes, wanted: Wanted) -> tuple[bytes, int]:
@@ -199,7 +211,7 @@ def _without_rows(content: bytes, wanted: Wanted) -> tuple[bytes, int]:
     if not rows:
         return content, 0
     header, *rest = rows
-    kept = [row for row in rest if not _has_copy(dict(zip(header, row, strict=False)), wanted)]
+    kept = [row for row in rest if not _has_copy(_row(header, row), wanted)]
     if len(kept) == len(rest):
         return content, 0
     end = "\r\n" if b"\r\n" in content.partition(b"\n")[0] + b"\n" else "\n"
@@ -211,18 +223,16 @@ def _without_rows(content: bytes, wanted: Wanted) -> tuple[bytes, int]:
 
 def _table(content: bytes) -> pa.Table:
     try:
-        table = pq.read_table(io.BytesIO(content))
+        return pq.read_table(io.BytesIO(content))
     except (pa.ArrowException, OSError) as error:
         raise NotReadableError(f"not a Parquet file ({error})") from error
-    wanted = {TEXT, "id", "request_id", "index"}
-    return table.select([each for each in table.column_names if each in wanted])
 
 
 def _without_table_rows(content: bytes, wanted: Wanted) -> tuple[bytes, int]:
-    kept = [not _has_copy(row, wanted) for row in _table(content).to_pylist()]
+    table = _table(content)
+    kept = [not _has_copy(row, wanted) for row in table.to_pylist()]
     if all(kept):
         return content, 0
     output = io.BytesIO()
-    whole = pq.read_table(io.BytesIO(content))
-    pq.write_table(whole.filter(pa.array(kept, pa.bool_())), output, compression="zstd")
+    pq.write_table(table.filter(pa.array(kept, pa.bool_())), output, compression="zstd")
     return output.getvalue(), kept.count(False)

@@ -10,8 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from components.errors import UserError
-from components.forgetting import cache, certificate, listed, removal, sightings, versions
-from components.forgetting.cache import Found
+from components.forgetting import (
+    cache,
+    certificate,
+    lineage,
+    listed,
+    removal,
+    sightings,
+    versions,
+)
+from components.forgetting.cache import Cache, Found
 from components.forgetting.certificate import Certificate
 from components.forgetting.removal import Left, Removed
 from components.forgetting.sightings import LABELLED
@@ -110,12 +118,13 @@ class Forgetting:
         """
         at = datetime.now(UTC).isoformat(timespec="seconds")
         before = certificate.model()
-        new = listed.add(self._options.forgotten, self._wanted.identities)
-        log.info("%d new identities in %s", new, self._options.forgotten)
+        earlier = lineage.present()
+        self._list()
         for what, store in self._places.by_kind():
             self._note(removal.remove(store, what, self._wanted))
 
-        def made(finished: bool, **found: object) -> Certificate:
+        def write(finished: bool, **found: object) -> Path:
+            self._list()  # other forms of the texts may have been found since
             values = {
                 "at": at,
                 "finished": finished,
@@ -127,13 +136,17 @@ class Forgetting:
                 "left": [*self._left, *self._remaining()],
                 "model_before": before,
             }
-            return Certificate(**values | found)  # type: ignore[arg-type]
+            return certificate.write(Certificate(**values | found))  # type: ignore[arg-type]
 
-        certificate.write(made(finished=False))
+        write(finished=False)
         objects = Found()
         if train:
             _train()
-            objects = self._clean(remotes)
+            with cache.opened() as opened:
+                objects = opened.find(self._wanted, keep_present=True, earlier=earlier)
+                # once they are gone, nothing else tells a later run with --remotes what to remove
+                write(finished=False, planned=sorted(objects.holding | objects.derived))
+                self._clean(opened, objects, remotes)
         else:
             self._left.append(Left("data, models, reports, DVC's cache", "as before: --no-train"))
         after, tables = certificate.model(), sightings.tables(sightings.FOLDERS, self._wanted)
@@ -143,29 +156,30 @@ class Forgetting:
         held = [f"{each.path} ({each.found} rows)" for each in tables if each.found]
         without = train and certificate.is_fitted_without(after, tables)
         found = {"tables_after": tables, "model_after": after, "without": without}
-        path = certificate.write(made(finished=not held or not train, **found))
+        path = write(finished=not held or not train, **found)
         if held and train:
             raise UserError(f"{', '.join(held)}: still hold a text after training; see {path}")
         return path
 
-    def _clean(self, remotes: bool) -> Found:
-        with cache.opened() as opened:
-            objects = opened.find(self._wanted, keep_present=True)
-            for remote in opened.remotes():
-                if not remotes:
-                    why = "not cleaned: run again with --listed --remotes"
-                    self._left.append(Left(f"DVC's remote {remote}", why))
-                    continue
-                md5s = objects.holding | objects.derived | certificate.objects()
-                self._note(opened.remove_from(remote, md5s))
-            self._note(opened.remove(objects))
-            self._note(opened.left(objects))
+    def _list(self) -> None:
+        new = listed.add(self._options.forgotten, self._wanted.identities)
+        log.info("%d new identities in %s", new, self._options.forgotten)
+
+    def _clean(self, opened: Cache, objects: Found, remotes: bool) -> None:
+        for remote in opened.remotes():
+            if not remotes:
+                why = "not cleaned: run again with --listed --remotes"
+                self._left.append(Left(f"DVC's remote {remote}", why))
+                continue
+            md5s = objects.holding | objects.derived | certificate.objects()
+            self._note(opened.remove_from(remote, md5s))
+        self._note(opened.remove(objects))
+        self._note(opened.left(objects))
         log.info(
             "DVC's cache: removed %d objects that held a text, and %d that came from them",
             len(objects.holding),
             len(objects.derived),
         )
-        return objects
 
     def _remaining(self) -> Iterator[Left]:
         return sightings.remaining(self._in_sources, self._options, self._wanted)

@@ -4,19 +4,20 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from itertools import chain
 
 from components.errors import UserError
 from components.forgetting import contents
 from components.forgetting.contents import NotReadableError, Record
-from components.forgetting.stores import Store
+from components.forgetting.stores import PARTIAL, Store
 from components.forgetting.wanted import Request, Wanted
 from components.io.records import record
+from components.io.reviews import identity
 
 log = logging.getLogger("forget")
 
 FEEDBACK = "feedback/"
 PROGRESS = 500  # files between two lines of progress
-UNFINISHED = ".partial"
 
 
 @record
@@ -44,8 +45,12 @@ class Left:
 def find_requests(
     places: Iterable[Store], requests: list[Request], wanted: Wanted
 ) -> list[Request]:
-    """Add the texts of captured requests to ``wanted``; return the requests that were not found."""
-    found = set[Request]()
+    """Add the texts of captured requests to ``wanted``; return the requests that were not found.
+
+    Raises:
+        UserError: different texts have the id and the index of a request, as a client chose it.
+    """
+    found: dict[Request, dict[int, set[str]]] = {}
     for store in places:
         for name, content in _contents(store):
             for each in _read(store, name, content):
@@ -55,15 +60,26 @@ def find_requests(
                     if request.is_of(each.id, each.index):
                         for text in each.texts:
                             wanted.add_captured(f"--id {request}", text)
-                            found.add(request)
+                            named = found.setdefault(request, {}).setdefault(each.index, set())
+                            named.add(identity(text))
+    for request, texts in found.items():
+        for named in texts.values():
+            if len(named) > 1:
+                raise UserError(
+                    f"--id {request}: {len(named)} texts have this id, which their clients chose:"
+                    f" name the text by --text-file, or by its identity: {', '.join(sorted(named))}"
+                )
     return [request for request in requests if request not in found]
 
 
 def survey(places: Iterable[Store], wanted: Wanted) -> Counter[str]:
-    """Return the records of each place that hold a text, and learn the requests that held it."""
+    """Return the records of each place that hold a text, and learn the requests that held it.
+
+    A text may be in a replaced version alone, such as of an object that a lifecycle rule deleted.
+    """
     found: Counter[str] = Counter()
     for store in places:
-        for name, content in _contents(store):
+        for name, content in chain(_contents(store), _replaced(store)):
             for each in _read(store, name, content):
                 held = sum(map(wanted.is_copy, each.texts))
                 if held:
@@ -71,6 +87,14 @@ def survey(places: Iterable[Store], wanted: Wanted) -> Counter[str]:
                     if each.id is not None and each.index is not None:
                         wanted.requests.add((each.id, each.index))
     return found
+
+
+def _replaced(store: Store) -> Iterator[tuple[str, bytes]]:
+    try:
+        for old in store.replaced():
+            yield old.name.removesuffix(PARTIAL), old.read()
+    except UserError as error:  # remove() says it in the certificate
+        log.info("%s: replaced versions are not searched: %s", store.address, error)
 
 
 def remove(store: Store, what: str, wanted: Wanted) -> Iterator[Removed | Left]:
@@ -89,7 +113,7 @@ def remove(store: Store, what: str, wanted: Wanted) -> Iterator[Removed | Left]:
         try:
             kept, removed = contents.without(file.name, content, wanted)
             if removed:
-                gone = not kept.strip() and file.name.endswith(".jsonl")
+                gone = not kept.strip() and file.name.lower().endswith(".jsonl")
                 if gone:
                     store.delete(file.name)
                 else:
@@ -104,6 +128,8 @@ def remove(store: Store, what: str, wanted: Wanted) -> Iterator[Removed | Left]:
                 yield Left(place, f"{elsewhere} fields other than text hold it: delete them")
         except NotReadableError as error:
             yield Left(place, f"not searched: {error}")
+    for name, why in store.unsearched():
+        yield Left(store.address + name, why)
     yield from _remove_replaced(store, wanted)
 
 
@@ -117,7 +143,7 @@ def _remove_replaced(store: Store, wanted: Wanted) -> Iterator[Removed | Left]:
             except NotReadableError as error:
                 yield Left(place, f"a replaced version, not searched: {error}")
                 continue
-            if held or old.name.endswith(UNFINISHED):
+            if held or old.name.endswith(PARTIAL):
                 old.delete()
                 yield Removed(place, "replaced version", held, _digest(content))
     except UserError as error:  # a permission is missing, or the storage knows no versions

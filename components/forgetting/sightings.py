@@ -58,26 +58,40 @@ def _table(path: Path, wanted: Wanted) -> Searched | None:
                 rows += len(texts)
                 found += sum(wanted.is_copy(text) for text in texts if text is not None)
     except (pa.ArrowException, OSError):
-        return None
+        return None  # other_files() names it
     with path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     return Searched(str(path), digest, rows, found)
 
 
+def _unreadable(path: Path) -> str | None:
+    """Return why a table cannot be read, None if it can be."""
+    try:
+        with pq.ParquetFile(path):
+            return None
+    except (pa.ArrowException, OSError) as error:
+        return str(error)
+
+
 def other_files(folders: tuple[str, ...], wanted: Wanted) -> Iterator[Left]:
-    """Yield the other files of the folders that hold a text, such as a list of suspects."""
+    """Yield the other files of the folders that hold a text or cannot be read."""
     for folder in folders:
         for path in sorted(Path(folder).rglob("*")):
-            if path.suffix not in contents.ENDINGS or path.suffix == ".parquet":
+            if path.suffix.lower() not in contents.ENDINGS:
                 continue
             if not path.is_file() or CERTIFICATES in path.parts:
+                continue
+            if path.suffix == ".parquet":
+                if (why := _unreadable(path)) is not None:
+                    yield Left(str(path), f"not searched: {why}")
                 continue
             content = path.read_bytes()
             try:
                 records = contents.records(path.name, content)
                 held = sum(wanted.is_copy(text) for each in records for text in each.texts)
                 held += contents.texts_elsewhere(path.name, content, wanted)
-            except NotReadableError:
+            except NotReadableError as error:
+                yield Left(str(path), f"not searched: {error}")
                 continue
             if held:
                 yield Left(str(path), f"{held} records hold it: delete them, or the file")

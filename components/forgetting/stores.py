@@ -16,6 +16,7 @@ from components.io.files import replacing
 from components.reading.sources import bucket_and_key, s3_errors
 
 STALE = 3600  # seconds after which an unfinished file of a killed process is no file in the making
+PARTIAL = ".partial"  # the end of the name of an unfinished file
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Store(Protocol):
     def write(self, name: str, content: bytes) -> None: ...
     def delete(self, name: str) -> None: ...
     def replaced(self) -> "Iterator[Replaced]": ...
+    def unsearched(self) -> Iterator[tuple[str, str]]:
+        """Yield names beneath the address whose texts are out of reach, each with the reason."""
 
 
 class Replaced(Protocol):
@@ -56,16 +59,26 @@ class Folder:
     def files(self) -> list[File]:
         found = (path for path in self._path.glob(self._pattern) if path.is_file())
         return [
-            File(str(path.relative_to(self._path)), _modified(path))
+            File(self._name(path), _modified(path))
             for path in sorted(found)
-            if not path.name.endswith(".partial")
+            if not (path.name.startswith(".") and path.name.endswith(PARTIAL))
         ]
+
+    def unsearched(self) -> Iterator[tuple[str, str]]:
+        for path in sorted(self._path.glob(self._pattern)):
+            if path.is_symlink() and path.is_dir():
+                yield self._name(path), "a link to a folder, not searched: name that folder"
+            elif path.is_file() and path.stat().st_nlink > 1:
+                yield self._name(path), "has other names (hard links), which are not searched"
+        for path in self._partials():
+            if not _is_stale(path):
+                yield self._name(path), "not searched: it is being written"
 
     def read(self, name: str) -> bytes:
         return (self._path / name).read_bytes()
 
     def write(self, name: str, content: bytes) -> None:
-        path = self._path / name
+        path = (self._path / name).resolve()  # the file, not a link to it, holds the text
         before = path.stat()
         with replacing(path) as partial:
             partial.write_bytes(content)
@@ -74,14 +87,25 @@ class Folder:
 
     def delete(self, name: str) -> None:
         path = self._path / name
+        if path.is_symlink():
+            path.resolve().unlink()  # the file holds the text, not the link to it
         path.unlink()
         if path.parent != self._path and not any(path.parent.iterdir()):
             path.parent.rmdir()
 
     def replaced(self) -> "Iterator[Replaced]":
-        for path in sorted(self._path.glob(f"{self._pattern}.partial")):
-            if path.is_file() and time.time() - path.stat().st_mtime > STALE:
-                yield _Unfinished(str(path.relative_to(self._path)), path)
+        for path in self._partials():
+            if _is_stale(path):
+                yield _Unfinished(self._name(path), path)
+
+    def _partials(self) -> list[Path]:
+        """Return the unfinished files, which are ``.NAME.partial``."""
+        folder, slash, name = self._pattern.rpartition("/")
+        found = self._path.glob(f"{folder}{slash}.{name}{PARTIAL}")
+        return sorted(path for path in found if path.is_file())
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self._path))
 
 
 @dataclass(frozen=True)
@@ -147,6 +171,9 @@ class Prefix:
                         name = each["Key"].removeprefix(self._prefix)
                         yield _Version(name, self, each["VersionId"])
 
+    def unsearched(self) -> Iterator[tuple[str, str]]:
+        yield from ()
+
     def _key(self, name: str) -> str:
         return self._prefix + name
 
@@ -177,6 +204,10 @@ def open_store(address: str, flag: str) -> Store:
     if not Path(address).is_dir():
         raise UserError(f"{flag} {address}: no such folder")
     return Folder(Path(address))
+
+
+def _is_stale(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > STALE
 
 
 def _modified(path: Path) -> datetime:

@@ -33,7 +33,7 @@ class Wanted:
         self.given.setdefault(flag, set()).update(identities)
 
     def add_text(self, flag: str, text: str) -> None:
-        self.add(flag, {identity(text), identity(mask(text))})
+        self.add(flag, forms(text))
 
     def add_captured(self, flag: str, text: str) -> None:
         """Add a text as it was captured."""
@@ -50,10 +50,18 @@ class Wanted:
         own = identity(text)
         if own not in self.identities and not (self.masked and identity(mask(text)) in self.masked):
             return False
-        forms = {own, identity(mask(text))}
-        self.identities |= forms
-        self.seen |= forms
+        found = forms(text)
+        self.identities |= found
+        self.seen |= found
         return True
+
+
+def forms(text: str) -> set[str]:
+    """Return the identities of a text as it is, masked, and masked with single spaces.
+
+    A number is masked by the white space in it, which may differ in the copy that was captured.
+    """
+    return {identity(text), identity(mask(text)), identity(mask(" ".join(text.split())))}
 
 
 @dataclass(frozen=True)

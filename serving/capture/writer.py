@@ -79,6 +79,8 @@ class Capture:
             self._stopping = True
             self._changed.notify()
         self._writer.join(timeout)
+        if self._writer.is_alive():  # the process ends without it, and its counters with both
+            log.warning("predictions and feedback are lost: not written in %g s", timeout)
 
     def _put(self, queue: Queue, record: Record) -> bool:
         with self._changed:

@@ -110,6 +110,15 @@ def test_full_queue_drops_and_counts_predictions(monkeypatch):
     assert written + dropped == 100
 
 
+def test_events_that_a_stop_loses_are_logged(caplog):
+    """Storage that does not respond must not keep a pod from its end; the log says what it cost."""
+    capture = writer.Capture("sentiment", SlowTarget(), 1.0)
+    capture.accept_feedback([{"request_id": "r1", "index": 0, "label": "positive"}])
+    capture.stop(timeout=0.1)
+    assert "feedback are lost: not written in 0.1 s" in caplog.text
+    capture.stop()
+
+
 def test_file_is_complete_or_absent(tmp_path):
     folder = targets.open_target(str(tmp_path / "a" / "b"))
     folder.write("day/name.jsonl", b"x")

@@ -254,6 +254,19 @@ def test_text_is_removed_from_s3_with_replaced_versions(stage, project, s3):
     assert certificate(project)["removed"] == []
 
 
+def test_a_text_in_replaced_versions_alone_is_found(stage, project, s3):
+    """A lifecycle rule deletes captures of a bucket with versions: the versions stay for a time."""
+    client = s3_client(s3)
+    name = "2026-11-20/a.jsonl"
+    upload(client, "deleted/", {name: [prediction("Only here, twice over", "r5")]})
+    client.delete_object(Bucket=BUCKET, Key=f"deleted/{name}")
+    (project / "text.txt").write_text("Only here, twice over")
+    places = ("--captured", f"s3://{BUCKET}/deleted/")
+    result = stage("forget", "--text-file", "text.txt", *places, "--no-train", **s3)
+    assert result.returncode == 0, result.stderr
+    assert stored(client, "deleted/") == {}
+
+
 def test_captures_on_s3_expire_with_replaced_versions(stage, project, s3):
     client = s3_client(s3)
     today = datetime.now(UTC).date()

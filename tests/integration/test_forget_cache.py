@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from components.errors import UserError
-from components.forgetting import cache
+from components.forgetting import cache, certificate, lineage, process
 from components.forgetting.removal import Left
 from components.forgetting.wanted import Wanted
 from components.io.reviews import identity
+from components.reading.options import Options
 
 TEXT, OTHERS = "Dreadful", ["A fine film", "A dull film", "A film"]
 STAGES = {
@@ -156,6 +157,38 @@ def test_files_of_dvc_add_are_left_and_named(project, wanted):
     assert f"DVC's cache: {held['data/reviews.parquet']}" in places
 
 
+def test_added_files_that_are_no_tables_are_told(project, wanted):
+    Path("mine.csv").write_text(f"text\n{TEXT}\n")
+    run(sys.executable, "-m", "dvc", "add", "--quiet", "mine.csv")
+    repro(*OTHERS)
+    with cache.opened() as opened:
+        found = opened.find(wanted, keep_present=True)
+        (left,) = opened.left(found)
+    assert left.why.startswith("1 objects are of no recorded run")
+
+
+def test_a_run_that_was_never_recorded_but_in_the_lock_is_known(project, wanted):
+    """DVC's cache of runs leaves out a stage whose outputs persist."""
+    stages = yaml.safe_load(Path("dvc.yaml").read_text())
+    stages["stages"]["train"]["outs"] = [{"models/sentiment": {"persist": True}}]
+    Path("dvc.yaml").write_text(yaml.safe_dump(stages))
+    held = repro(*OTHERS, TEXT)
+    earlier = lineage.present()
+    repro(*OTHERS)
+    with cache.opened() as opened:
+        assert held["models/sentiment"] not in opened.find(wanted, keep_present=True).derived
+        found = opened.find(wanted, keep_present=True, earlier=earlier)
+    assert held["models/sentiment"] in found.derived
+
+
+def test_a_remote_without_credentials_is_told(project, wanted, monkeypatch):
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    run(sys.executable, "-m", "dvc", "remote", "add", "-q", "broken", "s3://bucket/x")
+    with cache.opened() as opened:
+        (left,) = opened.remove_from("broken", {"0" * 32})
+    assert left.why.startswith("not cleaned")
+
+
 def test_what_comes_from_reviews_that_are_gone_is_not_known(project, wanted):
     held = repro(*OTHERS, TEXT)
     repro(*OTHERS)
@@ -188,6 +221,42 @@ def test_remotes_lose_the_same_objects(project, wanted, tmp_path_factory):
     assert held["models/sentiment"] not in stored
     assert isinstance(done[-1], Left)
     assert len(done) == len(found.holding | found.derived) + 1
+
+
+def test_remotes_lose_what_an_interrupted_run_removed_here(project, monkeypatch, tmp_path_factory):
+    """Killed before its certificate is complete; a later run finds nothing in the cache."""
+    remote = tmp_path_factory.mktemp("remote")
+    run(sys.executable, "-m", "dvc", "remote", "add", "-q", "-d", "there", str(remote))
+    held = repro(*OTHERS, TEXT)
+    run(sys.executable, "-m", "dvc", "push", "-q")
+    Path("source.csv").write_text(f"text,label\n{OTHERS[0]},0\n{OTHERS[1]},1\n")
+    Path("mine.txt").write_text("".join(f"{text}\n" for text in OTHERS))
+    monkeypatch.setattr(process, "REPRO", [sys.executable, "-m", "dvc", "repro", "--quiet"])
+    monkeypatch.setattr(certificate, "is_fitted_without", lambda *_: True)  # of the real matrices
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
+    options = Options(source="source.csv", forgotten="forgotten.csv")
+
+    def forget(remotes: bool) -> Path:
+        wanted = Wanted()
+        wanted.add_text("--text-file a.txt", TEXT)
+        forgetting = process.Forgetting(wanted, options, process.Places([], []), "sentiment")
+        forgetting.search()
+        return forgetting.run(train=True, remotes=remotes)
+
+    def removed_and_killed(opened: cache.Cache, found: cache.Found) -> None:
+        assert {*remove(opened, found)}
+        raise KeyboardInterrupt
+
+    remove = cache.Cache.remove
+    with monkeypatch.context() as patched:
+        patched.setattr(cache.Cache, "remove", removed_and_killed)
+        with pytest.raises(KeyboardInterrupt):
+            forget(remotes=False)
+    stored = {each.parent.name + each.name for each in remote.glob("files/md5/*/*")}
+    assert held["data/reviews.parquet"] in stored - cached()
+    forget(remotes=True)
+    stored = {each.parent.name + each.name for each in remote.glob("files/md5/*/*")}
+    assert not {held["data/reviews.parquet"], held["models/sentiment"]} & stored
 
 
 def test_a_folder_without_dvc_is_an_error(tmp_path, monkeypatch):

@@ -13,9 +13,11 @@ import pytest
 import yaml
 
 from components.errors import UserError
-from components.forgetting import contents, expiry, lineage, listed
+from components.forgetting import certificate, contents, expiry, lineage, listed, removal, sightings
+from components.forgetting.certificate import Certificate
 from components.forgetting.contents import NotReadableError
 from components.forgetting.lineage import StageRun
+from components.forgetting.removal import Left, Removed
 from components.forgetting.stores import Folder
 from components.forgetting.wanted import Request, Wanted, parse_request
 from components.io.reviews import identity
@@ -56,6 +58,13 @@ def test_an_identity_finds_the_masked_form_by_the_text():
     assert not wanted.is_copy(MASKED)
     assert wanted.is_copy(TEXT)
     assert wanted.is_copy(MASKED)
+
+
+def test_a_number_is_masked_however_its_white_space_was():
+    """A text from a mail is wrapped; the predictor masked it in one line."""
+    wanted = Wanted()
+    wanted.add_text("--text-file a.txt", "Call 555\n123  4567 now")
+    assert wanted.is_copy("Call [phone] now")
 
 
 def test_what_was_not_found_is_named(wanted):
@@ -99,7 +108,7 @@ ITEM = {"request_id": "r2", "index": 0, "text": OTHER}
 QUEUE = {"until": "2026-11-20T00:00:00+00:00", "classes": ["negative"], "items": [ITEM]}
 FILES = {
     "2026-11-20/a.jsonl": (
-        lines(event(MASKED, "r7"), event(OTHER), event("[1]", "r1")),
+        lines(event(MASKED, "r7"), event(OTHER), event(None, "r1")),
         lines(event(OTHER)),
     ),
     "feedback/2026-11-20/a.jsonl": (
@@ -119,7 +128,7 @@ FILES = {
         csv_of(["request_id", "index", "text"], ["r2", 0, "two\nlines, ü"]),
     ),
     "q/labels.csv": (
-        csv_of(["id", "index", "label"], ["r1", 0, "x"], ["r1", 1, "x"], separator=";"),
+        csv_of(["id", "index", "label"], ["r1", "0.0", "x"], ["r1", 1, "x"], separator=";"),
         csv_of(["id", "index", "label"], ["r1", 1, "x"], separator=";"),
     ),
     "q/labels.jsonl": (
@@ -156,6 +165,24 @@ def test_a_label_equal_to_a_text_removes_nothing():
     assert contents.without("a.jsonl", before, wanted) == (lines(event(OTHER)), 1)
 
 
+def test_another_text_with_the_id_of_a_forgotten_one_stays(wanted, tmp_path):
+    """Clients choose ids: one that sends the same id each time must not lose all its texts."""
+    before = lines(event(OTHER, "r1"), event(TEXT, "r1"))
+    assert contents.without("a.jsonl", before, wanted) == (lines(event(OTHER, "r1")), 1)
+    (tmp_path / "a.jsonl").write_bytes(before)
+    for request in (Request("r1", 0), Request("r1", None)):
+        with pytest.raises(UserError, match=f"2 texts have this id.*{identity(OTHER)}"):
+            removal.find_requests([Folder(tmp_path)], [request], Wanted())
+
+
+def test_a_text_outside_of_the_columns_is_told(wanted):
+    for content in (csv_of([TEXT, "x"], ["a", "b"]), csv_of(["text"], ["a", TEXT])):
+        assert contents.texts_elsewhere("labels.csv", content, wanted) == 1
+    output = io.BytesIO()
+    pq.write_table(pa.table({"review": [TEXT, OTHER]}), output)
+    assert contents.texts_elsewhere("labels.parquet", output.getvalue(), wanted) == 1
+
+
 def test_a_text_in_another_field_is_told(wanted):
     content = csv_of(["review", "label"], [TEXT, "x"], [OTHER, "y"])
     assert contents.without("labels.csv", content, wanted) == (content, 0)
@@ -167,6 +194,7 @@ def test_a_text_in_another_field_is_told(wanted):
     [
         ("labels.json", b"[{", "not JSON"),
         ("labels.csv", b"text\n\xff\xfe\n", "not CSV in UTF-8"),
+        ("labels.csv", b'text\na\n"b\n' + TEXT.encode(), "not CSV.*unexpected end"),
         ("labels.parquet", b"PAR1", "not a Parquet file"),
         ("labels.xlsx", b"PK", "a format that forget does not know"),
         ("labels.json", json.dumps({"text": TEXT}).encode(), "in no element of a list"),
@@ -254,6 +282,58 @@ def test_the_lock_of_this_project_is_read(monkeypatch):
     monkeypatch.chdir(REPO)
     paths = {path for run in lineage.present() for path, _ in run.wrote}
     assert {"data/reviews.parquet", "data/train", "models/sentiment"} <= paths
+
+
+def test_the_file_behind_a_link_loses_the_text(tmp_path, wanted):
+    """A certificate would otherwise call a text removed that is still where the link points."""
+    disk, captured = tmp_path / "disk", tmp_path / "captured"
+    write(disk, "kept.jsonl", "gone.jsonl", "day/a.jsonl")
+    captured.mkdir()
+    (disk / "kept.jsonl").write_bytes(lines(event(TEXT), event(OTHER)))
+    (disk / "gone.jsonl").write_bytes(lines(event(TEXT)))
+    for each in ("kept.jsonl", "gone.jsonl", "day"):
+        (captured / each).symlink_to(disk / each)
+    done = [*removal.remove(Folder(captured), "prediction", wanted)]
+    assert (disk / "kept.jsonl").read_bytes() == lines(event(OTHER))
+    assert (captured / "kept.jsonl").is_symlink()
+    assert not (disk / "gone.jsonl").exists()
+    assert not (captured / "gone.jsonl").is_symlink()
+    assert f"{captured}/day" in {each.place for each in done if isinstance(each, Left)}
+
+
+def test_other_names_of_a_file_and_unfinished_files_are_told(tmp_path, wanted):
+    write(tmp_path, "a.jsonl", ".b.jsonl.partial")
+    (tmp_path / "copy.txt").hardlink_to(tmp_path / "a.jsonl")
+    left = {each.place: each.why for each in removal.remove(Folder(tmp_path), "x", wanted)}
+    assert "hard links" in left[f"{tmp_path}/a.jsonl"]
+    assert "being written" in left[f"{tmp_path}/.b.jsonl.partial"]
+
+
+def test_what_a_killed_join_left_is_deleted(tmp_path, wanted):
+    partial = tmp_path / ".labelled.parquet.partial"
+    pq.write_table(pa.table({"text": [TEXT]}), partial)
+    os.utime(partial, (0, 0))
+    (done,) = removal.remove(Folder(tmp_path, "labelled.parquet"), "table", wanted)
+    assert (done.what, done.place) == ("replaced version", f"{tmp_path}/.labelled.parquet.partial")
+    assert not partial.exists()
+
+
+def test_files_of_the_project_that_cannot_be_read_are_told(tmp_path, wanted):
+    for name in ("a.parquet", "a.json"):
+        (tmp_path / name).write_bytes(b"{" + TEXT.encode())
+    (tmp_path / "a.CSV").write_bytes(csv_of(["text"], [TEXT]))
+    left = {each.place: each.why for each in sightings.other_files((str(tmp_path),), wanted)}
+    assert left[f"{tmp_path}/a.CSV"].startswith("1 records hold it")
+    assert left[f"{tmp_path}/a.parquet"].startswith("not searched")
+    assert left[f"{tmp_path}/a.json"].startswith("not searched")
+
+
+def test_planned_objects_of_an_interrupted_run_are_known(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    removed = [Removed("DVC's cache: " + "1" * 32, certificate.OBJECT, 1, "md5:" + "1" * 32)]
+    made = Certificate("2026", False, [], "x", removed, [], [], [], planned=["2" * 32])
+    certificate.write(made)
+    assert certificate.objects() == {"1" * 32, "2" * 32}
 
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
