@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from components import evaluate, gate, ingest, prepare, promote, register
+from components.errors import UserError
 from components.io import accounts, records, registry, reviews
 from components.io.files import read_json
 from components.io.models import load_model
 from components.join import Joined
-from components.labelling import live
+from components.labelling import live, table
 from components.reading.options import Options
 from components.verdict import GateLimits
 from pipelines.local import s3_client, s3_server
@@ -209,10 +210,56 @@ def test_labels_of_another_queue_or_class_are_refused(stage, champion, captured,
     assert_one_line(stage("join", *JOIN), "labels.csv: 'good': no class of the model")
 
 
+def test_join_without_queues_leaves_the_labelled_predictions(stage, champion, captured, tmp_path):
+    stage("queue", *QUEUE)
+    answer(only_queue(tmp_path / "queues"), captured)
+    assert stage("join", *JOIN).returncode == 0
+    written = (tmp_path / "labelled.parquet").read_bytes()
+    without = JOIN[:2] + JOIN[4:]
+    result = stage("join", *without)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "labelled.parquet").read_bytes() == written
+    wrong = stage("join", *without, "--queues", "queue")
+    assert_one_line(wrong, "queue: no queue of this model", "labelled.parquet")
+    assert (tmp_path / "labelled.parquet").read_bytes() == written
+    (only_queue(tmp_path / "queues") / "labels.csv").unlink()
+    assert stage("join", *JOIN).returncode == 0
+    assert pq.read_table(tmp_path / "labelled.parquet").num_rows == 0  # all were taken back
+
+
+@pytest.mark.parametrize("address", ["labelled.parquet", "new/.labelled.parquet", "/{}/l.parquet"])
+def test_path_of_the_labelled_predictions(address, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    address = address.format(str(tmp_path).strip("/"))
+    label = {"text": "fine", "label": "positive", "request_id": "r", "index": 0}
+    rows = {("r", 0): label | {"version": "1", "channel": "queue", "by": None}}
+    table.write(address, {})
+    assert not Path(address).exists()
+    table.write(address, rows)
+    written = Path(address).stat().st_mtime_ns
+    table.write(address, rows)
+    assert Path(address).stat().st_mtime_ns == written
+    table.write(address, {})
+    assert pq.read_table(address).num_rows == 0
+
+
+def test_path_of_the_labelled_predictions_must_name_a_file():
+    with pytest.raises(UserError, match=r"--labelled new/: not a file"):
+        table.write("new/", {})
+
+
 def test_damaged_capture_is_named(stage, champion, captured, tmp_path):
     file = tmp_path / "captured/2026-01-01/a.jsonl"
     file.write_text(file.read_text() + '\n{"type": "sentiment.prediction"')
     assert_one_line(stage("queue", *QUEUE), "captured/2026-01-01/a.jsonl, line 601: not JSON")
+
+
+def register_copy(tags: dict[str, str]) -> None:
+    """Register a version with these tags; its files are those of version 1."""
+    with registry.connected() as client:
+        first = client.get_model_version("sentiment", "1")
+        client.create_model_version("sentiment", first.source, tags=tags)
 
 
 def test_decision_needs_a_reason_and_news(stage, champion, captured, tmp_path):
