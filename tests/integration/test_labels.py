@@ -289,6 +289,8 @@ def test_decision_needs_a_reason_and_news(stage, champion, captured, tmp_path):
     found = decide(drifted=True)
     assert found["train"] is False
     assert found["why"].startswith("nothing new to learn from: version 1 has learned from these")
+    register_copy({registry.SOURCES_TAG: "of other sources"})
+    assert decide(drifted=True)["train"] is False  # version 1 is not the newest any more
     (tmp_path / "own.csv").write_text("text,label\ngood,positive\nbad,negative\nfine,positive\n")
     assert decide(drifted=True)["train"] is True
     stage("join", *JOIN)  # without a floor
