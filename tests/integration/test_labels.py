@@ -350,6 +350,25 @@ def test_label_contradicting_a_test_review_does_not_remove_it(tmp_path):
     assert tests[0] == tests[1]
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_label_does_not_remove_a_test_review_of_a_group(tmp_path, same):
+    texts = [f"review {number} is {word}" for number in range(300) for word in ("good", "bad")]
+    own = pd.DataFrame({"text": texts, "label": ["positive", "negative"] * 300})
+    own["film"] = [f"film {number // 10}" for number in range(600)]
+    own.to_parquet(tmp_path / "own.parquet")
+    others = {"positive": "negative", "negative": "positive"}
+    labelled = own if same else own.assign(label=own["label"].map(others))
+    labelled[["text", "label"]][:200].to_parquet(tmp_path / "labelled.parquet")
+    digests = []
+    for name in ("", str(tmp_path / "labelled.parquet")):
+        options = Options(str(tmp_path / "own.parquet"), group_column="film", labelled=name)
+        ingest.ingest(options, tmp_path / "all.parquet")
+        splits = {each: tmp_path / each for each in prepare.SPLITS}
+        prepare.prepare(tmp_path / "all.parquet", splits, 0.1, 0.2)
+        digests.append(reviews.digest(reviews.labelled(splits["test"])))
+    assert digests[0] == digests[1]
+
+
 def test_gate_reports_the_accuracy_on_labelled_predictions(
     trained, trained_worse, tmp_path, monkeypatch
 ):
