@@ -402,6 +402,20 @@ def test_labelled_classes_are_not_taken_for_stars(tmp_path):
     assert table[table["text"] == "new"]["label"].tolist() == [0]
 
 
+def test_labels_of_a_class_that_no_source_has_are_dropped(tmp_path):
+    own = pd.DataFrame({"text": ["a", "b", "c"], "label": ["positive", "mixed", "positive"]})
+    own.to_csv(tmp_path / "own.csv", index=False)
+    labels = {"positive": ["positive"], "mixed": ["mixed"]}
+    path = tmp_path / "labelled.parquet"
+    options = Options(str(tmp_path / "own.csv"), labels=labels, labelled=str(path))
+    for given, rows in ((["positive"], 4), (["positive", "old class", "drop"], 4), (["old"], 3)):
+        pd.DataFrame({"text": [f"new {each}" for each in given], "label": given}).to_parquet(path)
+        account = ingest.ingest(options, tmp_path / "out.parquet")
+        assert reviews.classes(tmp_path / "out.parquet") == ("positive", "mixed")
+        assert reviews.rows(tmp_path / "out.parquet") == rows
+        assert sum(account[-1].dropped.values()) == len(given) + 3 - rows
+
+
 def test_source_may_not_have_the_name_of_labelled_predictions(tmp_path):
     path = tmp_path / f"{reviews.LABELLED}.csv"
     path.write_text("text,label\ngood,positive\nbad,negative\n")
