@@ -17,6 +17,7 @@ from components.labelling.labels import Label
 
 RECORD = "queue.json"
 LABELS = "labels"  # how the names of the files with labels begin
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a formula of a spreadsheet may begin with
 _COLUMNS = ("request_id", "index", "text", "label")
 
 
@@ -86,7 +87,7 @@ def write(address: str, queue: Queue) -> None:
     table = io.StringIO()
     writer = csv.DictWriter(table, _COLUMNS)
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({**row, "text": _cell(str(row["text"]))} for row in rows)
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     tasks = label_studio.tasks(queue.items)
     for name, content in (
@@ -97,6 +98,11 @@ def write(address: str, queue: Queue) -> None:
         (RECORD, json.dumps(records.plain(queue), ensure_ascii=False, indent=1)),
     ):
         folders.write(address, f"{queue.name}/{name}", content.encode())
+
+
+def _cell(text: str) -> str:
+    """Return a text so that no spreadsheet runs it: join takes the text from the record."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def read_all(address: str, model: str) -> list[Queue]:
@@ -144,8 +150,8 @@ def read_labels(address: str, queue: Queue) -> tuple[list[Label], int]:
         for label in labels:
             if label.label not in queue.classes:
                 raise UserError(
-                    f"{where}: {label.label!r}: no class of the model, which has"
-                    f" {', '.join(queue.classes)}"
+                    f"{where}: {label.label!r}, of {label.request_id}, index {label.index}: no"
+                    f" class of the model, which has {', '.join(queue.classes)}"
                 )
         found += labels
     return found, skipped

@@ -130,6 +130,20 @@ def test_labels_of_a_queue_give_the_live_accuracy(stage, champion, captured, tmp
     assert f"{estimate.accuracy.value:.4f}" in (tmp_path / "labels.md").read_text()
 
 
+def test_text_of_a_caller_is_no_formula_in_a_spreadsheet(stage, champion, trained, tmp_path):
+    texts = ['=HYPERLINK("http://x";"fine")', "+1 fine", "-1 bad", "@SUM(1)", "\tfine", "= 'bad'"]
+    table = pd.DataFrame({"text": texts, "label": [1, 1, 0, 1, 1, 0]})
+    truth = write_captured(trained.model, table, tmp_path / "captured", "2026-01-01")
+    assert stage("queue", *QUEUE).returncode == 0
+    folder = only_queue(tmp_path / "queues")
+    with (folder / "items.csv").open(newline="") as file:
+        assert {row["text"][0] for row in csv.DictReader(file)} == {"'"}
+    answer(folder, truth)
+    assert stage("join", *JOIN).returncode == 0
+    rows = pq.read_table(tmp_path / "labelled.parquet").to_pylist()
+    assert {row["text"] for row in rows} == set(texts)
+
+
 def test_joining_again_changes_nothing(stage, champion, captured, tmp_path):
     stage("queue", *QUEUE)
     answer(only_queue(tmp_path / "queues"), captured)
@@ -207,7 +221,7 @@ def test_labels_of_another_queue_or_class_are_refused(stage, champion, captured,
     labels.write_text("request_id,index,label\nnone,0,positive\n")
     assert_one_line(stage("join", *JOIN), "labels.csv: no label is of the queue", "none, index 0")
     labels.write_text(f"request_id,index,label\n{item['request_id']},{item['index']},good\n")
-    assert_one_line(stage("join", *JOIN), "labels.csv: 'good': no class of the model")
+    assert_one_line(stage("join", *JOIN), "labels.csv: 'good', of 2026-01-01.", ": no class of")
 
 
 def test_join_without_queues_leaves_the_labelled_predictions(stage, champion, captured, tmp_path):
