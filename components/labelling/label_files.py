@@ -37,7 +37,7 @@ def _json_lines(text: str, name: str) -> Iterable[tuple[int, dict[str, Any]]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{name}, line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
             raise UserError(f"{name}, line {number}: not an object")

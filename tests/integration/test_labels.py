@@ -144,6 +144,24 @@ def test_text_of_a_caller_is_no_formula_in_a_spreadsheet(stage, champion, traine
     assert {row["text"] for row in rows} == set(texts)
 
 
+def test_labels_in_the_list_itself_are_read_and_stay(stage, champion, captured, tmp_path):
+    stage("queue", *QUEUE, "--size", "20")
+    folder = only_queue(tmp_path / "queues")
+    answer(folder, captured, rows=5)
+    (folder / "labels.csv").rename(folder / "items.csv")
+    filled = (folder / "items.csv").read_bytes()
+    assert stage("join", *JOIN).returncode == 0
+    assert records.read(tmp_path / "joined.json", Joined).labels == 5
+    stage("queue", *QUEUE, "--size", "20")
+    assert (folder / "items.csv").read_bytes() == filled
+    (folder / "items.csv").rename(folder / "Labels.CSV")
+    (folder / "labels.csv~").write_text("a backup of an editor")
+    assert stage("join", *JOIN).returncode == 0
+    found = records.read(tmp_path / "joined.json", Joined)
+    assert found.labels == 5
+    assert found.counts == {"labelled": 5, "skipped": 15}
+
+
 def test_joining_again_changes_nothing(stage, champion, captured, tmp_path):
     stage("queue", *QUEUE)
     answer(only_queue(tmp_path / "queues"), captured)
