@@ -49,13 +49,12 @@ def decide(found: Drift, labels: Joined, options: Options, name: str) -> Trainin
         return Training(False, f"no reason to train: {found.why}; {labels.why}")
     digest = accounts.digest(identify(options))
     with registry.connected() as client:
-        existing = registry.versions(client, name)
-        newest = registry.find_version(client, name, existing[-1]) if existing else None
+        learned = registry.versions(client, name, {registry.SOURCES_TAG: digest})
     why = "; ".join(reasons)
-    if newest is not None and newest.tags.get(registry.SOURCES_TAG) == digest:
+    if learned:
         return Training(
             False,
-            f"nothing new to learn from: version {newest.version} has learned from these sources"
+            f"nothing new to learn from: version {learned[-1]} has learned from these sources"
             f" and labels. {why}. Label a queue (python -m components.queue), then join",
         )
     return Training(True, why)

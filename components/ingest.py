@@ -82,7 +82,8 @@ def ingest(options: Options, output: Path) -> list[FileAccount]:
     with replacing(output) as partial:
         try:
             for spool, (name, each) in zip(spools, sources.items(), strict=True):
-                spooled.append(_spool(spool, name, each))
+                known = [found for source in spooled for found in source.classes]
+                spooled.append(_spool(spool, name, each, known))
             account = [file for source in spooled for file in source.files]
             classes = labels.in_order(name for source in spooled for name in source.classes)
             labels.check_names(classes)
@@ -99,8 +100,12 @@ def ingest(options: Options, output: Path) -> list[FileAccount]:
     return account
 
 
-def _spool(path: Path, name: str, options: Options) -> _Spooled:
-    """Write the rows of a source to ``path``, and decide which class each label is of."""
+def _spool(path: Path, name: str, options: Options, known: list[str]) -> _Spooled:
+    """Write the rows of a source to ``path``, and decide which class each label is of.
+
+    ``known`` are the classes of the sources before it. A labelled prediction of another class, such
+    as one that an older version had, is dropped: no test review would be of this class.
+    """
     address = shown(options.source)
     values, files, content = Values(address), list[_File](), Rows()
     with pa.ipc.new_stream(path, _SPOOL, options=_FAST) as rows:
@@ -109,11 +114,14 @@ def _spool(path: Path, name: str, options: Options) -> _Spooled:
         if name == LABELLED:  # all its labels were taken back
             return _Spooled(path, name, [], [], [_account(file, []) for file in files], {})
         raise UserError(f"{address}: holds no reviews{_why(files)}")
-    # a label of a prediction is the name of a class, even where it looks like a number of stars
-    named = {each: [each] for each in values.spelled.values()}
-    mapping = named if name == LABELLED else options.labels
-    class_of, classes, said = labels.decide(values, mapping)
-    log.info("%s: labels: %s", name, said)
+    if name == LABELLED:
+        # its labels are names of classes, even where they look like numbers of stars
+        spelled = values.spelled
+        class_of = {key: each if each in known else labels.DROP for key, each in spelled.items()}
+        classes: list[str] = []
+    else:
+        class_of, classes, said = labels.decide(values, options.labels)
+        log.info("%s: labels: %s", name, said)
     account = [_account(file, [*class_of.items()]) for file in files]
     for each in account:
         log.info("%s", each)

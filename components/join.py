@@ -1,6 +1,5 @@
 """Join labels and feedback with captured predictions: live accuracy, and reviews to learn from."""
 
-import io
 import logging
 from collections import Counter
 from collections.abc import Iterable
@@ -8,15 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from components import stage
 from components.io import records, registry
 from components.io.files import replacing
 from components.io.records import record
-from components.labelling import captured, folders, joining, live, queues
+from components.labelling import captured, joining, live, queues, table
 from components.labelling.captured import Prediction
 from components.labelling.joining import Key
 from components.labelling.labels import Label
@@ -27,13 +24,6 @@ from components.stage import Artifact, parameters
 log = logging.getLogger("join")
 
 QUEUE, FEEDBACK = "queue", "feedback"  # the channels by which labels come
-SCHEMA = pa.schema(
-    [
-        *(("text", pa.string()), ("label", pa.string())),
-        *(("request_id", pa.string()), ("index", pa.int64()), ("version", pa.string())),
-        *(("channel", pa.string()), ("by", pa.string())),
-    ]
-)
 
 
 @record
@@ -131,23 +121,6 @@ def _row(text: str, label: Label, version: str, channel: str) -> dict[str, objec
     }
 
 
-def write_rows(address: str, rows: dict[Key, dict[str, object]]) -> None:
-    """Write the rows in the order of their keys, unless the file has them already.
-
-    Nothing is written as long as there never was a label.
-    """
-    folder, _, name = address.rpartition("/")
-    known = name in folders.names(folder or ".") if folder or Path(name).exists() else False
-    if not rows and not known:
-        return
-    table = pa.Table.from_pylist([rows[key] for key in sorted(rows)], SCHEMA)
-    content = io.BytesIO()
-    pq.write_table(table, content, compression="zstd")
-    if known and folders.read(folder or ".", name) == content.getvalue():
-        return
-    folders.write(folder or ".", name, content.getvalue())
-
-
 def markdown(found: Joined) -> str:
     """Return what was found as Markdown."""
     lines = [f"# Labels of {found.name}", "", found.why, ""]
@@ -232,8 +205,11 @@ def run(
     feedback = [*captured.feedback(parameters.captured)]
     predictions = captured.newest(parameters.captured) if feedback else ()
     add_feedback(found, joining.join(feedback, predictions), parameters.learn_from_feedback)
-    if parameters.labelled:
-        write_rows(parameters.labelled, found.rows)
+    learned = bool(parameters.queues) or parameters.learn_from_feedback
+    if parameters.labelled and learned:  # else the labels of an earlier join would be lost
+        if parameters.queues and not drawn and not found.rows:
+            table.require_no_labels(parameters.labelled, parameters.queues)
+        table.write(parameters.labelled, found.rows)
     with registry.connected() as client:
         for estimate in found.live.values():
             live.write(client, name, estimate)

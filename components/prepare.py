@@ -173,8 +173,9 @@ def _clean(raw: Path, own: str, dropped: Counter[str]) -> Iterator[tuple[str, pd
     """Yield what is left of a file by split, of the split ``own`` also if nothing is left."""
     with pa.ipc.open_stream(raw) as stream:
         shard = stream.read_pandas()
-    # a label that comes in later neither replaces a test review nor contradicts it
-    fresh = (shard["source"] == tables_of.LABELLED) & (shard["split"] == "test")
+    # a label that comes in later neither replaces a test review nor contradicts it, also where the
+    # test review is in a group and the label on the side of the training
+    fresh = shard["source"] == tables_of.LABELLED
     known = fresh & shard["key"].isin(shard["key"][(shard["split"] == "test") & ~fresh])
     dropped["copies"] += int(known.sum())
     shard = shard[~known]

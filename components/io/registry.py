@@ -4,7 +4,7 @@ import getpass
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,9 +136,12 @@ def find_version(client: mlflow.MlflowClient, name: str, number: str) -> ModelVe
         raise UserError(f"{name} has no version {number}; {listed}") from error
 
 
-def versions(client: mlflow.MlflowClient, name: str) -> list[str]:
-    """Return the numbers of the versions that are not deleted, in the order of registration."""
-    found = client.search_model_versions(f"name = '{name}'", max_results=MOST_RUNS)
+def versions(
+    client: mlflow.MlflowClient, name: str, tags: Mapping[str, str] | None = None
+) -> list[str]:
+    """Return the numbers of the versions with these tags that are not deleted, in their order."""
+    wanted = "".join(f" and tag.`{key}` = '{value}'" for key, value in (tags or {}).items())
+    found = client.search_model_versions(f"name = '{name}'{wanted}", max_results=MOST_RUNS)
     return [str(number) for number in sorted(int(version.version) for version in found)]
 
 

@@ -107,7 +107,7 @@ def _events(address: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         where = f"{address.rstrip('/')}/{name}, line {number}"
         try:
             event = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{where}: not JSON ({error})") from error
         if not isinstance(event, dict):
             raise UserError(f"{where}: not a CloudEvent")

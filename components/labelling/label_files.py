@@ -37,7 +37,7 @@ def _json_lines(text: str, name: str) -> Iterable[tuple[int, dict[str, Any]]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{name}, line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
             raise UserError(f"{name}, line {number}: not an object")
@@ -54,6 +54,8 @@ def _table(text: str, name: str) -> Iterable[tuple[int, dict[str, Any]]]:
                 f"{name}: no column {min(missing)!r}; items.csv has {', '.join(_COLUMNS)}"
             )
         for row in reader:
+            if None in row:
+                raise UserError(f"{name}, line {reader.line_num}: more fields than columns")
             yield reader.line_num, row
     except csv.Error as error:
         raise UserError(f"{name}, line {reader.line_num}: {error}") from error
@@ -63,9 +65,20 @@ def _of_rows(rows: Iterable[tuple[int, dict[str, Any]]], name: str) -> tuple[lis
     labels, without = [], 0
     for number, row in rows:
         given = {key: value for key, value in row.items() if value not in (None, "")}
-        if isinstance(given.get("label"), str) and given["label"].strip():
-            given["label"] = given["label"].strip()
-            labels.append(records.parse(given, Label, f"{name}, line {number}"))
-        else:
+        label = _spelled(given.get("label"))
+        if label in (None, ""):
             without += 1
+        else:
+            where = f"{name}, line {number}"
+            labels.append(records.parse(given | {"label": label}, Label, where))
     return labels, without
+
+
+def _spelled(label: Any) -> Any:
+    """Return a label as the name of a class: JSON may have 1 for the class "1"."""
+    match label:
+        case bool() | int() | float():
+            return json.dumps(label)
+        case str():
+            return label.strip()
+    return label

@@ -181,6 +181,8 @@ def _of_rows(rows: Iterable[tuple[str, Mapping[str, Any]]], name: str) -> Export
             raise UserError(f"{name}: {place}: more than one choice in {CONTROL!r}")
         row = records.parse(value, Row, f"{name}: {place}")
         if row.annotation_id is None:
+            if row.label is not None:
+                raise UserError(f"{name}: {place}: a label without an {MARK}; use JSON Lines")
             unlabelled += 1
         elif row.label is None:
             empty += 1

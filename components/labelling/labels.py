@@ -1,5 +1,9 @@
 """Labels given by persons to captured predictions, however they came back."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from components.io.records import record
 
 
@@ -11,7 +15,7 @@ class Label:
     """
 
     request_id: str
-    index: int
+    index: Annotated[int, Field(ge=0)]
     label: str
     by: str | None = None
     at: str | None = None

@@ -17,6 +17,11 @@ from components.labelling.labels import Label
 
 RECORD = "queue.json"
 LABELS = "labels"  # how the names of the files with labels begin
+LISTS = (
+    "items.csv",
+    "items.jsonl",
+)  # to be saved with labels by such a name; read where they are not
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a formula of a spreadsheet may begin with
 _COLUMNS = ("request_id", "index", "text", "label")
 
 
@@ -86,17 +91,25 @@ def write(address: str, queue: Queue) -> None:
     table = io.StringIO()
     writer = csv.DictWriter(table, _COLUMNS)
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({**row, "text": _cell(str(row["text"]))} for row in rows)
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     tasks = label_studio.tasks(queue.items)
     for name, content in (
-        ("items.csv", table.getvalue()),
-        ("items.jsonl", lines),
+        *zip(LISTS, (table.getvalue(), lines), strict=True),
         ("label-studio.json", json.dumps(tasks, ensure_ascii=False, indent=1)),
         ("label-studio.xml", label_studio.config(queue.classes)),
         (RECORD, json.dumps(records.plain(queue), ensure_ascii=False, indent=1)),
     ):
         folders.write(address, f"{queue.name}/{name}", content.encode())
+
+
+def _may_have_labels(name: str) -> bool:
+    return name in LISTS or (name.lower().startswith(LABELS) and not name.endswith("~"))
+
+
+def _cell(text: str) -> str:
+    """Return a text so that no spreadsheet runs it: join takes the text from the record."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def read_all(address: str, model: str) -> list[Queue]:
@@ -130,10 +143,12 @@ def read_labels(address: str, queue: Queue) -> tuple[list[Label], int]:
     items = {(item.request_id, item.index) for item in queue.items}
     for name in folders.names(address):
         path = PurePath(name)
-        if path.parent.name != queue.name or not path.name.startswith(LABELS):
+        if path.parent.name != queue.name or not _may_have_labels(path.name):
             continue
         where = f"{address.rstrip('/')}/{name}"
         read, left = label_files.read(folders.read(address, name), where)
+        if path.name in LISTS and not read:
+            continue
         labels = [label for label in read if (label.request_id, label.index) in items]
         if read and not labels:
             first = f"{read[0].request_id}, index {read[0].index}"
@@ -144,8 +159,8 @@ def read_labels(address: str, queue: Queue) -> tuple[list[Label], int]:
         for label in labels:
             if label.label not in queue.classes:
                 raise UserError(
-                    f"{where}: {label.label!r}: no class of the model, which has"
-                    f" {', '.join(queue.classes)}"
+                    f"{where}: {label.label!r}, of {label.request_id}, index {label.index}: no"
+                    f" class of the model, which has {', '.join(queue.classes)}"
                 )
         found += labels
     return found, skipped

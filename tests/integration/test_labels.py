@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from components import evaluate, gate, ingest, prepare, promote, register
+from components.errors import UserError
 from components.io import accounts, records, registry, reviews
 from components.io.files import read_json
 from components.io.models import load_model
 from components.join import Joined
-from components.labelling import live
+from components.labelling import live, table
 from components.reading.options import Options
 from components.verdict import GateLimits
 from pipelines.local import s3_client, s3_server
@@ -129,6 +130,38 @@ def test_labels_of_a_queue_give_the_live_accuracy(stage, champion, captured, tmp
     assert f"{estimate.accuracy.value:.4f}" in (tmp_path / "labels.md").read_text()
 
 
+def test_text_of_a_caller_is_no_formula_in_a_spreadsheet(stage, champion, trained, tmp_path):
+    texts = ['=HYPERLINK("http://x";"fine")', "+1 fine", "-1 bad", "@SUM(1)", "\tfine", "= 'bad'"]
+    table = pd.DataFrame({"text": texts, "label": [1, 1, 0, 1, 1, 0]})
+    truth = write_captured(trained.model, table, tmp_path / "captured", "2026-01-01")
+    assert stage("queue", *QUEUE).returncode == 0
+    folder = only_queue(tmp_path / "queues")
+    with (folder / "items.csv").open(newline="") as file:
+        assert {row["text"][0] for row in csv.DictReader(file)} == {"'"}
+    answer(folder, truth)
+    assert stage("join", *JOIN).returncode == 0
+    rows = pq.read_table(tmp_path / "labelled.parquet").to_pylist()
+    assert {row["text"] for row in rows} == set(texts)
+
+
+def test_labels_in_the_list_itself_are_read_and_stay(stage, champion, captured, tmp_path):
+    stage("queue", *QUEUE, "--size", "20")
+    folder = only_queue(tmp_path / "queues")
+    answer(folder, captured, rows=5)
+    (folder / "labels.csv").rename(folder / "items.csv")
+    filled = (folder / "items.csv").read_bytes()
+    assert stage("join", *JOIN).returncode == 0
+    assert records.read(tmp_path / "joined.json", Joined).labels == 5
+    stage("queue", *QUEUE, "--size", "20")
+    assert (folder / "items.csv").read_bytes() == filled
+    (folder / "items.csv").rename(folder / "Labels.CSV")
+    (folder / "labels.csv~").write_text("a backup of an editor")
+    assert stage("join", *JOIN).returncode == 0
+    found = records.read(tmp_path / "joined.json", Joined)
+    assert found.labels == 5
+    assert found.counts == {"labelled": 5, "skipped": 15}
+
+
 def test_joining_again_changes_nothing(stage, champion, captured, tmp_path):
     stage("queue", *QUEUE)
     answer(only_queue(tmp_path / "queues"), captured)
@@ -206,13 +239,59 @@ def test_labels_of_another_queue_or_class_are_refused(stage, champion, captured,
     labels.write_text("request_id,index,label\nnone,0,positive\n")
     assert_one_line(stage("join", *JOIN), "labels.csv: no label is of the queue", "none, index 0")
     labels.write_text(f"request_id,index,label\n{item['request_id']},{item['index']},good\n")
-    assert_one_line(stage("join", *JOIN), "labels.csv: 'good': no class of the model")
+    assert_one_line(stage("join", *JOIN), "labels.csv: 'good', of 2026-01-01.", ": no class of")
+
+
+def test_join_without_queues_leaves_the_labelled_predictions(stage, champion, captured, tmp_path):
+    stage("queue", *QUEUE)
+    answer(only_queue(tmp_path / "queues"), captured)
+    assert stage("join", *JOIN).returncode == 0
+    written = (tmp_path / "labelled.parquet").read_bytes()
+    without = JOIN[:2] + JOIN[4:]
+    result = stage("join", *without)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "labelled.parquet").read_bytes() == written
+    wrong = stage("join", *without, "--queues", "queue")
+    assert_one_line(wrong, "queue: no queue of this model", "labelled.parquet")
+    assert (tmp_path / "labelled.parquet").read_bytes() == written
+    (only_queue(tmp_path / "queues") / "labels.csv").unlink()
+    assert stage("join", *JOIN).returncode == 0
+    assert pq.read_table(tmp_path / "labelled.parquet").num_rows == 0  # all were taken back
+
+
+@pytest.mark.parametrize("address", ["labelled.parquet", "new/.labelled.parquet", "/{}/l.parquet"])
+def test_path_of_the_labelled_predictions(address, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    address = address.format(str(tmp_path).strip("/"))
+    label = {"text": "fine", "label": "positive", "request_id": "r", "index": 0}
+    rows = {("r", 0): label | {"version": "1", "channel": "queue", "by": None}}
+    table.write(address, {})
+    assert not Path(address).exists()
+    table.write(address, rows)
+    written = Path(address).stat().st_mtime_ns
+    table.write(address, rows)
+    assert Path(address).stat().st_mtime_ns == written
+    table.write(address, {})
+    assert pq.read_table(address).num_rows == 0
+
+
+def test_path_of_the_labelled_predictions_must_name_a_file():
+    with pytest.raises(UserError, match=r"--labelled new/: not a file"):
+        table.write("new/", {})
 
 
 def test_damaged_capture_is_named(stage, champion, captured, tmp_path):
     file = tmp_path / "captured/2026-01-01/a.jsonl"
     file.write_text(file.read_text() + '\n{"type": "sentiment.prediction"')
     assert_one_line(stage("queue", *QUEUE), "captured/2026-01-01/a.jsonl, line 601: not JSON")
+
+
+def register_copy(tags: dict[str, str]) -> None:
+    """Register a version with these tags; its files are those of version 1."""
+    with registry.connected() as client:
+        first = client.get_model_version("sentiment", "1")
+        client.create_model_version("sentiment", first.source, tags=tags)
 
 
 def test_decision_needs_a_reason_and_news(stage, champion, captured, tmp_path):
@@ -242,6 +321,8 @@ def test_decision_needs_a_reason_and_news(stage, champion, captured, tmp_path):
     found = decide(drifted=True)
     assert found["train"] is False
     assert found["why"].startswith("nothing new to learn from: version 1 has learned from these")
+    register_copy({registry.SOURCES_TAG: "of other sources"})
+    assert decide(drifted=True)["train"] is False  # version 1 is not the newest any more
     (tmp_path / "own.csv").write_text("text,label\ngood,positive\nbad,negative\nfine,positive\n")
     assert decide(drifted=True)["train"] is True
     stage("join", *JOIN)  # without a floor
@@ -301,6 +382,25 @@ def test_label_contradicting_a_test_review_does_not_remove_it(tmp_path):
     assert tests[0] == tests[1]
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_label_does_not_remove_a_test_review_of_a_group(tmp_path, same):
+    texts = [f"review {number} is {word}" for number in range(300) for word in ("good", "bad")]
+    own = pd.DataFrame({"text": texts, "label": ["positive", "negative"] * 300})
+    own["film"] = [f"film {number // 10}" for number in range(600)]
+    own.to_parquet(tmp_path / "own.parquet")
+    others = {"positive": "negative", "negative": "positive"}
+    labelled = own if same else own.assign(label=own["label"].map(others))
+    labelled[["text", "label"]][:200].to_parquet(tmp_path / "labelled.parquet")
+    digests = []
+    for name in ("", str(tmp_path / "labelled.parquet")):
+        options = Options(str(tmp_path / "own.parquet"), group_column="film", labelled=name)
+        ingest.ingest(options, tmp_path / "all.parquet")
+        splits = {each: tmp_path / each for each in prepare.SPLITS}
+        prepare.prepare(tmp_path / "all.parquet", splits, 0.1, 0.2)
+        digests.append(reviews.digest(reviews.labelled(splits["test"])))
+    assert digests[0] == digests[1]
+
+
 def test_gate_reports_the_accuracy_on_labelled_predictions(
     trained, trained_worse, tmp_path, monkeypatch
 ):
@@ -332,6 +432,20 @@ def test_labelled_classes_are_not_taken_for_stars(tmp_path):
     table = reviews.read(tmp_path / "out.parquet")
     assert reviews.classes(tmp_path / "out.parquet") == ("1", "2", "3")
     assert table[table["text"] == "new"]["label"].tolist() == [0]
+
+
+def test_labels_of_a_class_that_no_source_has_are_dropped(tmp_path):
+    own = pd.DataFrame({"text": ["a", "b", "c"], "label": ["positive", "mixed", "positive"]})
+    own.to_csv(tmp_path / "own.csv", index=False)
+    labels = {"positive": ["positive"], "mixed": ["mixed"]}
+    path = tmp_path / "labelled.parquet"
+    options = Options(str(tmp_path / "own.csv"), labels=labels, labelled=str(path))
+    for given, rows in ((["positive"], 4), (["positive", "old class", "drop"], 4), (["old"], 3)):
+        pd.DataFrame({"text": [f"new {each}" for each in given], "label": given}).to_parquet(path)
+        account = ingest.ingest(options, tmp_path / "out.parquet")
+        assert reviews.classes(tmp_path / "out.parquet") == ("positive", "mixed")
+        assert reviews.rows(tmp_path / "out.parquet") == rows
+        assert sum(account[-1].dropped.values()) == len(given) + 3 - rows
 
 
 def test_source_may_not_have_the_name_of_labelled_predictions(tmp_path):

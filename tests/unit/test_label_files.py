@@ -33,6 +33,12 @@ def test_texts_without_a_label_are_counted():
     assert label_files.read(lines, "labels.jsonl") == ([ONE], 1)
 
 
+@pytest.mark.parametrize(("given", "label"), [("1", "1"), ("true", "true"), ("-3", "-3")])
+def test_label_that_json_reads_as_another_type(given, label):
+    line = f'{{"request_id": "r", "index": 0, "label": {given}}}'
+    assert label_files.read(line.encode(), "x") == ([Label("r", 0, label)], 0)
+
+
 def test_person_and_time_are_kept():
     table = b"request_id,index,label,by,at\nr1,2,positive,ann,2026-01-01\n"
     assert label_files.read(table, "x")[0] == [Label("r1", 2, "positive", "ann", "2026-01-01")]
@@ -48,6 +54,11 @@ def test_person_and_time_are_kept():
         (b'{"request_id": "r1", "label": "x"}', "q/labels.csv, line 1: not a Label: index"),
         (b'request_id,index,label\nr1,0,"x', "q/labels.csv, line 1: unexpected end"),
         (b"", "q/labels.csv: no column 'index'"),
+        (b"request_id,index,label\nr1,-1,x", "q/labels.csv, line 2: not a Label: index"),
+        (b"request_id,index,label\nr1,0,x,y", "q/labels.csv, line 2: more fields than columns"),
+        (b'{"request_id": "r", "index": 0, "label": ["x"]}', "q/labels.csv, line 1: not a Label"),
+        (b'[{"request_id": "r", "index": 0, "label": "x"}]', "q/labels.csv: task without a number"),
+        (b"PK\x03\x04\x14", "q/labels.csv: no column 'index'"),
     ],
 )
 def test_damaged_file_is_named(content, message):

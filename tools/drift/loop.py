@@ -168,8 +168,8 @@ class Demo:
         drawn = ["--drawn", str(retrain.DRAWN)]
         retrain.run(retrain.stage("queue", *self.addresses, *drawn, "--size", str(size)))
         folder = self._queues / records.read(retrain.DRAWN, Drawn).queue
-        with (folder / "items.csv").open(newline="") as file:
-            items = [*csv.DictReader(file)]
+        with (folder / "items.jsonl").open() as file:
+            items = [*map(json.loads, file)]
         with (folder / "labels.csv").open("w", newline="") as file:
             writer = csv.DictWriter(file, items[0])
             writer.writeheader()
