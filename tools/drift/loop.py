@@ -133,13 +133,13 @@ class Demo:
         _wait("its end", lambda: not self._is_running(), TRAINING_SECONDS)
         self._check_command()
         decision = records.read(retrain.TRAINING, Training)
-        live = self.estimate()
+        live = self.estimate(sent)
         return Shift(above_limit, sent, seconds, start_seconds, decision.why, live)
 
     def learn(self, labels: int) -> Round:
         """Label a queue of this size, train, and estimate the accuracy of what is served then."""
         load.send(self._ports.predictor, self._other, 4 * labels)
-        self._label(labels)
+        self._label(labels, 4 * labels)
         retrain.run(
             [sys.executable, "-m", "monitoring.retrain", *self.addresses, "--newest", NEWEST]
         )
@@ -151,22 +151,23 @@ class Demo:
         _wait(f"version {champion}", lambda: _version(self._ports) == champion, SWAP_SECONDS)
         sofar = self.labels
         load.send(self._ports.predictor, self._other, 4 * ESTIMATE)
-        return Round(sofar, decision.outcome, decision.why, champion, self.estimate())
+        return Round(sofar, decision.outcome, decision.why, champion, self.estimate(4 * ESTIMATE))
 
-    def estimate(self) -> LiveAccuracy:
-        """Label a queue of the newest predictions; return the accuracy of the version served."""
-        self._label(ESTIMATE)
+    def estimate(self, newest: int) -> LiveAccuracy:
+        """Label some of so many newest predictions; return the accuracy of the version served."""
+        self._label(ESTIMATE, newest)
         outputs = ["--joined", str(retrain.JOINED), "--report", str(retrain.LABELS)]
         retrain.run(retrain.stage("join", *self.addresses, *outputs))
         version = _version(self._ports)
         found = records.read(retrain.JOINED, Joined).live
         return next(each for each in found if each.version == version)
 
-    def _label(self, size: int) -> None:
-        """Draw a queue from what has been captured by now, and label all of it."""
+    def _label(self, size: int, newest: int) -> None:
+        """Draw a queue from so many newest predictions, and label all of it."""
         self._await_capture()
         drawn = ["--drawn", str(retrain.DRAWN)]
-        retrain.run(retrain.stage("queue", *self.addresses, *drawn, "--size", str(size)))
+        sizes = ["--size", str(size), "--newest", str(newest)]
+        retrain.run(retrain.stage("queue", *self.addresses, *drawn, *sizes))
         folder = self._queues / records.read(retrain.DRAWN, Drawn).queue
         with (folder / "items.jsonl").open() as file:
             items = [*map(json.loads, file)]
