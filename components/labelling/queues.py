@@ -7,6 +7,8 @@ The record ``queue.json`` is written last: a folder without it is no queue.
 import csv
 import io
 import json
+import logging
+from dataclasses import replace
 from pathlib import PurePath
 
 from components.errors import UserError
@@ -15,6 +17,10 @@ from components.io.records import record
 from components.labelling import folders, label_files, label_studio
 from components.labelling.labels import Label
 
+log = logging.getLogger("labels")
+
+LISTS = ("items.csv", "items.jsonl")
+TASKS = ("label-studio.json", "label-studio.xml")
 RECORD = "queue.json"
 LABELS = "labels"  # how the names of the files with labels begin
 _COLUMNS = ("request_id", "index", "text", "label")
@@ -90,10 +96,10 @@ def write(address: str, queue: Queue) -> None:
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     tasks = label_studio.tasks(queue.items)
     for name, content in (
-        ("items.csv", table.getvalue()),
-        ("items.jsonl", lines),
-        ("label-studio.json", json.dumps(tasks, ensure_ascii=False, indent=1)),
-        ("label-studio.xml", label_studio.config(queue.classes)),
+        (LISTS[0], table.getvalue()),
+        (LISTS[1], lines),
+        (TASKS[0], json.dumps(tasks, ensure_ascii=False, indent=1)),
+        (TASKS[1], label_studio.config(queue.classes)),
         (RECORD, json.dumps(records.plain(queue), ensure_ascii=False, indent=1)),
     ):
         folders.write(address, f"{queue.name}/{name}", content.encode())
@@ -121,6 +127,9 @@ def read_all(address: str, model: str) -> list[Queue]:
 def read_labels(address: str, queue: Queue) -> tuple[list[Label], int]:
     """Return the labels in the files of a queue, and how many of its predictions were skipped.
 
+    Classes may be written in other case: spreadsheets capitalise them. A warning names files that
+    seem to have labels and are not read.
+
     Raises:
         UserError: a file cannot be read, or has a label of no class or of another queue.
         UnavailableError: S3 does not respond.
@@ -128,10 +137,10 @@ def read_labels(address: str, queue: Queue) -> tuple[list[Label], int]:
     found: list[Label] = []
     skipped = 0
     items = {(item.request_id, item.index) for item in queue.items}
-    for name in folders.names(address):
-        path = PurePath(name)
-        if path.parent.name != queue.name or not path.name.startswith(LABELS):
-            continue
+    names = [name for name in folders.names(address) if PurePath(name).parent.name == queue.name]
+    with_labels = [name for name in names if PurePath(name).name.startswith(LABELS)]
+    _warn_of_unread(address, names, with_labels)
+    for name in with_labels:
         where = f"{address.rstrip('/')}/{name}"
         read, left = label_files.read(folders.read(address, name), where)
         labels = [label for label in read if (label.request_id, label.index) in items]
@@ -141,11 +150,37 @@ def read_labels(address: str, queue: Queue) -> tuple[list[Label], int]:
                 f"{where}: no label is of the queue {queue.name}; the first is of {first}"
             )
         skipped += left + len(read) - len(labels)  # such as a text that was forgotten since
-        for label in labels:
-            if label.label not in queue.classes:
-                raise UserError(
-                    f"{where}: {label.label!r}: no class of the model, which has"
-                    f" {', '.join(queue.classes)}"
-                )
-        found += labels
+        found += [_of_class(label, queue.classes, where) for label in labels]
     return found, skipped
+
+
+def _of_class(label: Label, classes: list[str], where: str) -> Label:
+    """Return the label with its class as the model writes it."""
+    if label.label in classes:
+        return label
+    alike = [each for each in classes if each.casefold() == label.label.casefold()]
+    if len(alike) != 1:
+        raise UserError(
+            f"{where}: {label.label!r}, for {label.request_id}, index {label.index}: no class of"
+            f" the model, which has {', '.join(classes)}; leave it empty if there is no answer"
+        )
+    return replace(label, label=alike[0])
+
+
+def _warn_of_unread(address: str, names: list[str], with_labels: list[str]) -> None:
+    """Warn of files of another name, and of lists that were filled in without another name."""
+    for name in names:
+        path, where = PurePath(name), f"{address.rstrip('/')}/{name}"
+        if path.name in LISTS and not with_labels:
+            try:
+                labels, _ = label_files.read(folders.read(address, name), where)
+            except UserError as error:
+                log.warning("not read: %s", error)
+                continue
+            if labels:
+                copy = f"{LABELS}{path.suffix}"
+                log.warning(
+                    "%s: its %d labels are not read; save it as %s", where, len(labels), copy
+                )
+        elif name not in with_labels and path.name not in (*LISTS, *TASKS, RECORD):
+            log.warning("%s: not read; names of files with labels begin with %r", where, LABELS)
