@@ -55,7 +55,7 @@ def decide(found: Drift, labels: Joined, options: Options, name: str) -> Trainin
         return Training(
             False,
             f"nothing new to learn from: version {learned[-1]} has learned from these sources"
-            f" and labels. {why}. Label a queue (python -m components.queue), then join",
+            f" and labels. {why}. Label a queue, or bring other reviews: docs/labels.md",
         )
     return Training(True, why)
 

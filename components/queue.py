@@ -33,7 +33,7 @@ UNNAMED, REPEATED, AMBIGUOUS, FOREIGN = "without an id", "repeated", "ambiguous"
 
 @record
 class Drawn:
-    """What queue has drawn; ``queue`` is the name of the new queue, empty if there is none."""
+    """The queue that waits for labels, new or drawn before; ``queue`` is empty if there is none."""
 
     queue: str
     items: int
@@ -173,10 +173,19 @@ def run(
     for reason, count in found.skipped.items():
         log.info("%d captured predictions are left out: %s", count, reason)
     if not found.predictions:
-        why = f"no prediction was captured since {since or 'the beginning'}"
+        why = f"no prediction was captured in {parameters.captured}"
+        why += f" since {since}" if since else ""
         log.info("no queue: %s", why)
         records.write(drawn, Drawn("", 0, why))
         return
+    # a person may be filling in its list, or have its tasks in Label Studio: it is not drawn again
+    until = max(each.time for each in found.predictions)
+    for waiting in queues.read_all(parameters.queues, parameters.name):
+        if waiting.until == until:
+            why = "drawn before, and waits for labels; nothing was captured since"
+            log.info("%s/%s: %s", parameters.queues.rstrip("/"), waiting.name, why)
+            records.write(drawn, Drawn(waiting.name, len(waiting.items), why))
+            return
     texts = [each.text for each in found.predictions]
     log.info("%d predictions to draw from; scoring their texts", len(texts))
     over = sampling.drifted(reference, drift.describe(model, texts, probabilities(model, texts)))

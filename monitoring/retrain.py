@@ -66,6 +66,8 @@ def run(command: list[str]) -> None:
         UnavailableError: the stage ended with the exit code of a failed server or network.
         UserError: the command failed in another way.
     """
+    name = command[2] if command[0] == sys.executable else " ".join(command[:2])
+    log.info("running %s", name)
     stage_code = None
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:
         for line in process.stderr or ():
@@ -75,7 +77,6 @@ def run(command: list[str]) -> None:
     if process.returncode:
         code = process.returncode if stage_code is None else stage_code
         error = UnavailableError if code == UnavailableError.exit_code else UserError
-        name = command[2] if command[0] == sys.executable else " ".join(command[:2])
         raise error(f"{name} failed with exit code {code}; its message is above")
 
 

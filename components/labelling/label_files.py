@@ -12,6 +12,7 @@ from components.labelling import label_studio
 from components.labelling.labels import Label
 
 _COLUMNS = ("request_id", "index", "label")
+_ZIP = b"PK"  # of .xlsx and .ods
 
 
 def read(content: bytes, name: str) -> tuple[list[Label], int]:
@@ -23,10 +24,13 @@ def read(content: bytes, name: str) -> tuple[list[Label], int]:
     if label_studio.is_export(content):
         found = label_studio.read(content, name)
         return found.labels, found.skipped + found.unlabelled
+    if content.startswith(_ZIP):
+        raise UserError(f"{name}: a spreadsheet or archive; save it as CSV UTF-8")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{name}: not UTF-8 ({error.reason} at byte {error.start})") from error
+        why = f"not UTF-8 ({error.reason} at byte {error.start})"
+        raise UserError(f"{name}: {why}; save it as CSV UTF-8") from error
     rows = _json_lines if text.lstrip().startswith("{") else _table
     return _of_rows(rows(text, name), name)
 

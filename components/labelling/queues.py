@@ -7,6 +7,8 @@ The record ``queue.json`` is written last: a folder without it is no queue.
 import csv
 import io
 import json
+import logging
+from dataclasses import replace
 from pathlib import PurePath
 
 from components.errors import UserError
@@ -15,12 +17,12 @@ from components.io.records import record
 from components.labelling import folders, label_files, label_studio
 from components.labelling.labels import Label
 
+log = logging.getLogger("labels")
+
+LISTS = ("items.csv", "items.jsonl")  # which persons may fill in where they are
+TASKS = ("label-studio.json", "label-studio.xml")
 RECORD = "queue.json"
 LABELS = "labels"  # how the names of the files with labels begin
-LISTS = (
-    "items.csv",
-    "items.jsonl",
-)  # to be saved with labels by such a name; read where they are not
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # what a formula of a spreadsheet may begin with
 _COLUMNS = ("request_id", "index", "text", "label")
 
@@ -95,9 +97,10 @@ def write(address: str, queue: Queue) -> None:
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     tasks = label_studio.tasks(queue.items)
     for name, content in (
-        *zip(LISTS, (table.getvalue(), lines), strict=True),
-        ("label-studio.json", json.dumps(tasks, ensure_ascii=False, indent=1)),
-        ("label-studio.xml", label_studio.config(queue.classes)),
+        (LISTS[0], table.getvalue()),
+        (LISTS[1], lines),
+        (TASKS[0], json.dumps(tasks, ensure_ascii=False, indent=1)),
+        (TASKS[1], label_studio.config(queue.classes)),
         (RECORD, json.dumps(records.plain(queue), ensure_ascii=False, indent=1)),
     ):
         folders.write(address, f"{queue.name}/{name}", content.encode())
@@ -134,6 +137,9 @@ def read_all(address: str, model: str) -> list[Queue]:
 def read_labels(address: str, queue: Queue) -> tuple[list[Label], int]:
     """Return the labels in the files of a queue, and how many of its predictions were skipped.
 
+    Classes may be written in other case: spreadsheets capitalise them. A warning names files of
+    other names, which are not read.
+
     Raises:
         UserError: a file cannot be read, or has a label of no class or of another queue.
         UnavailableError: S3 does not respond.
@@ -141,9 +147,13 @@ def read_labels(address: str, queue: Queue) -> tuple[list[Label], int]:
     found: list[Label] = []
     skipped = 0
     items = {(item.request_id, item.index) for item in queue.items}
-    for name in folders.names(address):
+    names = [name for name in folders.names(address) if PurePath(name).parent.name == queue.name]
+    for name in names:
         path = PurePath(name)
-        if path.parent.name != queue.name or not _may_have_labels(path.name):
+        if not _may_have_labels(path.name):
+            if path.name not in (*TASKS, RECORD):
+                where = f"{address.rstrip('/')}/{name}"
+                log.warning("%s: not read; names of files with labels begin with %r", where, LABELS)
             continue
         where = f"{address.rstrip('/')}/{name}"
         read, left = label_files.read(folders.read(address, name), where)
@@ -156,11 +166,18 @@ def read_labels(address: str, queue: Queue) -> tuple[list[Label], int]:
                 f"{where}: no label is of the queue {queue.name}; the first is of {first}"
             )
         skipped += left + len(read) - len(labels)  # such as a text that was forgotten since
-        for label in labels:
-            if label.label not in queue.classes:
-                raise UserError(
-                    f"{where}: {label.label!r}, of {label.request_id}, index {label.index}: no"
-                    f" class of the model, which has {', '.join(queue.classes)}"
-                )
-        found += labels
+        found += [_of_class(label, queue.classes, where) for label in labels]
     return found, skipped
+
+
+def _of_class(label: Label, classes: list[str], where: str) -> Label:
+    """Return the label with its class as the model writes it."""
+    if label.label in classes:
+        return label
+    alike = [each for each in classes if each.casefold() == label.label.casefold()]
+    if len(alike) != 1:
+        raise UserError(
+            f"{where}: {label.label!r}, for {label.request_id}, index {label.index}: no class of"
+            f" the model, which has {', '.join(classes)}; leave it empty if there is no answer"
+        )
+    return replace(label, label=alike[0])

@@ -108,7 +108,10 @@ def source_state(uri: str) -> str:
     try:
         status = (Path(uri) / MODEL_FILE).stat()
     except OSError as error:
-        raise SourceError(f"{error.filename or uri}: {error.strerror or error}") from error
+        raise SourceError(
+            f"{error.filename or uri}: {error.strerror or error}; --model_uri names the model, a"
+            " folder or such as models:/sentiment@champion"
+        ) from error
     return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
 
 

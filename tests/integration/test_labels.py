@@ -182,11 +182,47 @@ def test_queue_without_labels_is_superseded(stage, champion, captured, trained, 
     first, second = sorted((tmp_path / "queues").iterdir())
     assert read_json(second / "queue.json")["since"][:10] == "2026-01-01"
     answer(first, captured)
-    stage("queue", *QUEUE)
-    assert read_json(second / "queue.json")["since"][:10] == "2026-01-02"
+    before = (second / "queue.json").read_bytes()
+    result = stage("queue", *QUEUE)
+    assert f"queues/{second.name}: drawn before, and waits for labels" in result.stderr
+    assert (second / "queue.json").read_bytes() == before
+    assert read_json(tmp_path / "drawn.json")["queue"] == second.name
     answer(second, captured)
-    assert "no prediction was captured since 2026-01-02" in stage("queue", *QUEUE).stderr
+    result = stage("queue", *QUEUE)
+    assert "no prediction was captured in captured since 2026-01-02" in result.stderr
     assert read_json(tmp_path / "drawn.json")["queue"] == ""
+
+
+def test_list_that_is_filled_in_place_is_kept_and_read(stage, champion, captured, tmp_path):
+    stage("queue", *QUEUE)
+    folder = only_queue(tmp_path / "queues")
+    answer(folder, captured, rows=60)
+    (folder / "labels.csv").rename(folder / "items.csv")
+    filled = (folder / "items.csv").read_bytes()
+    stage("queue", *QUEUE)
+    assert (folder / "items.csv").read_bytes() == filled
+    assert stage("join", *JOIN).returncode == 0
+    assert records.read(tmp_path / "joined.json", Joined).labels == 60
+    (folder / "items.csv").rename(folder / "label.csv")
+    result = stage("join", *JOIN)
+    assert "label.csv: not read; names of files with labels begin with 'labels'" in result.stderr
+
+
+def test_class_is_read_in_any_case(stage, champion, captured, tmp_path):
+    stage("queue", *QUEUE)
+    folder = only_queue(tmp_path / "queues")
+    answer(folder, captured)
+    table = pd.read_csv(folder / "labels.csv")
+    table.assign(label=table["label"].str.title()).to_csv(folder / "labels.csv", index=False)
+    assert stage("join", *JOIN).returncode == 0
+    rows = pq.read_table(tmp_path / "labelled.parquet").to_pylist()
+    assert {row["label"] for row in rows} == {"negative", "positive"}
+
+
+def test_capture_without_predictions_is_named(stage, champion, tmp_path):
+    result = stage("queue", *QUEUE)
+    assert result.returncode == 0
+    assert "no queue: no prediction was captured in captured" in result.stderr
 
 
 def test_unfinished_queue_gives_an_estimate(stage, champion, captured, tmp_path):
@@ -239,7 +275,8 @@ def test_labels_of_another_queue_or_class_are_refused(stage, champion, captured,
     labels.write_text("request_id,index,label\nnone,0,positive\n")
     assert_one_line(stage("join", *JOIN), "labels.csv: no label is of the queue", "none, index 0")
     labels.write_text(f"request_id,index,label\n{item['request_id']},{item['index']},good\n")
-    assert_one_line(stage("join", *JOIN), "labels.csv: 'good', of 2026-01-01.", ": no class of")
+    where = f"{item['request_id']}, index {item['index']}"
+    assert_one_line(stage("join", *JOIN), f"labels.csv: 'good', for {where}: no class of the model")
 
 
 def test_join_without_queues_leaves_the_labelled_predictions(stage, champion, captured, tmp_path):

@@ -37,6 +37,7 @@ def test_missing_params_are_one_line(tmp_path):
         capture_output=True,
         text=True,
     )
+    assert "retrain: running components.monitor" in result.stderr
     assert "params.yaml: No such file or directory" in result.stderr  # from the stage monitor
     assert "retrain: error: " in result.stderr
     assert result.returncode == UserError.exit_code

@@ -97,7 +97,10 @@ def test_unknown_paths_add_no_time_series(server):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--model_uri", "/nowhere"], [": error: /nowhere/model.skops: No such file"]),
+        (
+            ["--model_uri", "/nowhere"],
+            [": error: /nowhere/model.skops: No such file", "; --model_uri names the model"],
+        ),
         (
             ["--model_uri", "models:/sentiment@champion"],
             ["no registry at mlflow.db", "train first"],

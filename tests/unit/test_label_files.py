@@ -49,7 +49,11 @@ def test_person_and_time_are_kept():
     [
         (b"request_id,label\nr1,positive\n", "q/labels.csv: no column 'index'"),
         (b"request_id,index,label\nr1,x,positive\n", "q/labels.csv, line 2: not a Label: index"),
-        (b"request_id,index,label\n\xff", "q/labels.csv: not UTF-8"),
+        (
+            b"request_id,index,label\n\xff",
+            "q/labels.csv: not UTF-8 (invalid start byte at byte 23); save it as CSV UTF-8",
+        ),
+        (b"PK\x03\x04\x00\xff", "q/labels.csv: a spreadsheet or archive; save it as CSV UTF-8"),
         (b'{"request_id": "r1"', "q/labels.csv, line 1: not JSON"),
         (b'{"request_id": "r1", "label": "x"}', "q/labels.csv, line 1: not a Label: index"),
         (b'request_id,index,label\nr1,0,"x', "q/labels.csv, line 1: unexpected end"),

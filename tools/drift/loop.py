@@ -133,7 +133,8 @@ class Demo:
         _wait("its end", lambda: not self._is_running(), TRAINING_SECONDS)
         self._check_command()
         decision = records.read(retrain.TRAINING, Training)
-        live = self.estimate(sent)
+        load.send(ports.predictor, self._other, 4 * ESTIMATE)
+        live = self.estimate(4 * ESTIMATE)
         return Shift(above_limit, sent, seconds, start_seconds, decision.why, live)
 
     def learn(self, labels: int) -> Round:
