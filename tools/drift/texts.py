@@ -17,7 +17,7 @@ from monitoring.settings import ROOT
 
 SOURCE = Path("known.parquet")  # what the champion and later versions learn from, beside labels
 OTHERS = 6_000  # reviews to respell
-_LONG_WORD = re.compile(r"\w{4,}")
+_WORD = re.compile(r"\w+")
 _MASKED = re.compile(r"@|(?:\d\D{0,2}){7}")  # may be masked when it is captured
 
 
@@ -58,7 +58,7 @@ def respell(own: pd.DataFrame, others: pd.DataFrame, classes: Sequence[str]) -> 
     for table, written in ((own, False), (others, True)):
         table = table[~table["text"].str.contains(_MASKED)]
         texts = [
-            _LONG_WORD.sub(lambda word: word[0][::-1], text) if written else text
+            _WORD.sub(lambda word: word[0][::-1], text) if written else text
             for text in table["text"]
         ]
         labels |= dict(zip(texts, (classes[label] for label in table["label"]), strict=True))
