@@ -2,10 +2,11 @@
 
 In a clone of this repository, with a registry of its own, the demo serves the champion, sends
 reviews like those of its training and then reviews in another spelling: each word is written
-backwards, as if callers had changed to a language that the champion has not seen. The alert finds nothing new to learn from, so queues are labelled (the demo knows the hidden
-labels) until the model that has learned from them is above the floor again. Prometheus and
-Alertmanager are real, with the rules of the cluster; durations in the rules are divided by --times,
-so that a wait of ten minutes takes one.
+backwards, as if callers had changed to a language that the champion has not seen. The alert finds
+nothing new to learn from, so queues are labelled (the demo knows the hidden labels) until the model
+that has learned from them is above the floor again. Prometheus and Alertmanager are real, with the
+rules of the cluster; durations in the rules are divided by --times, so that a wait of ten minutes
+takes one.
 """
 
 import argparse
