@@ -7,7 +7,7 @@ from prometheus_client import Counter
 from serving.capture.events import CapturedRequest, Feedback
 
 Record = CapturedRequest | Feedback
-_QUEUE_FULL, _WRITE_FAILED = "no room", "not written"
+REASONS = _QUEUE_FULL, _WRITE_FAILED = "no room", "not written"
 
 
 class Queue:
@@ -22,7 +22,6 @@ class Queue:
         self._limit = limit
         self._records: deque[Record] = deque()
         self._written = written
-        # both reasons are 0 from the start, not absent
         self._full, self._failed = map(dropped.labels, (_QUEUE_FULL, _WRITE_FAILED))
 
     def put(self, record: Record) -> bool:

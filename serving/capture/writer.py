@@ -19,7 +19,7 @@ import orjson
 from prometheus_client import Counter
 
 from serving.capture.events import CapturedRequest, Feedback
-from serving.capture.queue import Queue, Record
+from serving.capture.queue import REASONS, Queue, Record
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,10 @@ CAPTURED = Counter("model_capture_count", "Predictions written for monitoring")
 DROPPED = Counter("model_capture_dropped_count", "Predictions lost to monitoring", ["reason"])
 FEEDBACK = Counter("model_feedback_count", "Items of feedback written")
 FEEDBACK_DROPPED = Counter("model_feedback_dropped_count", "Items of feedback lost", ["reason"])
+
+for _dropped in (DROPPED, FEEDBACK_DROPPED):
+    for _reason in REASONS:
+        _dropped.labels(_reason)  # 0 from the start and without capture, not absent
 
 FEEDBACK_FOLDER = "feedback/"
 MAX_QUEUED = 16_000_000  # characters of predictions in their queue

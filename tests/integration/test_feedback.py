@@ -118,6 +118,7 @@ def test_feedback_on_s3_is_beside_the_capture(trained, tmp_path, monkeypatch):
         assert json.loads(body)["data"] == {"request_id": "a", "index": 0, "label": "positive"}
         for key, value in environment.items():
             monkeypatch.setenv(key, value)
+        monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it has the keys of another server
         assert read_texts("s3://captured/of/sentiment/", "data.text", "auto") == TEXTS
         for source in ("feedback/", feedback.removeprefix("of/sentiment/")):
             source = f"s3://captured/of/sentiment/{source}"
