@@ -257,19 +257,19 @@ def test_a_run_killed_twice_resumes(images, small, tmp_path):
     assert not leftovers(directory)
 
 
-def event(number: int, text: str) -> str:
+def event(number: int, text: str, day: int) -> str:
     """Return a captured prediction, as the predictor writes it."""
     data = {"request_id": f"r{number}", "index": 0, "sample": 1.0, "text": text}
     data |= {"label": "positive", "probabilities": {"negative": 0.4, "positive": 0.6}}
     event = {"type": "sentiment.prediction", "source": "/models/sentiment/versions/1"}
-    return json.dumps(event | {"time": "2026-01-01T00:00:00+00:00", "data": data}) + "\n"
+    return json.dumps(event | {"time": f"2026-01-0{day}T00:00:00+00:00", "data": data}) + "\n"
 
 
 def test_monitoring_trains_only_with_new_labels(whole, images, tmp_path):
     captured = tmp_path / "captured.jsonl"
 
-    def monitor(texts: pd.Series) -> list[str]:
-        captured.write_text("".join(event(n, text) for n, text in enumerate(texts)))
+    def monitor(texts: pd.Series, day: int) -> list[str]:
+        captured.write_text("".join(event(n, text, day) for n, text in enumerate(texts)))
         options = ["--pipeline", "monitoring"]
         for name, value in (
             ("captured", captured),
@@ -285,24 +285,23 @@ def test_monitoring_trains_only_with_new_labels(whole, images, tmp_path):
     # test reviews: the model is surer of those that it was trained on
     alike = reviews.read(artifact(whole, "prepare/test"))["text"]
     only_looked = {"monitor", "queue", "join", "decide"}
-    assert {*monitor(alike.sample(1000, random_state=0))} == only_looked
+    assert {*monitor(alike.sample(1000, random_state=0), 1)} == only_looked
     ingest.ingest(Options("builtin:rotten_tomatoes"), tmp_path / "rt.parquet")
     shifted = reviews.read(tmp_path / "rt.parquet").sample(1000, random_state=0)
-    assert {*monitor(shifted["text"])} == only_looked  # drift, and nothing new to learn from
+    assert {*monitor(shifted["text"], 2)} == only_looked  # drift, and nothing new to learn from
     names = shifted["label"].map(dict(enumerate(reviews.CLASSES)))
     answers = dict(zip(shifted["text"], names, strict=True))
     with s3_server(whole / "s3") as storage:
         client = s3_client(storage)
-        (name,) = {
-            each["Key"].split("/")[1]
-            for each in client.list_objects_v2(Bucket="inputs", Prefix="queues/")["Contents"]
-        }
+        listed = client.list_objects_v2(Bucket="inputs", Prefix="queues/")["Contents"]
+        first, name = sorted({each["Key"].split("/")[1] for each in listed})
+        assert first < name == "20260102T000000"
         content = client.get_object(Bucket="inputs", Key=f"queues/{name}/items.jsonl")["Body"]
         items = [json.loads(line) for line in content.read().splitlines()]
         lines = (json.dumps(item | {"label": answers[item["text"]]}) + "\n" for item in items)
         key = f"queues/{name}/labels.jsonl"
         client.put_object(Bucket="inputs", Key=key, Body="".join(lines).encode())
-    tasks = monitor(shifted["text"])
+    tasks = monitor(shifted["text"], 2)
     assert {*tasks[:4]} == only_looked
     assert tasks[4:6] == ["ingest", "validate"]
     state = registry_state(whole)
