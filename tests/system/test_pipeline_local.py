@@ -284,11 +284,13 @@ def test_monitoring_trains_only_with_new_labels(whole, images, tmp_path):
 
     # test reviews: the model is surer of those that it was trained on
     alike = reviews.read(artifact(whole, "prepare/test"))["text"]
-    only_looked = {"monitor", "queue", "join", "decide"}
-    assert {*monitor(alike.sample(1000, random_state=0), 1)} == only_looked
+    # no task waits for the queue, so that it may run at any time; its files are read below
+    only_looked = {"monitor", "join", "decide"}
+    assert {*monitor(alike.sample(1000, random_state=0), 1)} - {"queue"} == only_looked
     ingest.ingest(Options("builtin:rotten_tomatoes"), tmp_path / "rt.parquet")
     shifted = reviews.read(tmp_path / "rt.parquet").sample(1000, random_state=0)
-    assert {*monitor(shifted["text"], 2)} == only_looked  # drift, and nothing new to learn from
+    tasks = monitor(shifted["text"], 2)
+    assert {*tasks} - {"queue"} == only_looked  # drift, and nothing new to learn from
     names = shifted["label"].map(dict(enumerate(reviews.CLASSES)))
     answers = dict(zip(shifted["text"], names, strict=True))
     with s3_server(whole / "s3") as storage:
@@ -302,8 +304,8 @@ def test_monitoring_trains_only_with_new_labels(whole, images, tmp_path):
         key = f"queues/{name}/labels.jsonl"
         client.put_object(Bucket="inputs", Key=key, Body="".join(lines).encode())
     tasks = monitor(shifted["text"], 2)
-    assert {*tasks[:4]} == only_looked
-    assert tasks[4:6] == ["ingest", "validate"]
+    assert {*only_looked, "ingest", "validate", "gate"} <= {*tasks}
+    assert tasks.index("decide") < tasks.index("ingest")
     state = registry_state(whole)
     assert state["versions"] == ["2", "1"]
     metrics = json.loads(newest(whole, "evaluate/metrics").read_text())
