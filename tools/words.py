@@ -17,7 +17,7 @@ from components.errors import UserError
 LIST = Path("tools/words.txt")
 # texts of other authors, or of rules that need the words
 EXEMPT = {"LICENSE", "CHANGELOG.md", str(LIST), "tests/unit/test_words.py"}
-DATA = {("components/behaviour/english.yaml", "somebody")}  # cases are written as users write
+DATA = {("components/behaviour/english.yaml", "somebody")}  # test cases quote users
 NAMES = re.compile(r"\\\(\\\)$")  # how the list marks the name of a function
 
 

@@ -24,7 +24,7 @@ log = logging.getLogger("forget")
 REVIEWS = "data/reviews.parquet"  # the output of ingest
 PARQUET = b"PAR1"
 PROGRESS = 500  # objects between two lines of progress
-DIRECTORY = ".dir"  # at the end of the MD5 of a directory, whose object lists its files
+DIRECTORY = ".dir"  # ends the MD5 of a directory; its object lists the files
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Predictions are in ``DAY/*.jsonl`` beneath the address of the capture, feedback 
 ``feedback/DAY/*.jsonl``.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +13,7 @@ from pydantic import Field
 from components.errors import UserError
 from components.io import records
 from components.io.records import record
-from components.labelling import folders
+from components.labelling import folders, json_lines
 
 FEEDBACK = "feedback/"
 PREDICTION_TYPE, FEEDBACK_TYPE = "sentiment.prediction", "sentiment.feedback"
@@ -103,15 +102,8 @@ def _files(address: str) -> tuple[str, list[str]]:
 
 
 def _events(address: str, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in enumerate(folders.read(address, name).splitlines(), 1):
-        where = f"{address.rstrip('/')}/{name}, line {number}"
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{where}: not JSON ({error})") from error
-        if not isinstance(event, dict):
-            raise UserError(f"{where}: not a CloudEvent")
-        yield where, event
+    content = folders.read(address, name)
+    return json_lines.read(content.splitlines(), f"{address.rstrip('/')}/{name}")
 
 
 def _data(event: dict[str, Any], where: str) -> dict[str, Any]:

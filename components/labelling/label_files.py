@@ -8,7 +8,7 @@ from typing import Any
 
 from components.errors import UserError
 from components.io import records
-from components.labelling import label_studio
+from components.labelling import json_lines, label_studio
 from components.labelling.labels import Label
 
 _COLUMNS = ("request_id", "index", "label")
@@ -31,24 +31,12 @@ def read(content: bytes, name: str) -> tuple[list[Label], int]:
     except UnicodeDecodeError as error:
         why = f"not UTF-8 ({error.reason} at byte {error.start})"
         raise UserError(f"{name}: {why}; save it as CSV UTF-8") from error
-    rows = _json_lines if text.lstrip().startswith("{") else _table
-    return _of_rows(rows(text, name), name)
+    if text.lstrip().startswith("{"):
+        return _of_rows(json_lines.read(text.encode().split(b"\n"), name))
+    return _of_rows(_table(text, name))
 
 
-def _json_lines(text: str, name: str) -> Iterable[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{name}, line {number}: not JSON ({error})") from error
-        if not isinstance(row, dict):
-            raise UserError(f"{name}, line {number}: not an object")
-        yield number, row
-
-
-def _table(text: str, name: str) -> Iterable[tuple[int, dict[str, Any]]]:
+def _table(text: str, name: str) -> Iterable[tuple[str, dict[str, Any]]]:
     head = text.partition("\n")[0]
     separator = max((",", ";", "\t"), key=head.count)  # a spreadsheet may save another one
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -60,20 +48,19 @@ def _table(text: str, name: str) -> Iterable[tuple[int, dict[str, Any]]]:
         for row in reader:
             if None in row:
                 raise UserError(f"{name}, line {reader.line_num}: more fields than columns")
-            yield reader.line_num, row
+            yield f"{name}, line {reader.line_num}", row
     except csv.Error as error:
         raise UserError(f"{name}, line {reader.line_num}: {error}") from error
 
 
-def _of_rows(rows: Iterable[tuple[int, dict[str, Any]]], name: str) -> tuple[list[Label], int]:
+def _of_rows(rows: Iterable[tuple[str, dict[str, Any]]]) -> tuple[list[Label], int]:
     labels, without = [], 0
-    for number, row in rows:
+    for where, row in rows:
         given = {key: value for key, value in row.items() if value not in (None, "")}
         label = _spelled(given.get("label"))
         if label in (None, ""):
             without += 1
         else:
-            where = f"{name}, line {number}"
             labels.append(records.parse(given | {"label": label}, Label, where))
     return labels, without
 

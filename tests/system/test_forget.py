@@ -70,7 +70,7 @@ def test_a_text_is_forgotten(tmp_path, imdb: pd.DataFrame):
     others.iloc[100:].to_csv(project / "others.csv", index=False)
     (project / "text.txt").write_text(text)
 
-    # a commit whose data never held the text, then two runs with it, of which one is committed
+    # commit data without the text; then run with the text twice, and commit the first of these runs
     configure(project, "others.csv")
     require(REPRO, project)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
