@@ -28,7 +28,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from components.io import candidates
-from sentiment import ngrams, training
+from sentiment import ngram_keys, regression, training
 from sentiment.exact import class_probabilities
 from sentiment.shards import split_rows
 from sentiment.stems import FIRST, LANGUAGES, reduced
@@ -126,11 +126,11 @@ def variants(
         with mock.patch.dict(TOKENIZERS, tried):
             vectorizer = NgramVectorizer()
             counts = vectorizer.fit_transform(texts)
-        counted[name] = counts, ngrams.lengths(vectorizer.keys_)
+        counted[name] = counts, ngram_keys.lengths(vectorizer.keys_)
         yield name, *counted[name]
     vectorizer = CountVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, dtype=np.int32)
     counts = csr_array(vectorizer.fit_transform(texts))
-    counts.data = np.minimum(counts.data, ngrams.MAX_COUNT).astype(np.uint8)
+    counts.data = np.minimum(counts.data, ngram_keys.MAX_COUNT).astype(np.uint8)
     counted["*2-5 characters*"] = counts, np.ones(counts.shape[1], np.int64)
     yield "*2-5 characters*", *counted["*2-5 characters*"]
     for name in (STEMS, "*first 5 letters*", "*2-5 characters*"):
@@ -206,7 +206,7 @@ def fit(
         weighting, trial = min(trials, key=lambda pair: pair[1].log_loss)
         found = (trial.iterations, trial.slope, trial.offset, data.classes)
         linear = training.fit(weighting, [*train, *valid], *found)
-        p = class_probabilities(linear.score(counts[test][:, kept]))
+        p = class_probabilities(regression.score(linear, counts[test][:, kept]))
         right[test] = p.argmax(axis=1) == data.labels[test]
         loss[test] = -np.log(p[np.arange(len(test)), data.labels[test]])
         losses.append(trial.log_loss)

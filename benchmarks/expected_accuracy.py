@@ -22,7 +22,7 @@ import sentiment.model
 from benchmarks.labelled import rotten_tomatoes
 from components.io import reviews
 from components.reading import generated
-from sentiment import confidence, drift, unseen
+from sentiment import confidence, drift, regression, unseen
 from sentiment.regression import calibrate
 from sentiment.scorer import Scored, Scorer
 
@@ -84,16 +84,20 @@ class Judge:
         model = sentiment.model.build().fit(train["text"], labels)
         counts, classifier = model["ngrams"].transform(valid["text"]), model["classifier"]
         linear = classifier.linear()
-        fitted = calibrate(linear.score(counts), valid["label"].to_numpy(), self._classes)
-        classifier.adopt(linear.calibrated(*fitted), [str(n) for n in range(self._classes)])
-        self._scorer = Scorer(model)
+        fitted = calibrate(
+            regression.score(linear, counts), valid["label"].to_numpy(), self._classes
+        )
+        classifier.adopt(
+            regression.calibrated(linear, *fitted), [str(n) for n in range(self._classes)]
+        )
+        self._scorer = Scorer(sentiment.model.parameters(model))
         scored = self._scorer.score(test["text"].tolist())
         statistics = _describe(scored)
         self._reference = drift.reference(statistics, self._classes)
         right = scored.probabilities.argmax(axis=1) == test["label"].to_numpy()
         self._excess = float(scored.probabilities.max(axis=1).mean() - right.mean())
         limit = unseen.limit(statistics["length"], statistics["unknown"])
-        self._scorer = Scorer(model, limit)
+        self._scorer = Scorer(sentiment.model.parameters(model), limit)
 
     def judge(self, name: str, shift: str, texts: pd.DataFrame) -> Row:
         """Return the expected and the true accuracy on labelled texts."""

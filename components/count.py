@@ -24,7 +24,7 @@ from components.io.matrices import SHARD_FILE, ShardFacts
 from components.io.parts import PartText
 from components.stage import Artifact, parameters
 from sentiment import ngrams
-from sentiment.ngrams import MAX_N
+from sentiment.ngram_keys import MAX_N
 from sentiment.shards import write_counts
 from sentiment.tokens import tokenize
 

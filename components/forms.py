@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from components.errors import UserError
 from components.io.candidates import Candidate
-from sentiment import merging, ngrams, shards, stems, training
+from sentiment import merging, ngram_keys, ngrams, regression, shards, stems, training
 from sentiment.exact import class_probabilities
 from sentiment.ngrams import Counts
 from sentiment.shards import Shard
@@ -96,7 +96,7 @@ def _losses(name: str, reviews: Reviews) -> NDArray[np.float64]:
             reviews.min_df,
             reviews.max_features,
         )
-        index = ngrams.numbers(tokens)
+        index = ngram_keys.numbers(tokens)
         learned, judged = ([_rows(each, index, keys) for each in split] for split in (train, valid))
         default = Candidate()
         weighting = Weighting(
@@ -104,7 +104,7 @@ def _losses(name: str, reviews: Reviews) -> NDArray[np.float64]:
             alpha=default.alpha,
             ratio_power=default.ratio_power,
             idf_power=default.idf_power,
-            allowed=ngrams.lengths(keys) <= default.max_n,
+            allowed=ngram_keys.lengths(keys) <= default.max_n,
         )
         trial = training.attempt(weighting, learned, judged, _ITERATIONS, reviews.classes)
         found = (trial.iterations, trial.slope, trial.offset, reviews.classes)
@@ -114,7 +114,7 @@ def _losses(name: str, reviews: Reviews) -> NDArray[np.float64]:
     losses = []
     for shard in judged:
         matrix, labels = shard()
-        p = class_probabilities(linear.score(matrix))
+        p = class_probabilities(regression.score(linear, matrix))
         losses.append(-np.log(p[np.arange(len(labels)), labels]))
     return np.concatenate(losses)
 
@@ -137,7 +137,7 @@ def _counts(shard: tuple[Counts, NDArray[np.int8]]) -> Counts:
 
 
 def _rows(
-    shard: tuple[Counts, NDArray[np.int8]], index: dict[str, int], keys: ngrams.Ints
+    shard: tuple[Counts, NDArray[np.int8]], index: dict[str, int], keys: ngram_keys.Ints
 ) -> Shard:
     matrix = ngrams.columns(shard[0], index, keys)
     return lambda: (matrix, shard[1])

@@ -17,7 +17,7 @@ from components.io import matrices, records
 from components.io.files import replacing_directory
 from components.io.matrices import MATRIX_FILE, SHARD_FILE, MatrixFacts, ShardFacts
 from components.stage import Artifact, parameters
-from sentiment import merging, ngrams, shards
+from sentiment import merging, ngram_keys, shards
 
 log = logging.getLogger("merge")
 
@@ -80,10 +80,10 @@ def merge(
             tokens, keys = merging.merge(loaders, min_df, max_features)
         except ValueError as error:
             raise UserError(f"--counts: {error}") from error
-        index = ngrams.numbers(tokens)
+        index = ngram_keys.numbers(tokens)
         for name in names:
             shards.write_rows(sources[name], index, keys, partial / name)
-        np.save(partial / "tokens.npy", ngrams.pack(tokens))
+        np.save(partial / "tokens.npy", ngram_keys.pack(tokens))
         np.save(partial / "keys.npy", keys)
         facts = replace(facts, features=len(keys))
         records.write(partial / MATRIX_FILE, facts)

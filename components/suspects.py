@@ -30,10 +30,10 @@ from components.io.matrices import Matrix, data_digest
 from components.io.suspect_labels import SuspectLabels
 from components.stage import Artifact, parameters
 from components.train import fit, selection_files, trials_of
-from sentiment import ngrams
+from sentiment import ngram_keys, regression
 from sentiment.exact import class_probabilities
-from sentiment.ngrams import Ints
-from sentiment.regression import Linear
+from sentiment.linear import Linear
+from sentiment.ngram_keys import Ints
 from sentiment.shards import Shard
 
 log = logging.getLogger("suspects")
@@ -70,7 +70,7 @@ def find(matrix: Matrix, best: Trial, tables: Sequence[Path], folds: int) -> lis
     if data_digest(digests) != matrix.facts.data_digest:
         raise UserError("--train, --valid: not the reviews of --matrix; run count and merge again")
     shards = [*matrix.train, *matrix.valid]
-    tokens = ["", *ngrams.unpack(matrix.tokens)]
+    tokens = ["", *ngram_keys.unpack(matrix.tokens)]
     found: list[Suspect] = []
     for fold in range(folds):
         others = [partial(_part, shard, fold, folds, inside=False) for shard in shards]
@@ -99,11 +99,11 @@ def _contradicted(
 ) -> Iterator[Suspect]:
     counts, labels = rows
     names = matrix.facts.classes
-    p = class_probabilities(linear.score(counts))
+    p = class_probabilities(regression.score(linear, counts))
     most = p.argmax(axis=1)
     for row in np.flatnonzero(most != labels).tolist():
         review = table.iloc[row]
-        contributions = linear.contributions(counts[[row]], int(most[row]))
+        contributions = regression.contributions(linear, counts[[row]], int(most[row]))
         strongest = np.argsort(-contributions.data, kind="stable")[:WORDS]
         against = contributions.indices[strongest[contributions.data[strongest] > 0]]
         yield Suspect(
@@ -118,7 +118,7 @@ def _contradicted(
 
 
 def _names(keys: Ints, tokens: Sequence[str]) -> Iterator[str]:
-    for numbers in zip(*ngrams.parts(keys), strict=True):
+    for numbers in zip(*ngram_keys.parts(keys), strict=True):
         yield " ".join(tokens[number] for number in numbers if number)
 
 

@@ -16,7 +16,7 @@ from components.io.matrices import Matrix
 from components.io.models import TRIALS_FILE, TrainingFacts
 from components.stage import Artifact
 from sentiment import training
-from sentiment.regression import Linear
+from sentiment.linear import Linear
 from sentiment.shards import Shard
 from sentiment.store import FACTS_FILE
 

@@ -17,7 +17,7 @@ from components.io.candidates import Candidate, CandidateText, Score, Selection,
 from components.io.matrices import Matrix
 from components.io.parts import PartText
 from components.stage import Artifact, parameters
-from sentiment import ngrams, training
+from sentiment import ngram_keys, training
 from sentiment.training import Weighting
 
 log = logging.getLogger("trial")
@@ -116,7 +116,7 @@ def weighting(matrix: Matrix, candidate: Candidate) -> Weighting:
     """Return how ``candidate`` weights the columns of ``matrix``."""
     return Weighting(
         min_df=matrix.facts.min_df,
-        allowed=ngrams.lengths(matrix.keys) <= candidate.max_n,
+        allowed=ngram_keys.lengths(matrix.keys) <= candidate.max_n,
         alpha=candidate.alpha,
         ratio_power=candidate.ratio_power,
         idf_power=candidate.idf_power,

@@ -21,7 +21,7 @@ from components.io import reviews as tables_of
 from components.io.accounts import FileAccount
 from components.io.records import record
 from components.stage import Artifact, parameters
-from sentiment.ngrams import run_starts
+from sentiment.ngram_keys import run_starts
 
 log = logging.getLogger("validate")
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_array
-from sklearn.pipeline import Pipeline
 
-from sentiment import ngrams, unseen
+from sentiment import ngram_keys, regression, unseen
 from sentiment.exact import Floats, class_probabilities
-from sentiment.ngrams import MAX_COUNT, Ints
+from sentiment.ngram_keys import MAX_COUNT, Ints
+from sentiment.parameters import Parameters
 from sentiment.tokens import Span
 
 _UNKNOWN_TOKEN = 0  # the number of every token that the model does not know
@@ -64,13 +64,12 @@ class Explainer:
     ``limit`` is that of :func:`sentiment.unseen.limit`.
     """
 
-    def __init__(self, model: Pipeline, limit: float = unseen.DEFAULT_LIMIT) -> None:
-        vectorizer, classifier = model["ngrams"], model["classifier"]
-        self._locate = vectorizer.tokenizer().locate
-        self._max_n = vectorizer.max_n
-        self._index = vectorizer.index()
-        self._keys = vectorizer.keys_
-        self._linear = classifier.linear()
+    def __init__(self, parameters: Parameters, limit: float = unseen.DEFAULT_LIMIT) -> None:
+        self._locate = parameters.tokenizer().locate
+        self._index = ngram_keys.numbers(ngram_keys.unpack(parameters.tokens))
+        self._keys = parameters.keys
+        self._max_n = int(ngram_keys.lengths(self._keys).max(initial=1))
+        self._linear = parameters.linear
         self._limit = limit
 
     def explain(self, text: str, top: int, label: int | None = None) -> Explanation:
@@ -83,11 +82,11 @@ class Explainer:
         occurring, firsts, lengths = self._occurrences(tokens)
         columns, ngram, counts = np.unique(occurring, return_inverse=True, return_counts=True)
         row = self._row(columns, counts)
-        scores = self._linear.score(row)
+        scores = regression.score(self._linear, row)
         probabilities = class_probabilities(scores)[0]
         if label is None:
             label = 1 if len(probabilities) == 2 else int(probabilities.argmax())
-        contributions = self._linear.contributions(row, label).data
+        contributions = regression.contributions(self._linear, row, label).data
         strongest = np.argsort(-np.abs(contributions), kind="stable")
         shown = []
         for number in strongest[:top]:
@@ -115,13 +114,13 @@ class Explainer:
     def _occurrences(self, tokens: list[str]) -> tuple[Ints, Ints, Ints]:
         """Return column, first token and length of each occurrence of an n-gram."""
         ids = np.array([self._index.get(token, _UNKNOWN_TOKEN) for token in tokens], np.int64)
-        keys, _ = ngrams.make_keys(ids, np.zeros(len(ids), np.int32), self._max_n)
+        keys, _ = ngram_keys.make_keys(ids, np.zeros(len(ids), np.int32), self._max_n)
         sizes = [max(len(ids) - n, 0) for n in range(self._max_n)]
         firsts = np.concatenate([np.arange(size) for size in sizes])
         lengths = np.repeat(np.arange(1, self._max_n + 1), sizes)
-        columns = ngrams.positions(keys, self._keys)
+        columns = ngram_keys.positions(keys, self._keys)
         # the key of an n-gram with an unknown token has too few non-zero parts
-        kept = (columns >= 0) & (ngrams.lengths(keys) == lengths)
+        kept = (columns >= 0) & (ngram_keys.lengths(keys) == lengths)
         return columns[kept], firsts[kept], lengths[kept]
 
     def _row(self, columns: Ints, counts: Ints) -> csr_array:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from sentiment import ngrams
-from sentiment.ngrams import BITS, UNKNOWN, Ints
-from sentiment.vectorizer import NgramVectorizer
+from sentiment import ngram_keys
+from sentiment.ngram_keys import BITS, UNKNOWN, Ints
+from sentiment.parameters import Parameters
 
 NONE = 0  # stands for an unknown token; the numbers of known tokens begin at 1
 
@@ -23,17 +23,17 @@ _MAX_ROUNDS = 500  # of moving keys to their other slot
 
 
 class Lookup:
-    """Finds the columns of a fitted vectorizer's n-grams.
+    """Finds the columns of a model's n-grams.
 
     ``number(token, default)`` returns the number of a token, or ``default`` for an unknown one.
     """
 
     number: Callable[[str, int], int]
 
-    def __init__(self, vectorizer: NgramVectorizer) -> None:
-        keys = vectorizer.keys_
-        columns, lengths, firsts = np.arange(len(keys)), ngrams.lengths(keys), keys >> 2 * BITS
-        tokens = ngrams.unpack(vectorizer.tokens_)
+    def __init__(self, parameters: Parameters) -> None:
+        keys = parameters.keys
+        columns, lengths, firsts = np.arange(len(keys)), ngram_keys.lengths(keys), keys >> 2 * BITS
+        tokens = ngram_keys.unpack(parameters.tokens)
         self.number = _numbers_by_frequency(
             tokens, np.bincount(firsts, minlength=len(tokens) + 1)[1:]
         ).get
@@ -63,7 +63,7 @@ class Lookup:
         yield self._longer.find(pairs.take(starts) | ids.take(starts + 2)), starts
 
     def _contains_pairs_of(self, triples: Ints) -> bool:
-        first, second, third = ngrams.parts(triples)
+        first, second, third = ngram_keys.parts(triples)
         pairs = np.append(first << 2 * BITS | second << BITS, second << 2 * BITS | third << BITS)
         return bool((self._longer.find(pairs) >= 0).all())
 

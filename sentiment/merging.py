@@ -5,17 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from sentiment.ngrams import (
-    BITS,
-    MASK,
-    Counts,
-    Ints,
-    numbers,
-    run_starts,
-    token_numbers,
-    translate,
-    unpack,
-)
+from sentiment.ngram_keys import BITS, MASK, Ints, numbers, run_starts, translate, unpack
+from sentiment.ngrams import Counts, token_numbers
 
 Loader = Callable[[], Counts]  # opens a shard, which may be mapped into memory
 _RANGE_KEYS = 1_000_000  # keys merged at a time

@@ -11,9 +11,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from sentiment import weighting
+from sentiment import regression, weighting
 from sentiment.exact import Floats, class_probabilities
-from sentiment.regression import Linear, calibrate, least_squares_path
+from sentiment.linear import Linear
+from sentiment.parameters import Parameters
+from sentiment.regression import calibrate, least_squares_path
 from sentiment.shards import split_rows
 from sentiment.vectorizer import NgramVectorizer
 
@@ -24,7 +26,7 @@ class NgramClassifier(ClassifierMixin, BaseEstimator):
     """Linear functions of weighted n-gram counts, fitted by ``iterations`` of least squares.
 
     ``weights_``, ``squares_`` and ``intercept_`` are the fields of
-    :class:`sentiment.regression.Linear`, ``classes_`` are the labels 0, 1, …, and ``names_`` the
+    :class:`sentiment.linear.Linear`, ``classes_`` are the labels 0, 1, …, and ``names_`` the
     names of their classes; a model without ``names_`` has those of ``LABELS``.
     """
 
@@ -57,9 +59,9 @@ class NgramClassifier(ClassifierMixin, BaseEstimator):
         fitted = list(islice(least_squares_path(shards, scale, classes), self.iterations))
         if not fitted:
             raise ValueError("no n-gram tells the labels apart: nothing to learn")
-        calibration = calibrate(fitted[-1].score(X), labels, classes)
+        calibration = calibrate(regression.score(fitted[-1], X), labels, classes)
         names = LABELS if classes == 2 else [str(label) for label in range(classes)]
-        return self.adopt(fitted[-1].calibrated(*calibration), names)
+        return self.adopt(regression.calibrated(fitted[-1], *calibration), names)
 
     def adopt(self, linear: Linear, names: Sequence[str] = LABELS) -> Self:
         """Become fitted, with ``linear`` as the functions of the classes ``names``."""
@@ -71,7 +73,7 @@ class NgramClassifier(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: csr_array) -> Floats:
         """Return the log-odds of label 1, shape (rows,), or of each class against all others."""
-        return self.linear().score(X)
+        return regression.score(self.linear(), X)
 
     def linear(self) -> Linear:
         check_is_fitted(self)
@@ -113,3 +115,16 @@ def probabilities(model: Pipeline, texts: Iterable[str]) -> NDArray[np.float64]:
 def class_names(model: Pipeline) -> tuple[str, ...]:
     """Return the names of the classes, in the order of their probabilities."""
     return tuple(map(str, getattr(model["classifier"], "names_", LABELS)))
+
+
+def parameters(model: Pipeline) -> Parameters:
+    """Return what :mod:`sentiment.scorer` and :mod:`sentiment.explanation` need of a model."""
+    vectorizer, classifier = model["ngrams"], model["classifier"]
+    return Parameters(
+        version=vectorizer.tokens,
+        stemmer=vectorizer.stemmer,
+        tokens=vectorizer.tokens_,
+        keys=vectorizer.keys_,
+        names=class_names(model),
+        linear=classifier.linear(),
+    )

@@ -1,14 +1,11 @@
-"""Count word n-grams of shards of texts as integer keys, and translate and look up the keys.
+"""Count word n-grams of shards of texts.
 
-The number of a token is its position among the sorted tokens, from 1, in 21 bits. The key of an
-n-gram of up to three tokens is a 64-bit integer with the first token in its highest bits. No
-string is built for an n-gram, a lookup is a binary search in a sorted array, and keys sort as
-their texts do. So each shard can be counted with tokens of its own: translated to the tokens of
-all shards, its keys are still sorted.
+Each shard is counted with tokens of its own: translated to the tokens of all shards, the keys of
+:mod:`sentiment.ngram_keys` are still sorted.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import count as counter
 from typing import NamedTuple
 
@@ -16,13 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-Ints = NDArray[np.int64]
-Rows = NDArray[np.int32]
-MAX_N = 3
-MAX_COUNT = 255  # of an n-gram in a text: a count is one byte
-BITS = 21
-MASK = (1 << BITS) - 1
-UNKNOWN = -1
+from sentiment.ngram_keys import (
+    MASK,
+    MAX_COUNT,
+    UNKNOWN,
+    Ints,
+    Rows,
+    compose,
+    make_keys,
+    numbers,
+    pack,
+    parts,
+    positions,
+    run_starts,
+    translate,
+    unpack,
+)
 
 
 class Counts(NamedTuple):
@@ -39,15 +45,6 @@ class Counts(NamedTuple):
     starts: NDArray[np.int32]
     columns: NDArray[np.int32]
     counts: NDArray[np.uint8]
-
-
-def pack(tokens: Iterable[str]) -> NDArray[np.uint8]:
-    """Return tokens as UTF-8 bytes, one token a line."""
-    return np.frombuffer("\n".join(tokens).encode(), np.uint8)
-
-
-def unpack(tokens: NDArray[np.uint8]) -> list[str]:
-    return tokens.tobytes().decode().split("\n") if len(tokens) else []
 
 
 def count(texts: Iterable[str], max_n: int, tokenize: Callable[[str], list[str]]) -> Counts:
@@ -117,30 +114,6 @@ def count_pairs(keys: Ints, rows: Rows) -> tuple[Ints, Rows, NDArray[np.uint8]]:
     return keys, rows, counts
 
 
-def run_starts(values: NDArray[np.number]) -> Ints:
-    """Return the position at which each run of equal values begins."""
-    is_start = np.ones(len(values), bool)
-    np.not_equal(values[1:], values[:-1], out=is_start[1:])
-    return np.flatnonzero(is_start)
-
-
-def make_keys(ids: Ints, rows: Rows, max_n: int, bits: int = BITS) -> tuple[Ints, Rows]:
-    """Return key and row of each n-gram of the tokens ``ids``; no n-gram spans two rows."""
-    whole = ids << 2 * bits
-    keys, key_rows = [whole], [rows]
-    for n in range(1, max_n):
-        whole = whole[:-1] | ids[n:] << (2 - n) * bits
-        inside = rows[n:] == rows[:-n]
-        keys.append(whole[inside])
-        key_rows.append(rows[n:][inside])
-    return np.concatenate(keys), np.concatenate(key_rows)
-
-
-def numbers(tokens: Iterable[str]) -> dict[str, int]:
-    """Return the number of each token, as in the keys."""
-    return {token: number for number, token in enumerate(tokens, 1)}
-
-
 def columns(counts: Counts, index: dict[str, int], keys: Ints) -> csr_array:
     """Return the counts of the n-grams ``keys``, shape (texts, keys)."""
     by_own_column = positions(translate(counts.keys, token_numbers(counts, index)), keys)
@@ -151,37 +124,7 @@ def columns(counts: Counts, index: dict[str, int], keys: Ints) -> csr_array:
     return csr_array((counts.counts[known], indices, starts), shape=(len(starts) - 1, len(keys)))
 
 
-def positions(keys: Ints, kept: Ints) -> Ints:
-    """Return the position of each key in ``kept`` (sorted, not empty), -1 if it is not in it."""
-    found = np.searchsorted(kept, keys)
-    found[found == len(kept)] = 0
-    return np.where(kept[found] == keys, found, UNKNOWN)
-
-
-def parts(keys: Ints, bits: int = BITS) -> list[Ints]:
-    """Return the numbers of the first, second and third tokens, 0 where an n-gram is shorter."""
-    return [keys >> position * bits & (1 << bits) - 1 for position in (2, 1, 0)]
-
-
 def token_numbers(shard: Counts, index: dict[str, int]) -> Ints:
     """Return by each number of a shard (0: no token) the number in ``index``, -1 if unknown."""
     numbered = (index.get(token, UNKNOWN) for token in unpack(shard.tokens))
     return np.array([0, *numbered], np.int64)
-
-
-def lengths(keys: Ints) -> Ints:
-    """Return the number of tokens of each n-gram."""
-    return np.count_nonzero(parts(keys), axis=0)
-
-
-def translate(keys: Ints, new_numbers: Ints) -> Ints:
-    """Return the keys with ``new_numbers`` of their tokens, -1 where a token has -1."""
-    first, second, third = (new_numbers[part] for part in parts(keys))
-    known = (first >= 0) & (second >= 0) & (third >= 0)
-    return np.where(known, compose([first, second, third]), UNKNOWN)
-
-
-def compose(parts: Sequence[Ints], bits: int = BITS) -> Ints:
-    """Return the keys of these parts, the inverse of :func:`parts`."""
-    first, second, third = parts
-    return first << 2 * bits | second << bits | third

@@ -9,15 +9,14 @@ probabilities.
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from sentiment.exact import Floats, sigmoid, total
+from sentiment.linear import TERM_FREQUENCY, Linear
 from sentiment.shards import Shard, parallel_map
-from sentiment.weighting import TERM_FREQUENCY
 
 # slope and offset of scores: a number, or one for each of more than two classes
 Calibration = float | tuple[float, ...]
@@ -26,50 +25,29 @@ _NEWTON_STEPS = 30
 _RIDGE = 1e-6  # avoids a division by zero where all scores are equal
 
 
-class Linear(NamedTuple):
-    """The function ``terms(counts) @ weights / length + intercept`` of a row.
+def score(linear: Linear, counts: csr_array) -> Floats:
+    """Return the scores of the rows of ``counts``; see :class:`sentiment.linear.Linear`."""
+    terms = _terms(counts)
+    scores = _by_row(terms @ linear.weights, _inverse_lengths(terms, linear.squares))
+    return scores + linear.intercept
 
-    ``length`` is the Euclidean length of the row with each column multiplied by its scale;
-    ``squares`` has the squared scales. The score of a row of length 0 is the intercept.
 
-    Two classes have one function, whose score is high for the second: ``weights`` has the shape
-    (columns,), ``intercept`` () and the scores (rows,). More classes have a function each, by
-    which a class is told from all others: shapes (columns, classes), (classes,), (rows, classes).
+def contributions(linear: Linear, counts: csr_array, label: int = 1) -> csr_array:
+    """Return what each count adds to the score of its row for a class, beside the intercept."""
+    terms = _terms(counts)
+    lengths = np.repeat(_inverse_lengths(terms, linear.squares), np.diff(terms.indptr))
+    values = terms.data * linear.toward(linear.weights[terms.indices], label) * lengths
+    return csr_array((values, terms.indices, terms.indptr), shape=terms.shape)
+
+
+def calibrated(linear: Linear, slope: Calibration, offset: Calibration) -> Linear:
+    """Return the function whose score is ``slope * score + offset``.
+
+    Both are a number for one function, and have a number for each of several.
     """
-
-    weights: Floats
-    squares: Floats
-    intercept: Floats | float
-
-    def score(self, counts: csr_array) -> Floats:
-        terms = _terms(counts)
-        scores = _by_row(terms @ self.weights, _inverse_lengths(terms, self.squares))
-        return scores + self.intercept
-
-    def contributions(self, counts: csr_array, label: int = 1) -> csr_array:
-        """Return what each count adds to the score of its row for a class, beside the intercept."""
-        terms = _terms(counts)
-        lengths = np.repeat(_inverse_lengths(terms, self.squares), np.diff(terms.indptr))
-        values = terms.data * self.toward(self.weights[terms.indices], label) * lengths
-        return csr_array((values, terms.indices, terms.indptr), shape=terms.shape)
-
-    def toward(self, values: Floats, label: int) -> Floats:
-        """Return those of some weights, scores or intercepts that are for the class ``label``.
-
-        The first of two classes has the negative values of the second.
-        """
-        if self.weights.ndim > 1:
-            return values[..., label]
-        return values if label == 1 else -values
-
-    def calibrated(self, slope: Calibration, offset: Calibration) -> "Linear":
-        """Return the function whose score is ``slope * score + offset``.
-
-        Both are a number for one function, and have a number for each of several.
-        """
-        slopes, offsets = np.asarray(slope), np.asarray(offset)
-        intercept = self.intercept * slopes + offsets
-        return Linear(self.weights * slopes, self.squares, intercept)
+    slopes, offsets = np.asarray(slope), np.asarray(offset)
+    intercept = linear.intercept * slopes + offsets
+    return Linear(linear.weights * slopes, linear.squares, intercept)
 
 
 def least_squares_path(

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 
-from sentiment import ngrams, unseen
+from sentiment import ngram_keys, unseen
 from sentiment.exact import Floats, class_probabilities
+from sentiment.linear import TERM_FREQUENCY
 from sentiment.lookup import NONE, Lookup
-from sentiment.ngrams import Ints
-from sentiment.weighting import TERM_FREQUENCY
+from sentiment.ngram_keys import Ints
+from sentiment.parameters import Parameters
 
 Cells = NDArray[np.signedinteger]
 _END = ""  # after each text: an unknown token, so that no n-gram spans two texts
@@ -46,11 +46,11 @@ class Scorer:
     ``limit`` is that of :func:`sentiment.unseen.limit`.
     """
 
-    def __init__(self, model: Pipeline, limit: float = unseen.DEFAULT_LIMIT) -> None:
-        vectorizer, linear = model["ngrams"], model["classifier"].linear()
-        self._tokenize = vectorizer.tokenizer().tokenize
-        self._lookup = Lookup(vectorizer)
-        self._bits = len(vectorizer.keys_).bit_length()
+    def __init__(self, parameters: Parameters, limit: float = unseen.DEFAULT_LIMIT) -> None:
+        linear = parameters.linear
+        self._tokenize = parameters.tokenizer().tokenize
+        self._lookup = Lookup(parameters)
+        self._bits = len(parameters.keys).bit_length()
         self._factors = np.column_stack([linear.weights, linear.squares])
         self._intercept = linear.intercept
         self._limit = limit
@@ -93,13 +93,13 @@ class Scorer:
 
     def _sum(self, cells: Cells, texts: int) -> Floats:
         """Return the sum over each text's n-grams, in the order of columns, as in the Pipeline."""
-        bounds = np.append(ngrams.run_starts(cells), len(cells))
+        bounds = np.append(ngram_keys.run_starts(cells), len(cells))
         cells = cells.take(bounds[:-1])
         text_of, columns = cells >> self._bits, cells & (1 << self._bits) - 1
-        terms = TERM_FREQUENCY.take(bounds[1:] - bounds[:-1], mode="clip")  # clipped at MAX_COUNT
+        terms: Floats = TERM_FREQUENCY.take(bounds[1:] - bounds[:-1], mode="clip")  # clipped at MAX_COUNT
         *weights, squares = self._factors.take(columns, axis=0).T
         squared = np.bincount(text_of, terms**2 * squares, texts)
-        inverse = np.divide(1.0, np.sqrt(squared), out=np.zeros(texts), where=squared > 0)
+        inverse: Floats = np.divide(1.0, np.sqrt(squared), out=np.zeros(texts), where=squared > 0)
         if len(weights) == 1:
             return np.bincount(text_of, terms * weights[0], texts) * inverse + self._intercept
         scores = [np.bincount(text_of, terms * each, texts) * inverse for each in weights]

@@ -18,7 +18,8 @@ from scipy.sparse import csr_array
 
 from sentiment import ngrams
 from sentiment.merging import Loader
-from sentiment.ngrams import Counts, Ints
+from sentiment.ngram_keys import Ints
+from sentiment.ngrams import Counts
 
 # Loads rows: counts of n-grams, shape (texts, columns), and the label of each text.
 Shard = Callable[[], tuple[csr_array, NDArray[np.int8]]]

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from sentiment import weighting
+from sentiment import regression, weighting
 from sentiment.exact import class_probabilities
-from sentiment.regression import Calibration, Linear, calibrate, least_squares_path
+from sentiment.linear import Linear
+from sentiment.regression import Calibration, calibrate, least_squares_path
 from sentiment.shards import Shard, parallel_map
 
 _DIGITS = 12  # of a log loss: the 16th digit of NumPy's logarithm depends on the processor
@@ -61,7 +62,7 @@ def attempt(
     scale = _scale(weighting, train, classes)
     for linear in islice(least_squares_path(train, scale, classes), max_iterations):
         scores = np.concatenate(
-            list(parallel_map(lambda shard, at=linear: at.score(shard()[0]), valid))
+            list(parallel_map(lambda shard, at=linear: regression.score(at, shard()[0]), valid))
         )
         slope, offset = calibrate(scores, labels, classes)
         p = class_probabilities(np.asarray(slope) * scores + np.asarray(offset))
@@ -95,7 +96,7 @@ def fit(
         fitted = linear
     if fitted is None:
         raise ValueError("no n-gram tells the labels apart: nothing to learn")
-    return fitted.calibrated(slope, offset)
+    return regression.calibrated(fitted, slope, offset)
 
 
 def _scale(parameters: Weighting, rows: Sequence[Shard], classes: int) -> NDArray[np.float64]:

@@ -11,8 +11,9 @@ from scipy.sparse import csr_array, vstack
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sentiment import merging, ngrams
-from sentiment.ngrams import Counts, Ints
+from sentiment import merging, ngram_keys, ngrams
+from sentiment.ngram_keys import Ints
+from sentiment.ngrams import Counts
 from sentiment.stems import NAMES, reduced
 from sentiment.tokens import CURRENT, TOKENIZERS, Tokenizer
 
@@ -61,16 +62,16 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         """Return the n-grams as strings, tokens joined by a space, in column order."""
         check_is_fitted(self)
         names = np.array(["", *(f"{token} " for token in self.index())], object)
-        first, second, third = (names[part] for part in ngrams.parts(self.keys_))
+        first, second, third = (names[part] for part in ngram_keys.parts(self.keys_))
         return np.array([name[:-1] for name in first + second + third], object)
 
     def tokenizer(self) -> Tokenizer:
         return reduced(TOKENIZERS[self.tokens], self.stemmer)
 
     def index(self) -> dict[str, int]:
-        """Return the number of each token; see :func:`sentiment.ngrams.numbers`."""
+        """Return the number of each token; see :func:`sentiment.keys.numbers`."""
         if not hasattr(self, "_index"):
-            self._index = ngrams.numbers(ngrams.unpack(self.tokens_))
+            self._index = ngram_keys.numbers(ngram_keys.unpack(self.tokens_))
         return self._index
 
     def adopt(self, tokens: NDArray[np.uint8], keys: Ints) -> Self:
@@ -82,7 +83,7 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         shards = list(self._count(texts))
         loaders = [partial(_same, shard) for shard in shards]
         tokens, keys = merging.merge(loaders, self.min_df, self.max_features)
-        self.adopt(ngrams.pack(tokens), keys)
+        self.adopt(ngram_keys.pack(tokens), keys)
         return shards
 
     def _count(self, texts: Iterable[str]) -> Iterator[Counts]:

@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 from sentiment.exact import Floats, ln, power
 from sentiment.shards import Shard, parallel_map
 
-# Sublinear term frequency, by the count of an n-gram in a text: 1 + ln(count), and 0 for 0.
-TERM_FREQUENCY = np.append(0.0, 1.0 + ln(np.arange(1, 256)))
-
 
 class Frequencies(NamedTuple):
     """The number of texts, and the numbers of texts with each column.

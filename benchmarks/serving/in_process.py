@@ -6,6 +6,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
+import sentiment.model
 from sentiment.scorer import Scorer
 from sentiment.tokens import tokenize
 
@@ -14,7 +15,7 @@ SECONDS = 1.0
 
 def measure(model: Pipeline, texts: Sequence[str], size: int) -> Iterator[tuple[str, float]]:
     """Yield the name of each call, and its CPU milliseconds a review."""
-    scorer = Scorer(model)
+    scorer = Scorer(sentiment.model.parameters(model))
     singles = [[text] for text in texts]
     batches = [list(texts[i : i + size]) for i in range(0, len(texts) - size + 1, size)]
     yield "`tokenize`", _milliseconds(tokenize, texts)

@@ -16,7 +16,7 @@ from components.errors import UserError
 from components.io import records
 from components.io.records import record
 from sentiment import shards
-from sentiment.ngrams import Ints
+from sentiment.ngram_keys import Ints
 from sentiment.shards import Shard
 
 SHARD_FILE = "shard.json"

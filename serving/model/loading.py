@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+import sentiment.model
 import sentiment.store
 from sentiment.explanation import Explainer
 from sentiment.model import class_names
@@ -129,7 +130,8 @@ def _load_folder(
             raise SourceError(
                 f"{folder}: its signature is {metadata.signature}, not texts to probabilities"
             )
-        scorer = Scorer(model, metadata.unseen_limit)
+        parameters = sentiment.model.parameters(model)
+        scorer = Scorer(parameters, metadata.unseen_limit)
     except OSError as error:
         raise SourceError(f"{error.filename or folder}: {error.strerror or error}") from error
     except (ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError) as error:
@@ -143,7 +145,7 @@ def _load_folder(
         created=metadata.created,
         classes=classes,
         scorer=scorer,
-        explainer=Explainer(model, metadata.unseen_limit),
+        explainer=Explainer(parameters, metadata.unseen_limit),
         window=Window(metadata.reference, classes),
     )
 

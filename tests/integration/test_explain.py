@@ -10,6 +10,7 @@ import pytest
 import sentiment.store
 from components.io import reviews
 from sentiment.explanation import Explainer
+from sentiment.model import parameters
 from tests.conftest import REPO
 from tests.serving import EXPLAIN, JSON
 
@@ -52,7 +53,7 @@ def test_either_class_can_be_explained(server):
 
 def test_strongest_ngrams_come_first_with_spans(server, trained):
     texts = [*TEXTS, *reviews.read(trained.test)["text"].iloc[:20]]
-    explainer = Explainer(sentiment.store.load(trained.model))
+    explainer = Explainer(parameters(sentiment.store.load(trained.model)))
     for text, explanation in zip(texts, explain(server, texts, top=5), strict=True):
         assert len(explanation["ngrams"]) <= 5
         ngrams = explainer.explain(text, 5).ngrams

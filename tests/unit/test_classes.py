@@ -13,6 +13,7 @@ import sentiment.store
 from components.reading import generated
 from sentiment import exact, regression, weighting
 from sentiment.explanation import Explainer
+from sentiment.model import parameters
 from sentiment.scorer import Scorer
 from sentiment.shards import split_rows
 
@@ -38,7 +39,7 @@ def test_three_classes_are_told_apart(model):
 
 
 def test_the_scorer_equals_the_pipeline_to_the_bit(model):
-    scorer, texts = Scorer(model), [*TEXTS[2000:2300], "", "unheard of"]
+    scorer, texts = Scorer(parameters(model)), [*TEXTS[2000:2300], "", "unheard of"]
     expected = sentiment.model.probabilities(model, texts)
     for size in (1, 7, 400):
         batches = [texts[i : i + size] for i in range(0, len(texts), size)]
@@ -48,7 +49,7 @@ def test_the_scorer_equals_the_pipeline_to_the_bit(model):
 
 @pytest.mark.parametrize("label", [0, 1, 2, None])
 def test_parts_add_up_for_each_class(model, label):
-    explainer, scorer = Explainer(model), Scorer(model)
+    explainer, scorer = Explainer(parameters(model)), Scorer(parameters(model))
     for text in TEXTS[2000:2100]:
         explanation, scored = explainer.explain(text, 3, label), scorer.score([text])
         assert explanation.probabilities == scored.probabilities[0].tolist()

@@ -15,6 +15,7 @@ import sentiment.model
 import sentiment.store
 from sentiment import drift
 from sentiment.explanation import Explainer
+from sentiment.model import parameters
 from sentiment.scorer import Scorer
 from tests.conftest import REPO
 
@@ -35,7 +36,7 @@ def positive(model: Pipeline) -> list[float]:
 
 
 def test_probabilities_are_the_same(model):
-    scored = Scorer(model).score(TEXTS)
+    scored = Scorer(parameters(model)).score(TEXTS)
     assert scored.probabilities[:, 1].tolist() == ANSWERS["probabilities"]
     assert positive(model) == ANSWERS["probabilities"]
     assert sentiment.model.class_names(model) == ("negative", "positive")
@@ -44,7 +45,7 @@ def test_probabilities_are_the_same(model):
 
 
 def test_explanations_are_the_same(model):
-    explainer = Explainer(model)
+    explainer = Explainer(parameters(model))
     for text, expected in zip(TEXTS, ANSWERS["explanations"], strict=True):
         explanation = explainer.explain(text, 5)
         found = explanation._asdict() | {"ngrams": [each._asdict() for each in explanation.ngrams]}
@@ -57,8 +58,8 @@ def test_explanations_are_the_same(model):
 def test_unseen_texts_are_found(model):
     """It has no limit of its own."""
     texts = [*TEXTS, "Todella hieno elokuva ja mainiot"]
-    explained = [Explainer(model).explain(text, 0).words for text in texts]
-    unseen = Scorer(model).score(texts).unseen
+    explained = [Explainer(parameters(model)).explain(text, 0).words for text in texts]
+    unseen = Scorer(parameters(model)).score(texts).unseen
     assert unseen == [position for position, words in enumerate(explained) if words.unseen]
     assert len(TEXTS) in unseen
     assert len(unseen) < len(TEXTS) / 2

@@ -9,9 +9,10 @@ import sentiment.model
 import sentiment.store
 from components.io import reviews
 from sentiment.explanation import Explainer
+from sentiment.linear import TERM_FREQUENCY
+from sentiment.model import parameters
 from sentiment.scorer import Scorer
 from sentiment.tokens import tokenize
-from sentiment.weighting import TERM_FREQUENCY
 
 TEXTS = ["good good film", "a bad film , not good", "good fun", "bad and long . good"] * 2
 LABELS = [1, 0, 1, 0] * 2
@@ -50,10 +51,10 @@ def assert_adds_up(explanation) -> None:
 @settings(deadline=None)
 @given(text=SENTENCES | st.text(), top=st.integers(0, 12))
 def test_parts_add_up_for_any_text(small, text, top):
-    explanation = Explainer(small).explain(text, top)
+    explanation = Explainer(parameters(small)).explain(text, top)
     assert_adds_up(explanation)
     assert len(explanation.ngrams) <= top
-    scorer = Scorer(small)
+    scorer = Scorer(parameters(small))
     assert explanation.log_odds == pytest.approx(scorer.score([text]).log_odds[0], abs=1e-9)
     assert explanation.probabilities == scorer.score([text]).probabilities[0].tolist()
 
@@ -61,7 +62,7 @@ def test_parts_add_up_for_any_text(small, text, top):
 @pytest.mark.parametrize("top", [0, 10, ALL])
 def test_parts_add_up_for_reviews(trained, top):
     model = sentiment.store.load(trained.model)
-    explainer, scorer = Explainer(model), Scorer(model)
+    explainer, scorer = Explainer(parameters(model)), Scorer(parameters(model))
     texts = reviews.read(trained.test)["text"].tolist()[:200]
     explanations = [explainer.explain(text, top) for text in texts]
     for text, explanation in zip(texts, explanations, strict=True):
@@ -74,7 +75,7 @@ def test_parts_add_up_for_reviews(trained, top):
 @settings(deadline=None)
 @given(text=SENTENCES)
 def test_contributions_equal_a_naive_computation(small, text):
-    explanation = Explainer(small).explain(text, ALL)
+    explanation = Explainer(parameters(small)).explain(text, ALL)
     expected = naive(small, text)
     contributions = {ngram.text: ngram.contribution for ngram in explanation.ngrams}
     assert contributions == pytest.approx(expected, abs=1e-12)
@@ -86,7 +87,7 @@ def test_contributions_equal_a_naive_computation(small, text):
 @given(text=SENTENCES)
 def test_spans_are_all_occurrences_of_an_ngram(small, text):
     tokens = tokenize(text)
-    for ngram in Explainer(small).explain(text, ALL).ngrams:
+    for ngram in Explainer(parameters(small)).explain(text, ALL).ngrams:
         words = ngram.text.split(" ")
         starts = range(len(tokens) - len(words) + 1)
         assert len(ngram.spans) == sum(tokens[i : i + len(words)] == words for i in starts)
@@ -97,7 +98,7 @@ def test_spans_are_all_occurrences_of_an_ngram(small, text):
 
 def test_tokens_share_contributions_equally(small):
     text = "Good film, zzz. Good<br />film!"
-    explanation = Explainer(small).explain(text, ALL)
+    explanation = Explainer(parameters(small)).explain(text, ALL)
     expected = np.zeros(len(explanation.tokens))
     for ngram in explanation.ngrams:
         share = ngram.contribution / len(ngram.spans) / len(ngram.text.split(" "))
@@ -110,15 +111,15 @@ def test_tokens_share_contributions_equally(small):
 
 
 def test_parts_add_up_beyond_255_occurrences(small):
-    explanation = Explainer(small).explain("good " * 300, ALL)
+    explanation = Explainer(parameters(small)).explain("good " * 300, ALL)
     assert_adds_up(explanation)
     assert len(explanation.ngrams[0].spans) >= 299
-    assert explanation.log_odds == Scorer(small).score(["good " * 300]).log_odds[0]
+    assert explanation.log_odds == Scorer(parameters(small)).score(["good " * 300]).log_odds[0]
 
 
 def test_an_unknown_text_has_only_the_bias(small):
     for text in ("", "unheard of", "<br />"):
-        explanation = Explainer(small).explain(text, 10)
+        explanation = Explainer(parameters(small)).explain(text, 10)
         assert explanation.ngrams == []
         assert explanation.other == 0
         assert explanation.log_odds == explanation.bias

@@ -12,7 +12,7 @@ import sentiment.store
 from components import count, forms, merge, prepare, select, train, trial
 from components.errors import UserError
 from components.io import candidates, matrices, records, reviews
-from sentiment import ngrams, stems
+from sentiment import ngram_keys, stems
 from sentiment.model import probabilities
 from sentiment.tokens import tokenize
 
@@ -54,7 +54,7 @@ def test_forms_are_reduced_where_validation_gains(inflected, tmp_path):
     assert facts.stemmer == "first-5"
     assert facts.stemmers["first-5"] < facts.stemmers["none"]
     matrix = matrices.load(tmp_path / "matrix")
-    assert set(ngrams.unpack(matrix.tokens)) == set(ROOTS)
+    assert set(ngram_keys.unpack(matrix.tokens)) == set(ROOTS)
 
 
 def test_the_matrix_is_that_of_the_reduced_tokens(inflected, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import sentiment.model
+from sentiment.model import parameters
 from sentiment.scorer import Scorer
 from tests.languages import LANGUAGES, reviews
 
@@ -16,7 +17,7 @@ def fitted(language: str, tokens: int):
 def test_reviews_in_any_script_are_learned_and_served(language):
     model, texts, labels = fitted(language, tokens=2)
     assert np.mean(model.predict(texts) == labels) >= 0.97
-    served = Scorer(model).score(texts).probabilities
+    served = Scorer(parameters(model)).score(texts).probabilities
     np.testing.assert_array_equal(served, sentiment.model.probabilities(model, texts))
 
 

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
-from sentiment import merging, ngrams
+from sentiment import merging, ngram_keys, ngrams
 from sentiment.tokens import tokenize
 from sentiment.vectorizer import NgramVectorizer
 
@@ -95,7 +95,7 @@ def test_merged_shards_equal_one_count(texts, max_n, min_df, block):
         loaders = [lambda shard=shard: shard for shard in shards]
         tokens, keys = merging.merge(loaders, min_df, max_features=10**6)
     np.testing.assert_array_equal(keys, whole.keys_)
-    index = ngrams.numbers(tokens)
+    index = ngram_keys.numbers(tokens)
     rows = [ngrams.columns(shard, index, keys).toarray() for shard in shards]
     np.testing.assert_array_equal(np.vstack(rows), expected)
 

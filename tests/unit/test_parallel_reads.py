@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from sentiment import ngrams, shards
+from sentiment import ngram_keys, ngrams, shards
 
 
 @pytest.fixture()
@@ -14,7 +14,7 @@ def readers(tmp_path):
     counts, rows = tmp_path / "counts", tmp_path / "rows"
     counted = ngrams.count(["a fine film", "a dull film"], 1, str.split)
     shards.write_counts(counted, np.array([1, 0], np.int8), counts)
-    index = ngrams.numbers(["a", "film"])
+    index = ngram_keys.numbers(["a", "film"])
     shards.write_rows(counts, index, np.array([1, 2]), rows)
     return {"counts": shards.counts_of(counts), "rows": shards.rows_of(rows, 2)}
 

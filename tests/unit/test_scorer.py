@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 import sentiment.model
 import sentiment.store
 from components.io import reviews
-from sentiment.ngrams import lengths
+from sentiment.model import parameters
+from sentiment.ngram_keys import lengths
 from sentiment.scorer import Scorer
 from sentiment.tokens import tokenize
 
@@ -26,7 +27,7 @@ def small():
 @given(words=st.lists(WORDS, max_size=30))
 def test_scores_equal_the_pipeline_on_any_text(small, words):
     text = " ".join(words)
-    scored = Scorer(small).score([text])
+    scored = Scorer(parameters(small)).score([text])
     np.testing.assert_array_equal(
         scored.probabilities, sentiment.model.probabilities(small, [text])
     )
@@ -41,7 +42,7 @@ def test_scores_equal_the_pipeline_on_reviews(trained):
     model = sentiment.store.load(trained.model)
     texts = [*reviews.read(trained.test)["text"], "", "good " * 300, "zzgrmpf"]
     expected = sentiment.model.probabilities(model, texts)
-    scorer = Scorer(model)
+    scorer = Scorer(parameters(model))
     for size in (1, 7, len(texts)):
         batches = [texts[start : start + size] for start in range(0, len(texts), size)]
         scored = np.concatenate([scorer.score(batch).probabilities for batch in batches])
@@ -55,7 +56,7 @@ def test_scores_equal_the_pipeline_for_any_ngrams(max_n, max_features):
     labels = [text.count("good") > text.count("bad") for text in texts]
     ngrams = {"ngrams__max_n": max_n, "ngrams__max_features": max_features}
     model = sentiment.model.build().set_params(**ngrams).fit(texts, labels)
-    scored = Scorer(model).score(texts).probabilities
+    scored = Scorer(parameters(model)).score(texts).probabilities
     np.testing.assert_array_equal(scored, sentiment.model.probabilities(model, texts))
 
 
@@ -65,14 +66,14 @@ def test_triples_without_kept_pairs_are_found():
     kept = np.flatnonzero(lengths(vectorizer.keys_) != 2)
     vectorizer.keys_ = vectorizer.keys_[kept]
     classifier.weights_, classifier.squares_ = classifier.weights_[kept], classifier.squares_[kept]
-    scored = Scorer(model).score(TEXTS).probabilities
+    scored = Scorer(parameters(model)).score(TEXTS).probabilities
     np.testing.assert_array_equal(scored, sentiment.model.probabilities(model, TEXTS))
     assert (lengths(vectorizer.keys_) == 3).any()
 
 
 def test_a_score_is_independent_of_other_texts(small):
     texts = [*TEXTS, "", "zzz"] * 300
-    scorer = Scorer(small, 0.05)
+    scorer = Scorer(parameters(small), 0.05)
     alone = [scorer.score([text]) for text in texts]
     together = scorer.score(texts)
     assert together.unseen == [position for position, text in enumerate(texts) if text == "zzz"]
@@ -83,4 +84,4 @@ def test_a_score_is_independent_of_other_texts(small):
 
 
 def test_no_texts_give_no_scores(small):
-    assert [[*each] for each in Scorer(small).score([])] == [[], [], [], []]
+    assert [[*each] for each in Scorer(parameters(small)).score([])] == [[], [], [], []]

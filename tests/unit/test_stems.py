@@ -9,6 +9,7 @@ import sentiment.model
 import sentiment.store
 from sentiment import drift, stems
 from sentiment.explanation import Explainer
+from sentiment.model import parameters
 from sentiment.scorer import Scorer
 from sentiment.tokens import CURRENT, TOKENIZERS
 from sentiment.vectorizer import NgramVectorizer
@@ -109,7 +110,7 @@ def test_serving_equals_training(model, tmp_path):
     loaded = sentiment.store.load(tmp_path)
     assert loaded["ngrams"].stemmer == model["ngrams"].stemmer
     assert sentiment.model.probabilities(loaded, TEXTS).tolist() == expected.tolist()
-    scored = Scorer(loaded).score(TEXTS)
+    scored = Scorer(parameters(loaded)).score(TEXTS)
     assert scored.probabilities.tolist() == expected.tolist()
     statistics = drift.describe(loaded, TEXTS, expected)
     assert statistics["length"].tolist() == scored.tokens.tolist()
@@ -117,7 +118,7 @@ def test_serving_equals_training(model, tmp_path):
 
 
 def test_spans_are_those_of_the_words(model):
-    explanation = Explainer(model).explain(TEXTS[0], 20)
+    explanation = Explainer(parameters(model)).explain(TEXTS[0], 20)
     assert [TEXTS[0][start:end] for (start, end), _ in explanation.tokens] == [
         "Hyville",
         "näyttelijöille",

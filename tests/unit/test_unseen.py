@@ -13,6 +13,7 @@ from components.io import reviews
 from components.io.files import read_json
 from sentiment import unseen
 from sentiment.explanation import Explainer
+from sentiment.model import parameters
 from sentiment.scorer import Scorer
 from tests import languages
 
@@ -71,24 +72,24 @@ def limit(trained) -> float:
 @pytest.mark.parametrize("language", FOREIGN)
 def test_other_languages_are_unseen(model, limit, language):
     text = FOREIGN[language]
-    assert Scorer(model, limit).score([text]).unseen == [0]
-    assert Explainer(model, limit).explain(text, 0).words.unseen
+    assert Scorer(parameters(model), limit).score([text]).unseen == [0]
+    assert Explainer(parameters(model), limit).explain(text, 0).words.unseen
 
 
 @pytest.mark.parametrize("text", ENGLISH)
 def test_other_english_texts_are_not(model, limit, text):
-    assert Scorer(model, limit).score([text]).unseen == []
-    assert not Explainer(model, limit).explain(text, 0).words.unseen
+    assert Scorer(parameters(model), limit).score([text]).unseen == []
+    assert not Explainer(parameters(model), limit).explain(text, 0).words.unseen
 
 
 def test_few_test_reviews_are_above_the_limit(model, limit, trained):
     texts = reviews.read(trained.test)["text"].tolist()
-    assert len(Scorer(model, limit).score(texts).unseen) <= 1 + 0.001 * len(texts)
+    assert len(Scorer(parameters(model), limit).score(texts).unseen) <= 1 + 0.001 * len(texts)
     assert unseen.LEAST_LIMIT < limit < unseen.DEFAULT_LIMIT
 
 
 def test_words_are_counted(model):
-    words = Explainer(model).explain("Zzgrmpf, a film of 1999! Qqqxz ☃", 0).words
+    words = Explainer(parameters(model)).explain("Zzgrmpf, a film of 1999! Qqqxz ☃", 0).words
     assert words == (5, 3, False)
 
 
@@ -97,7 +98,7 @@ def test_a_model_of_any_script_finds_english_unseen(language):
     texts, labels = languages.reviews(language, 1000)
     model = sentiment.model.build().fit(texts[:900], labels[:900])
     for limit in (unseen.LEAST_LIMIT, unseen.DEFAULT_LIMIT):
-        scorer = Scorer(model, limit)
+        scorer = Scorer(parameters(model), limit)
         assert scorer.score(texts[900:]).unseen == []
         assert scorer.score([ENGLISH[3], ENGLISH[1], ENGLISH[4]]).unseen == [0, 2]
 

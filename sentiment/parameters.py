@@ -1,0 +1,34 @@
+"""What a fitted model needs to score and explain texts, without the code that trains it.
+
+The predictor imports neither scikit-learn nor SciPy, which take a third of its memory.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sentiment.linear import Linear
+from sentiment.ngram_keys import Ints
+from sentiment.stems import reduced
+from sentiment.tokens import TOKENIZERS, Tokenizer
+
+
+class Parameters(NamedTuple):
+    """The tokens, n-grams, classes and linear function of a model.
+
+    ``version`` is a key of :data:`sentiment.tokens.TOKENIZERS`, and ``stemmer`` one of
+    :data:`sentiment.stems.NAMES`. ``tokens`` are packed (see :mod:`sentiment.ngram_keys`), ``keys``
+    are sorted, and the columns of ``linear`` are those of ``keys``. ``names`` has the classes in
+    the order of their probabilities.
+    """
+
+    version: int
+    stemmer: str
+    tokens: NDArray[np.uint8]
+    keys: Ints
+    names: tuple[str, ...]
+    linear: Linear
+
+    def tokenizer(self) -> Tokenizer:
+        return reduced(TOKENIZERS[self.version], self.stemmer)
