@@ -39,7 +39,7 @@ help: ## List the targets
 	@printf '\nTargets of the workflows:\n'
 	@awk -F ':.*### ' '/^[a-z-]+:.*### / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 
-install: .venv/installed ## Install the locked packages into .venv
+install: .venv/installed sentiment/kernel/kernel.so ## Install the locked packages into .venv, and compile the kernel
 
 install-bench: .venv/installed ## Install the packages that only benchmarks/ imports into .venv
 	uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes -r requirements/bench.txt
@@ -211,6 +211,10 @@ MOVED := $(filter-out $(realpath .venv),$(shell cat .venv/installed 2>/dev/null)
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 	  $(if $(MOVED),--force-reinstall) -r $<
 	@realpath .venv > $@
+
+# without it NumPy computes the same bits, so that no other target needs it
+sentiment/kernel/kernel.so: sentiment/kernel/kernel.c sentiment/kernel/build.py .venv/installed
+	python -m sentiment.kernel.build
 
 # environments of their own: checkov pins another boto3, and Sphinx needs none of our packages
 .%/installed: requirements/%.txt .venv/installed

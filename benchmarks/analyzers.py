@@ -111,7 +111,7 @@ def tokenizers(language: str) -> dict[str, Tokenize]:
         MODEL: model.tokenize,
         STEMS: reduced(model, language).tokenize,
         "TweetTokenizer": tweet,
-        "TweetTokenizer, stems": reduced(model._replace(tokenize=tweet), language).tokenize,
+        "TweetTokenizer, stems": reduced(model._replace(prepare=tweet), language).tokenize,
         "negation marks": lambda text: _negated(model.tokenize(text), language),
     } | {f"*first {n} letters*": reduced(model, name).tokenize for name, n in FIRST.items()}
 
@@ -122,7 +122,7 @@ def variants(
     """Yield name, counts and lengths of the n-grams of each variant, the model's first."""
     counted = {}
     for name, tokenizer in tokenizers(language).items():
-        tried = {CURRENT: TOKENIZERS[CURRENT]._replace(tokenize=tokenizer)}
+        tried = {CURRENT: TOKENIZERS[CURRENT]._replace(prepare=tokenizer)}
         with mock.patch.dict(TOKENIZERS, tried):
             vectorizer = NgramVectorizer()
             counts = vectorizer.fit_transform(texts)

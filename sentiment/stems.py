@@ -33,11 +33,11 @@ def reduced(tokenizer: Tokenizer, name: str) -> Tokenizer:
         return tokenizer
     reduce = reduction(name)
     return Tokenizer(
-        partial(_tokenize, tokenizer.tokenize, reduce), partial(_locate, tokenizer.locate, reduce)
+        partial(_prepare, tokenizer.tokenize, reduce), partial(_locate, tokenizer.locate, reduce)
     )
 
 
-def _tokenize(tokenize: Callable[[str], list[str]], reduce: Reduce, text: str) -> list[str]:
+def _prepare(tokenize: Callable[[str], list[str]], reduce: Reduce, text: str) -> list[str]:
     return list(map(reduce, tokenize(text)))
 
 

@@ -25,11 +25,18 @@ from sentiment.characters import MARKS, REMOVED, UNSPACED, is_simple, plain
 Span = tuple[int, int]  # start and end (exclusive) in a text, in code points
 
 
-class Tokenizer(NamedTuple):
-    """``tokenize`` returns the tokens of a text, ``locate`` also the span of each in the text."""
+# a text whose tokens are the matches of one regular expression, or else its tokens
+Prepared = str | list[str]
 
-    tokenize: Callable[[str], list[str]]
+
+class Tokenizer(NamedTuple):
+    """``prepare`` returns what :func:`split` takes, ``locate`` each token with its span."""
+
+    prepare: Callable[[str], Prepared]
     locate: Callable[[str], list[tuple[str, Span]]]
+
+    def tokenize(self, text: str) -> list[str]:
+        return split(self.prepare(text))
 
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
@@ -43,14 +50,21 @@ _TOKEN = re.compile(
 )
 
 
-def tokenize(text: str) -> list[str]:
+def split(prepared: Prepared) -> list[str]:
+    """Return the tokens of a text that a :class:`Tokenizer` has prepared."""
+    return _SIMPLE.findall(prepared) if isinstance(prepared, str) else prepared
+
+
+def prepare(text: str) -> Prepared:
     lowered = _TAG.sub(" ", plain(text)).lower()
     if is_simple(lowered):
-        return _SIMPLE.findall(lowered)
+        return lowered
     shown = REMOVED.sub("", lowered)
-    if is_simple(shown):
-        return _SIMPLE.findall(shown)
-    return _composed(_TOKEN.findall(shown), shown)
+    return shown if is_simple(shown) else _composed(_TOKEN.findall(shown), shown)
+
+
+def tokenize(text: str) -> list[str]:
+    return split(prepare(text))
 
 
 def locate(text: str) -> list[tuple[str, Span]]:
@@ -79,6 +93,6 @@ def _composed(tokens: list[str], text: str) -> list[str]:
 
 CURRENT = 2
 TOKENIZERS = {
-    1: Tokenizer(tokens_v1.tokenize, tokens_v1.locate),
-    CURRENT: Tokenizer(tokenize, locate),
+    1: Tokenizer(tokens_v1.prepare, tokens_v1.locate),
+    CURRENT: Tokenizer(prepare, locate),
 }

@@ -10,12 +10,13 @@ _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
-def tokenize(text: str) -> list[str]:
-    return _TOKEN.findall(_TAG.sub(" ", text).lower())
+def prepare(text: str) -> str:
+    """Return the text in which the tokens are the matches of ``_TOKEN``."""
+    return _TAG.sub(" ", text).lower()
 
 
 def locate(text: str) -> list[tuple[str, tuple[int, int]]]:
-    """Return each token of :func:`tokenize` with its span in ``text``."""
+    """Return each token of a prepared text with its span in ``text``."""
     positions: list[int] = []  # in ``text``, of each character of the cleaned text
     end = 0
     for tag in _TAG.finditer(text):

@@ -21,9 +21,10 @@ MODEL = r"^(?:joblib|numpy|scikit-learn|scipy|skops)==\S+"  # what loads the mod
 
 def lock(upgrade: bool) -> None:
     compile_lock("setup.cfg", LOCKS / "dev.txt", upgrade, "--extra=dev")
+    constraint = f"--constraints={LOCKS / 'dev.txt'}"
     for extra in EXTRAS:
-        arguments = (f"--extra={extra}", f"--constraints={LOCKS / 'dev.txt'}")
-        compile_lock("setup.cfg", LOCKS / f"{extra}.txt", upgrade, *arguments)
+        compile_lock("setup.cfg", LOCKS / f"{extra}.txt", upgrade, f"--extra={extra}", constraint)
+    compile_lock(str(LOCKS / "kernel.in"), LOCKS / "kernel.txt", upgrade, constraint)
     for name in APART:
         compile_lock(str(LOCKS / f"{name}.in"), LOCKS / f"{name}.txt", upgrade)
     pins = re.findall(MODEL, (LOCKS / "serve.txt").read_text(), re.MULTILINE)
