@@ -11,6 +11,7 @@ _DATE = re.compile(
     r"\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}"
     r"|(?:1[89]|20)\d\d ?[/-] ?(?:1[89]|20)\d\d"
 )
+_ASCII_DIGITS = "0123456789"
 _CARD, _PHONE = range(13, 20), range(7, 16)  # digits: ISO/IEC 7812, and ITU-T E.164
 
 
@@ -23,6 +24,8 @@ def mask(text: str) -> str:
     """
     if "@" in text:
         text = _EMAIL.sub("[email]", text)
+    if text.isascii() and sum(map(text.count, _ASCII_DIGITS)) < _PHONE.start:
+        return text  # most texts; a search takes ten times as long
     return _DIGITS.sub(_mask_number, text) if _SEVEN.search(text) else text
 
 

@@ -23,17 +23,25 @@ enum { BITS = 21, MAX_COUNT = 255, BLOCK = 256 };
 
 static const uint32_t NONE = UINT32_MAX; /* no column */
 
-/* Open addressing with linear probing; a slot is 0 or holds one more than a position. */
+/* A slot of the table of tokens, with the token itself, so that most lookups take one access to
+ * memory. Of a longer token it has the beginning. */
 typedef struct {
-    const uint8_t *tokens;         /* UTF-8, one token a line */
-    const uint32_t *token_starts;  /* of each token and of the end; lengths include the line feed */
-    uint32_t *token_slots;         /* number of a token: its position + 1 */
-    const int64_t *keys;           /* sorted keys of the n-grams */
-    uint32_t *slots;               /* column + 1 in the low bits, above them bits of the hash */
-    const uint32_t *singles;       /* column of each token by its number, or NONE */
-    const double *factors;         /* a row per column: its weights, then its square */
-    const double *intercepts;      /* one per linear function */
-    const double *term_frequency;  /* by count, 0 to MAX_COUNT */
+    uint32_t number;   /* from 1, in the order of the tokens; 0: the slot is empty */
+    uint32_t start;    /* in the tokens of the model */
+    uint32_t size;     /* bytes */
+    uint8_t bytes[20];
+} Token;
+
+/* Open addressing with linear probing. */
+typedef struct {
+    const uint8_t *tokens;        /* UTF-8, one token a line, with a line feed after each */
+    Token *token_slots;
+    const int64_t *keys;          /* sorted keys of the n-grams */
+    uint32_t *slots;              /* column + 1 in the low bits, above them bits of the hash; or 0 */
+    const uint32_t *singles;      /* column of each token by its number, or NONE */
+    const double *factors;        /* a row per column: its weights, then its square */
+    const double *intercepts;     /* one per linear function */
+    const double *term_frequency; /* by count, 0 to MAX_COUNT */
     uint32_t token_count, token_bits;
     uint32_t key_count, slot_bits, column_bits;
     uint32_t functions;
@@ -65,17 +73,17 @@ static uint64_t hash_key(uint64_t key) {
     return mixed(mixed(key));
 }
 
-static uint32_t token_number(const Model *model, const uint8_t *bytes, size_t size) {
+static uint32_t token_number(const Model *model, const uint8_t *bytes, uint32_t size,
+                             uint64_t hash) {
     uint32_t mask = (1u << model->token_bits) - 1;
-    for (uint32_t slot = (uint32_t)(hash_bytes(bytes, size) >> (64 - model->token_bits));;
-         slot = (slot + 1) & mask) {
-        uint32_t number = model->token_slots[slot];
-        if (number == 0)
+    for (uint32_t slot = (uint32_t)(hash >> (64 - model->token_bits));; slot = (slot + 1) & mask) {
+        const Token *token = model->token_slots + slot;
+        if (token->number == 0)
             return 0;
-        uint32_t start = model->token_starts[number - 1];
-        if (model->token_starts[number] - start == size + 1 &&
-            memcmp(model->tokens + start, bytes, size) == 0)
-            return number;
+        if (token->size == size &&
+            memcmp(size <= sizeof token->bytes ? token->bytes : model->tokens + token->start, bytes,
+                   size) == 0)
+            return token->number;
     }
 }
 
@@ -96,14 +104,19 @@ static uint32_t column_of(const Model *model, uint64_t key, uint64_t hash) {
 /* Fill the slots of tokens and n-grams, which are 0, and find out whether the n-grams are nested.
  * Both tables have at least twice as many slots as entries. */
 void fill_slots(Model *model) {
-    uint32_t token_mask = (1u << model->token_bits) - 1;
-    for (uint32_t i = 0; i < model->token_count; i++) {
-        uint32_t start = model->token_starts[i], size = model->token_starts[i + 1] - start - 1;
-        uint32_t slot =
-            (uint32_t)(hash_bytes(model->tokens + start, size) >> (64 - model->token_bits));
-        while (model->token_slots[slot])
+    uint32_t token_mask = (1u << model->token_bits) - 1, start = 0;
+    for (uint32_t number = 1; number <= model->token_count; number++) {
+        const uint8_t *bytes = model->tokens + start;
+        uint32_t size = 0;
+        while (bytes[size] != '\n')
+            size++;
+        uint32_t slot = (uint32_t)(hash_bytes(bytes, size) >> (64 - model->token_bits));
+        while (model->token_slots[slot].number)
             slot = (slot + 1) & token_mask;
-        model->token_slots[slot] = i + 1;
+        Token *token = model->token_slots + slot;
+        *token = (Token){.number = number, .start = start, .size = size};
+        memcpy(token->bytes, bytes, size < sizeof token->bytes ? size : sizeof token->bytes);
+        start += size + 1;
     }
     uint32_t mask = (1u << model->slot_bits) - 1, columns = (1u << model->column_bits) - 1;
     for (uint32_t column = 0; column < model->key_count; column++) {
@@ -127,8 +140,8 @@ void fill_slots(Model *model) {
     }
 }
 
-/* Write the column of each key, NONE for a key that the model does not have or for the key 0. Each
- * access to memory is announced a block of keys ahead, as most of them miss the caches. */
+/* Write the column of each key, NONE for a key that the model does not have or for the key 0.
+ * Memory is prefetched for a block of keys, as most accesses miss the caches. */
 static void columns_of(const Model *model, const uint64_t *keys, int64_t count, uint32_t *columns) {
     uint64_t hashes[BLOCK];
     uint32_t mask = (1u << model->slot_bits) - 1, low = (1u << model->column_bits) - 1;
@@ -173,31 +186,48 @@ static uint32_t code_point(const uint8_t **at) {
     return (p[0] & 7u) << 18 | (p[1] & 0x3Fu) << 12 | (p[2] & 0x3Fu) << 6 | (p[3] & 0x3Fu);
 }
 
+/* Return the end of the token that begins at `at`, which is before `end`, or NULL if a character of
+ * the class SPACE is there; then `next` is behind it. */
+static const uint8_t *token_end(const uint8_t *at, const uint8_t *end, const uint8_t *classes,
+                                const uint8_t **next) {
+    if (classes == NULL) { /* each line is a token */
+        const uint8_t *stop = memchr(at, '\n', (size_t)(end - at));
+        *next = stop ? stop + 1 : end;
+        return stop ? stop : end;
+    }
+    const uint8_t *stop = at;
+    uint8_t class = classes[code_point(&stop)];
+    if (class == WORD)
+        for (const uint8_t *after = stop; after < end && classes[code_point(&after)] == WORD;)
+            stop = after;
+    *next = stop;
+    return class == SPACE ? NULL : stop;
+}
+
 /* Write the number of each token of a text in valid UTF-8, 0 for an unknown one, and return how many
  * they are: at most `size`. A token is a run of characters of the class WORD, or one of the class
  * OTHER; `classes` has the class of each code point. Without `classes`, each line is a token. */
 int64_t number_tokens(const Model *model, const uint8_t *text, int64_t size,
                       const uint8_t *classes, uint32_t *numbers) {
     const uint8_t *at = text, *end = text + size;
+    const uint8_t *starts[BLOCK];
+    uint64_t hashes[BLOCK];
+    uint32_t sizes[BLOCK];
     int64_t count = 0;
     while (at < end) {
-        const uint8_t *start = at;
-        if (classes == NULL) {
-            const uint8_t *next = memchr(at, '\n', (size_t)(end - at));
-            const uint8_t *stop = next ? next : end;
-            numbers[count++] = token_number(model, start, (size_t)(stop - start));
-            at = stop + 1;
-            continue;
+        int block = 0;
+        while (at < end && block < BLOCK) {
+            const uint8_t *start = at, *stop = token_end(start, end, classes, &at);
+            if (stop == NULL)
+                continue;
+            starts[block] = start;
+            sizes[block] = (uint32_t)(stop - start);
+            hashes[block] = hash_bytes(start, sizes[block]);
+            __builtin_prefetch(model->token_slots + (hashes[block] >> (64 - model->token_bits)));
+            block++;
         }
-        uint8_t class = classes[code_point(&at)];
-        if (class == SPACE)
-            continue;
-        if (class == WORD) {
-            const uint8_t *next = at;
-            while (next < end && classes[code_point(&next)] == WORD)
-                at = next;
-        }
-        numbers[count++] = token_number(model, start, (size_t)(at - start));
+        for (int i = 0; i < block; i++)
+            numbers[count++] = token_number(model, starts[i], sizes[i], hashes[i]);
     }
     return count;
 }

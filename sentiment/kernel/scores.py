@@ -18,7 +18,7 @@ from sentiment.scores import Scores
 from sentiment.tokens import Prepared
 
 _ARRAYS = (
-    *("tokens", "token_starts", "token_slots", "keys", "slots", "singles", "factors"),
+    *("tokens", "token_slots", "keys", "slots", "singles", "factors"),
     *("intercepts", "term_frequency"),
 )
 _NUMBERS = (
@@ -28,6 +28,7 @@ _NUMBERS = (
 _NONE = 0xFFFFFFFF
 _WORD, _SPACE = 1, 2
 _LINE_FEED = 10
+_TOKEN_BYTES = 32  # of a Token in kernel.c
 
 
 class _Model(ctypes.Structure):
@@ -90,16 +91,14 @@ def _tables(parameters: Parameters) -> tuple[dict[str, NDArray[Any]], tuple[int,
     keys, linear = np.ascontiguousarray(parameters.keys), parameters.linear
     lengths = ngram_keys.lengths(keys)
     tokens = np.append(parameters.tokens, np.uint8(_LINE_FEED))
-    ends = np.flatnonzero(tokens == _LINE_FEED) + 1
-    count = len(ends) if len(parameters.tokens) else 0
+    count = int((tokens == _LINE_FEED).sum()) if len(parameters.tokens) else 0
     singles = np.full(count + 1, _NONE, np.uint32)
     singles[keys[lengths == 1] >> 2 * BITS] = np.flatnonzero(lengths == 1)
     token_bits, slot_bits = _slot_bits(count), _slot_bits(len(keys))
     factors = np.column_stack([linear.weights, linear.squares])
     arrays: dict[str, NDArray[Any]] = {
         "tokens": tokens,
-        "token_starts": np.append(0, ends).astype(np.uint32),
-        "token_slots": np.zeros(1 << token_bits, np.uint32),
+        "token_slots": np.zeros(1 << token_bits, f"V{_TOKEN_BYTES}"),
         "keys": keys,
         "slots": np.zeros(1 << slot_bits, np.uint32),
         "singles": singles,

@@ -1,6 +1,5 @@
 """Predictions and feedback as CloudEvents (CloudEvents 1.0, JSON format)."""
 
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,12 +32,14 @@ class CapturedRequest:
     def characters(self) -> int:
         return sum(map(len, self.texts)) + OVERHEAD * len(self.texts)
 
-    def events(self, model: str) -> Iterator[dict[str, Any]]:
+    def events(self, model: str, ids: Iterator[str]) -> Iterator[dict[str, Any]]:
         source = f"/models/{model}/versions/{self.version}"
+        time = _format(self.time)
         pairs = zip(self.texts, self.predictions, strict=True)
         for index, (text, prediction) in enumerate(pairs):
             named = {"request_id": self.request_id, "index": index, "sample": self.sample}
-            yield _event(PREDICTION, source, self.time, named | {"text": mask(text)} | prediction)
+            data = named | {"text": mask(text)} | prediction
+            yield _event(PREDICTION, next(ids), source, time, data)
 
 
 @dataclass(slots=True)
@@ -57,18 +58,23 @@ class Feedback:
         texts = sum(len(item["request_id"]) + len(item.get("by", "")) for item in self.items)
         return texts + OVERHEAD * len(self.items)
 
-    def events(self, model: str) -> Iterator[dict[str, Any]]:
+    def events(self, model: str, ids: Iterator[str]) -> Iterator[dict[str, Any]]:
+        time = _format(self.time)
         for item in self.items:
-            yield _event(FEEDBACK, f"/models/{model}", self.time, item)
+            yield _event(FEEDBACK, next(ids), f"/models/{model}", time, item)
 
 
-def _event(kind: str, source: str, time: float, data: dict[str, Any]) -> dict[str, Any]:
+def _format(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).isoformat()
+
+
+def _event(kind: str, name: str, source: str, time: str, data: dict[str, Any]) -> dict[str, Any]:
     return {
         "specversion": "1.0",
-        "id": str(uuid.uuid4()),
+        "id": name,
         "source": source,
         "type": kind,
-        "time": datetime.fromtimestamp(time, UTC).isoformat(),
+        "time": time,
         "datacontenttype": "application/json",
         "data": data,
     }

@@ -36,6 +36,7 @@ FEEDBACK_FOLDER = "feedback/"
 MAX_QUEUED = 16_000_000  # characters of predictions in their queue
 MAX_FEEDBACK = 4_000_000  # characters of feedback in its queue, which predictions cannot fill
 FILE_EVENTS = 5_000
+_LINES = 16  # after so many the thread yields the interpreter lock, for which requests wait
 FILE_SECONDS = 30.0  # the longest that a prediction stays in the queue
 
 
@@ -54,6 +55,8 @@ class Capture:
         self._feedback = Queue(FEEDBACK_FOLDER, MAX_FEEDBACK, FEEDBACK, FEEDBACK_DROPPED)
         self._changed = threading.Condition()
         self._stopping = False
+        # a UUID for each event would take as long as the rest of its line
+        self._event_ids = (f"{prefix}-{n}" for prefix in [uuid.uuid4()] for n in count())
         self._names = (f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}-{n:06}" for n in count())
         self._writer = threading.Thread(target=self._write_all, name="capture", daemon=True)
         self._writer.start()
@@ -123,7 +126,10 @@ class Capture:
         return True
 
     def _lines(self, batch: Sequence[Record]) -> Iterator[bytes]:
+        lines = 0
         for record in batch:
-            for event in record.events(self._model):
-                time.sleep(0)  # release the interpreter lock, or a request waits for many lines
+            for event in record.events(self._model, self._event_ids):
+                if lines % _LINES == 0:
+                    time.sleep(0)
+                lines += 1
                 yield orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)

@@ -59,15 +59,15 @@ def test_queue_is_written_early_when_it_fills(counters):
 
 
 def test_events_have_the_index_and_masked_texts():
-    first, second = captured("a", "call +49 30 1234567").events("airline")
+    first, second = captured("a", "call +49 30 1234567").events("airline", iter("ab"))
     assert first["source"] == "/models/airline/versions/7"
     assert first["data"] == {
         **{"request_id": "a", "index": 0, "sample": 0.5, "text": "a", "label": "x"},
     }
     assert second["data"]["index"] == 1
     assert second["data"]["text"] == "call [phone]"
-    assert first["id"] != second["id"]
+    assert [first["id"], second["id"]] == ["a", "b"]
     assert first["time"] == "1970-01-01T00:00:00+00:00"
-    (event,) = feedback(1, "jo@example.org").events("airline")
+    (event,) = feedback(1, "jo@example.org").events("airline", iter("ab"))
     assert event["source"] == "/models/airline"
     assert event["data"]["by"] == "jo@example.org"
