@@ -17,6 +17,7 @@ NOT_HEAVY = "not heavy"  # the expression that `make test` gives to pytest
 PROGRAMS = (
     *("amtool", "buildah", "chromium", "docker", "docker-registry", "kubectl", "mmdebstrap"),
     *("node", "npm", "podman", "prometheus", "prometheus-alertmanager", "promtool", "psql"),
+    "qemu-aarch64-static",
 )
 FIXTURES = {
     "alertmanager": "Alertmanager",

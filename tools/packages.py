@@ -27,6 +27,7 @@ PROGRAMS = {
     "postgresql": ("pg_ctlcluster",),
     "prometheus": ("prometheus",),
     "prometheus-alertmanager": ("prometheus-alertmanager",),
+    "qemu-user-static": ("qemu-aarch64-static",),
 }
 ENGINES = ("podman", "dockerd")  # `docker` alone is a client
 ENGINE = ("aardvark-dns", "buildah", "netavark", "podman", "runc")

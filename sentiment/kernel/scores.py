@@ -17,7 +17,7 @@ from sentiment.parameters import Parameters
 from sentiment.scores import Scores
 from sentiment.tokens import Prepared
 
-_ARRAYS = (
+ARRAYS = (
     *("tokens", "token_slots", "keys", "slots", "singles", "factors"),
     *("intercepts", "term_frequency"),
 )
@@ -34,7 +34,7 @@ _TOKEN_BYTES = 32  # of a Token in kernel.c
 class _Model(ctypes.Structure):
     """``Model`` in kernel.c."""
 
-    _fields_ = [(name, ctypes.c_void_p) for name in _ARRAYS] + [
+    _fields_ = [(name, ctypes.c_void_p) for name in ARRAYS] + [
         (name, ctypes.c_uint32) for name in _NUMBERS
     ]
 
@@ -43,11 +43,11 @@ class CompiledScores:
     """Does what :class:`sentiment.scores.NumpyScores` does, to the last bit."""
 
     def __init__(self, library: ctypes.PyDLL, parameters: Parameters) -> None:
-        arrays, numbers = _tables(parameters)
+        arrays, numbers = tables(parameters)
         self._arrays = arrays  # the structure has their addresses alone
-        self._model = _Model(*(arrays[name].ctypes.data for name in _ARRAYS), *numbers)
+        self._model = _Model(*(arrays[name].ctypes.data for name in ARRAYS), *numbers)
         self._address = ctypes.addressof(self._model)
-        self._classes = _classes()
+        self._classes = character_classes().ctypes.data  # a cached array, which stays
         self._functions: int = self._model.functions
         self._shape = parameters.linear.weights.shape[1:]
         library.fill_slots(ctypes.c_void_p(self._address))
@@ -66,7 +66,7 @@ class CompiledScores:
         to, counted = log_odds.ctypes.data, counts.ctypes.data
         for text in texts:
             if isinstance(text, str):
-                content, classes = text.encode("utf-8", "surrogatepass"), self._classes.ctypes.data
+                content, classes = text.encode("utf-8", "surrogatepass"), self._classes
             else:
                 content, classes = _lines(text), None
             if self._score(self._address, content, len(content), classes, to, counted):
@@ -86,7 +86,7 @@ def _lines(tokens: Sequence[str]) -> bytes:
     return "\n".join(tokens).encode("utf-8", "surrogatepass")
 
 
-def _tables(parameters: Parameters) -> tuple[dict[str, NDArray[Any]], tuple[int, ...]]:
+def tables(parameters: Parameters) -> tuple[dict[str, NDArray[Any]], tuple[int, ...]]:
     """Return the arrays and the numbers of the structure; the slots are empty."""
     keys, linear = np.ascontiguousarray(parameters.keys), parameters.linear
     lengths = ngram_keys.lengths(keys)
@@ -119,7 +119,7 @@ def _slot_bits(entries: int) -> int:
 
 
 @cache
-def _classes() -> NDArray[np.uint8]:
+def character_classes() -> NDArray[np.uint8]:
     """Return the class of each code point, by the regular expressions of this interpreter."""
     every = np.arange(0x110000, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     classes = np.zeros(len(every), np.uint8)
