@@ -27,7 +27,7 @@ from components.io.registry import Registered
 from components.report import sample_size
 from components.stage import Artifact
 from components.verdict import Check, GateLimits, GateVerdict, floor
-from sentiment.store import FINDINGS_FILE
+from sentiment.model_file import FINDINGS_FILE
 
 log = logging.getLogger("gate")
 

@@ -21,7 +21,7 @@ from components.reading.sources import fetch
 from components.stage import Artifact, parameters
 from sentiment import confidence, drift
 from sentiment.model import probabilities
-from sentiment.store import FINDINGS_FILE
+from sentiment.model_file import FINDINGS_FILE
 
 log = logging.getLogger("monitor")
 

@@ -24,7 +24,7 @@ from components.labelling.queues import Item, Queue, Stratum
 from components.stage import Artifact, parameters
 from sentiment import drift
 from sentiment.model import class_names, probabilities
-from sentiment.store import FINDINGS_FILE
+from sentiment.model_file import FINDINGS_FILE
 
 log = logging.getLogger("queue")
 

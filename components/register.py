@@ -31,7 +31,7 @@ from components.report.card import write as write_card
 from components.report.languages import Share
 from components.stage import Artifact, parameters
 from sentiment.model import class_names
-from sentiment.store import FINDINGS_FILE
+from sentiment.model_file import FINDINGS_FILE
 
 log = logging.getLogger("register")
 

@@ -17,8 +17,8 @@ from components.io.models import TRIALS_FILE, TrainingFacts
 from components.stage import Artifact
 from sentiment import training
 from sentiment.linear import Linear
+from sentiment.model_file import FACTS_FILE
 from sentiment.shards import Shard
-from sentiment.store import FACTS_FILE
 
 log = logging.getLogger("train")
 

@@ -1,18 +1,22 @@
 """Measure how far texts and scores have moved from those of the model's test set."""
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
+
+if TYPE_CHECKING:  # the predictor uses the other functions, without scikit-learn
+    from sklearn.pipeline import Pipeline
 
 BINS = 10
+_LARGEST = 2**53  # a number of a reference; NaN is not below
 Statistics = dict[str, NDArray[np.float64]]
 
 
 def describe(
-    model: Pipeline, texts: Sequence[str], probabilities: NDArray[np.float64]
+    model: "Pipeline", texts: Sequence[str], probabilities: NDArray[np.float64]
 ) -> Statistics:
     """Return the statistics of texts; ``probabilities`` are the model's for them."""
     vocabulary, tokenize = model["ngrams"].index(), model["ngrams"].tokenizer().tokenize
@@ -56,6 +60,38 @@ def reference(statistics: Statistics, classes: int = 2) -> dict[str, Any]:
             edges = np.arange(1.0, classes)
         histograms[name] = {"edges": edges.tolist(), "counts": _count(values, edges).tolist()}
     return histograms
+
+
+def check_reference(reference: Any, classes: int) -> None:
+    """Check that a value from a file has the form of :func:`reference`.
+
+    Raises:
+        ValueError: it has not; the message names the field.
+    """
+    if not isinstance(reference, dict):
+        raise ValueError("reference: not an object")
+    known = {"score", "length", "unknown"} | ({"class"} if classes > 2 else set())
+    for name, histogram in reference.items():
+        if name not in known:
+            raise ValueError(f"reference.{name:.50}: none of {', '.join(sorted(known))}")
+        if not isinstance(histogram, dict):
+            raise ValueError(f"reference.{name}: not an object")
+        edges: Any = histogram.get("edges")
+        counts: Any = histogram.get("counts")
+        if not _are_numbers(edges, float, int) or any(
+            before >= after for before, after in pairwise(edges)
+        ):
+            raise ValueError(f"reference.{name}.edges: not ascending numbers")
+        if len(edges) >= max(BINS, classes):
+            raise ValueError(f"reference.{name}.edges: {len(edges)} are too many")
+        if not _are_numbers(counts, int) or len(counts) != len(edges) + 1 or min(counts) < 0:
+            raise ValueError(f"reference.{name}.counts: not one count of texts for each bin")
+
+
+def _are_numbers(values: Any, *types: type) -> bool:
+    return isinstance(values, list) and all(
+        type(value) in types and abs(value) <= _LARGEST for value in values
+    )
 
 
 def stability(reference: dict[str, Any], statistics: Statistics) -> dict[str, float]:

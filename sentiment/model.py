@@ -14,12 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 from sentiment import regression, weighting
 from sentiment.exact import Floats, class_probabilities
 from sentiment.linear import Linear
-from sentiment.parameters import Parameters
+from sentiment.parameters import LABELS, Parameters
 from sentiment.regression import calibrate, least_squares_path
 from sentiment.shards import split_rows
 from sentiment.vectorizer import NgramVectorizer
-
-LABELS = ("negative", "positive")  # the names of the classes, if a model does not name its own
 
 
 class NgramClassifier(ClassifierMixin, BaseEstimator):

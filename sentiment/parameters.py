@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from sentiment.linear import Linear
 from sentiment.ngram_keys import Ints
-from sentiment.stems import reduced
+from sentiment.stems import NAMES, reduced
 from sentiment.tokens import TOKENIZERS, Tokenizer
+
+LABELS = ("negative", "positive")  # the names of the classes, if a model does not name its own
 
 
 class Parameters(NamedTuple):
@@ -32,3 +34,15 @@ class Parameters(NamedTuple):
 
     def tokenizer(self) -> Tokenizer:
         return reduced(TOKENIZERS[self.version], self.stemmer)
+
+
+def read_version(tokens: object) -> tuple[int, str]:
+    """Return version and stemmer of the ``tokens`` in a model file, such as 2 or ``2+finnish``.
+
+    Raises:
+        ValueError: this release has no such tokens.
+    """
+    version, _, stemmer = str(tokens).partition("+")
+    if not version.isdecimal() or int(version) not in TOKENIZERS or stemmer not in NAMES:
+        raise ValueError(f"a newer release made it, with tokens of version {tokens!s:.50}")
+    return int(version), stemmer

@@ -21,10 +21,8 @@ from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline
 from skops.io.exceptions import UntrustedTypesFoundException
 
-MODEL_FILE = "model.skops"
-# written beside it by the stages train and evaluate
-FACTS_FILE = "training.json"
-FINDINGS_FILE = "findings.json"
+from sentiment.model_file import MODEL_FILE
+
 TRUSTED_TYPES = ["sentiment.vectorizer.NgramVectorizer", "sentiment.model.NgramClassifier"]
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip archive can hold
 

@@ -14,7 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 from sentiment import merging, ngram_keys, ngrams
 from sentiment.ngram_keys import Ints
 from sentiment.ngrams import Counts
-from sentiment.stems import NAMES, reduced
+from sentiment.parameters import read_version
+from sentiment.stems import reduced
 from sentiment.tokens import CURRENT, TOKENIZERS, Tokenizer
 
 _BLOCK = 2_000  # texts counted at a time, which bounds working memory
@@ -119,10 +120,8 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
                 not installed.
         """
         state = {"tokens": 1, "stemmer": ""} | state
-        version, _, stemmer = str(state["tokens"]).partition("+")
-        if not version.isdecimal() or int(version) not in TOKENIZERS or stemmer not in NAMES:
-            raise ValueError(f"a newer release made it, with tokens of version {state['tokens']}")
-        state |= {"tokens": int(version), "stemmer": stemmer}
+        version, stemmer = read_version(state["tokens"])
+        state |= {"tokens": version, "stemmer": stemmer}
         if "vocabulary_" in state:
             state["tokens_"] = state.pop("vocabulary_")
         super().__setstate__(state)

@@ -11,7 +11,7 @@ from components.io.candidates import Score, Trial
 from components.io.files import read_json
 from components.io.records import record
 from components.io.reviews import CLASSES
-from sentiment.store import FACTS_FILE
+from sentiment.model_file import FACTS_FILE
 
 TRIALS_FILE = "trials.json"  # trials of the search; the model was made from the first
 

@@ -16,7 +16,7 @@ from components.io import registry
 from components.io.files import read_json
 from components.io.registry import Decision
 from components.report.card import rows
-from sentiment.store import FINDINGS_FILE
+from sentiment.model_file import FINDINGS_FILE
 
 NOTES_FILE = "release_notes.md"
 FACTS = ("train_rows", "features")  # logged as parameters of a run, and not set

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sentiment.store import MODEL_FILE
+from sentiment.model_file import MODEL_FILE
 from tests.conftest import REPO, Trained
 
 # features of this processor that NumPy uses beyond its baseline

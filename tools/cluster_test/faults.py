@@ -9,6 +9,7 @@ import mlflow
 from components.io import registry
 from components.io.files import read_json, write_json
 from sentiment import store
+from sentiment.model_file import FACTS_FILE, MODEL_FILE
 
 UNKNOWN_DIGEST = "sha256:" + "f" * 64
 DAMAGED = "damaged"  # tag of a version
@@ -65,7 +66,7 @@ def _copy(client: mlflow.MlflowClient, name: str, number: str, damage: bool) -> 
 
 
 def _damage(folder: Path) -> str:
-    model, facts = folder / store.MODEL_FILE, folder / store.FACTS_FILE
+    model, facts = folder / MODEL_FILE, folder / FACTS_FILE
     model.write_bytes(model.read_bytes()[:1000])
     digest = store.digest(folder)
     write_json(facts, read_json(facts) | {"model_digest": digest})
