@@ -74,6 +74,8 @@ def configure_logging(*silent: str) -> None:
         config["loggers"][name]["level"] = "WARNING"
     for name in silent:
         config["loggers"][name] = {"level": "ERROR"}
+    # which model is served; without a level of their own, loggers tell only warnings
+    config["loggers"]["serving.model"] = {"handlers": ["kserve"], "level": "INFO"}
     kserve.logging.configure_logging(config)
     warnings.simplefilter("ignore", FastAPIDeprecationWarning)
 

@@ -1,27 +1,38 @@
 """Load the model to serve from a folder, or from a version in an MLflow registry."""
 
-import json
+import logging
 import tempfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-import sentiment.model
-import sentiment.store
+from sentiment import drift, model_file
 from sentiment.explanation import Explainer
-from sentiment.model import class_names
+from sentiment.model_file import MODEL_FILE
 from sentiment.scorer import Scorer
-from sentiment.store import FACTS_FILE, FINDINGS_FILE, MODEL_FILE
-from sentiment.unseen import DEFAULT_LIMIT
-from serving.model import registry
+from serving.model import metadata, registry
 from serving.model.registry import SourceError
 from serving.model.window import Window
 
+log = logging.getLogger(__name__)
+
 _WARM_UP = ["A wonderful film, well acted.", "Dull from start to end.", ""]
+_MAX_REASON = 500  # characters; some reasons quote the file
+_UNKNOWN = "unknown"
+
+
+class RefusedError(SourceError):
+    """The model at the source is damaged, or no sentiment model, and will be at another look.
+
+    The message names the source, the model's version and its digest. ``state`` is that of
+    :func:`source_state`.
+    """
+
+    def __init__(self, message: str, state: str) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ class ServedModel:
         """Name the source; the arguments are those of :func:`load`."""
         self._uri = uri
         self._version = version
+        self._refused: str | None = None  # the state of the source with the last refused model
 
     def load(self) -> None:
         """Replace the current model by the one that is at the source now.
@@ -61,26 +73,24 @@ class ServedModel:
         Raises:
             SourceError: there is no valid model at the source; the current model stays.
         """
-        self.current = load(self._uri, self._version)
+        try:
+            self.current = load(self._uri, self._version)
+        except RefusedError as error:
+            self._refused = error.state
+            raise
+        version, digest = self.current.version, self.current.digest
+        log.info("serving %s, version %s, digest %s", self._uri, version, digest)
 
     def is_outdated(self) -> bool:
-        """Tell whether the source has another model than the current one.
+        """Tell whether the source has a model that was neither loaded nor refused at last.
 
         Raises:
             SourceError: the source is unavailable.
         """
-        return source_state(self._uri) != self.current.state
-
-
-@dataclass(frozen=True)
-class _Metadata:
-    """The contents of the files beside a model; None where a file or an entry is absent."""
-
-    digest: str | None  # in FACTS_FILE
-    reference: dict[str, Any] | None  # in FINDINGS_FILE, see sentiment.drift.reference
-    unseen_limit: float  # in FINDINGS_FILE, see sentiment.unseen.limit
-    signature: dict[str, Any] | None  # in MLmodel: inputs and outputs
-    created: float | None  # in MLmodel: seconds since 1970
+        state = source_state(self._uri)
+        if state == self.current.state:
+            self._refused = None  # if it comes back, that is worth another line in the log
+        return state not in (self.current.state, self._refused)
 
 
 def load(uri: str, version: str | None = None) -> LoadedModel:
@@ -91,63 +101,129 @@ def load(uri: str, version: str | None = None) -> LoadedModel:
     contain its version: it is ``version``, or else the first digits of the model's digest.
 
     Raises:
-        SourceError: there is no such model, it is damaged, or it is not a sentiment model.
+        RefusedError: the model is damaged, or it is not a sentiment model.
+        SourceError: there is no such model, or the source is unavailable.
     """
     if not uri.startswith("models:"):
-        return _load_folder(Path(uri), version, source_state(uri), None)
+        state = source_state(uri)
+        try:
+            loaded = _load_folder(uri, Path(uri), version, state, None)
+        except OSError as error:
+            raise SourceError(f"{error.filename or uri}: {error.strerror or error}") from error
+        if source_state(uri) != state:
+            raise SourceError(f"{uri}: it was replaced while it was read")
+        return loaded
     registered = registry.resolve(uri)
+    number = str(registered.version)
+    digest = registered.tags.get("model_digest")
     with tempfile.TemporaryDirectory() as scratch:
         folder = registry.download(uri, registered, Path(scratch))
-        number = str(registered.version)
-        return _load_folder(folder, number, number, registered.tags.get("model_digest"))
+        try:
+            return _load_folder(uri, folder, number, number, digest)
+        except FileNotFoundError as error:  # the version lacks it, at the next look as well
+            reason = f"{Path(error.filename).name}: {error.strerror}"
+            raise _refused(uri, number, digest or _UNKNOWN, reason, number) from error
+        except OSError as error:
+            raise SourceError(f"{uri}: {error.filename}: {error.strerror or error}") from error
 
 
 def source_state(uri: str) -> str:
-    """Return a text that changes when another model is put at ``uri``, without loading it."""
+    """Return a text that changes when another model is put at ``uri``, without loading it.
+
+    Of a registry it is the version, and of a folder the digests of the files, which cost 15 ms for
+    20 MB. Times and sizes cost less, and tell less: a copy may keep the time, and file systems in
+    a network have times of whole seconds.
+    """
     if uri.startswith("models:"):
         return str(registry.resolve(uri).version)
-    try:
-        status = (Path(uri) / MODEL_FILE).stat()
-    except OSError as error:
-        raise SourceError(
-            f"{error.filename or uri}: {error.strerror or error}; --model_uri names the model, a"
-            " folder or such as models:/sentiment@champion"
-        ) from error
-    return f"{status.st_ino} {status.st_mtime_ns} {status.st_size}"
+    states = []
+    for name in (MODEL_FILE, *metadata.FILES):
+        try:
+            states.append(model_file.digest(Path(uri, name)))
+        except FileNotFoundError as error:
+            if name == MODEL_FILE:
+                raise _unavailable(uri, error) from error
+            states.append("")
+        except OSError as error:
+            raise _unavailable(uri, error) from error
+        except ValueError as error:  # not to be hashed; load gives the reason once
+            states.append(str(error))
+    return " ".join(states)
+
+
+def _unavailable(uri: str, error: OSError) -> SourceError:
+    return SourceError(
+        f"{error.filename or uri}: {error.strerror or error}; --model_uri names the model, a"
+        " folder or such as models:/sentiment@champion"
+    )
 
 
 def _load_folder(
+    uri: str, folder: Path, version: str | None, state: str, registered_digest: str | None
+) -> LoadedModel:
+    """Load the model in ``folder``, which was found at ``uri``.
+
+    Raises:
+        RefusedError: the model is damaged, or it is not a sentiment model.
+        OSError: a file cannot be read.
+    """
+    try:
+        return _load_checked(folder, version, state, registered_digest)
+    except OSError:
+        raise
+    except Exception as error:  # whatever is wrong with the model is so at the next look
+        reason = str(error) if isinstance(error, ValueError) else repr(error)
+        digest = _digest(folder)
+        reason = reason.replace(f"{folder}/", "")
+        raise _refused(uri, version or digest[:12], digest, reason, state) from error
+
+
+def _load_checked(
     folder: Path, version: str | None, state: str, registered_digest: str | None
 ) -> LoadedModel:
-    try:
-        digest = sentiment.store.digest(folder)
-        metadata = _read_metadata(folder)
-        if digest != (registered_digest or metadata.digest or digest):
-            raise SourceError(f"{folder}: the model file is not the one that was registered")
-        model = sentiment.store.load(folder)
-        classes = class_names(model)
-        if metadata.signature not in (None, signature_of(len(classes))):
-            raise SourceError(
-                f"{folder}: its signature is {metadata.signature}, not texts to probabilities"
-            )
-        parameters = sentiment.model.parameters(model)
-        scorer = Scorer(parameters, metadata.unseen_limit)
-    except OSError as error:
-        raise SourceError(f"{error.filename or folder}: {error.strerror or error}") from error
-    except (ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError) as error:
-        raise SourceError(f"{folder}: {error}") from error
-    if not np.isfinite(scorer.score(_WARM_UP).log_odds).all():
-        raise SourceError(f"{folder}: the model's scores are not finite numbers")
+    beside = metadata.read(folder)
+    parameters, digest = model_file.read(folder / MODEL_FILE, registered_digest or beside.digest)
+    classes = len(parameters.names)
+    if beside.signature not in (None, signature_of(classes)):
+        raise ValueError(
+            f"{metadata.PACKAGING_FILE}: signature: {beside.signature}, not that of texts to"
+            " probabilities"
+        )
+    if beside.reference is not None:
+        try:
+            drift.check_reference(beside.reference, classes)
+        except ValueError as error:
+            raise ValueError(f"{model_file.FINDINGS_FILE}: {error}") from error
+    scorer = Scorer(parameters, beside.unseen_limit)
+    explainer = Explainer(parameters, beside.unseen_limit)
+    scored = scorer.score(_WARM_UP)
+    log_odds = [*scored.log_odds.ravel().tolist(), explainer.explain(_WARM_UP[0], 10).log_odds]
+    if not np.isfinite(log_odds).all():
+        raise ValueError("the model's scores are not finite numbers")
+    window = Window(beside.reference, parameters.names)
+    window.try_out(scored.probabilities, scored)
     return LoadedModel(
         version=version or digest[:12],
         digest=digest,
         state=state,
-        created=metadata.created,
-        classes=classes,
+        created=beside.created,
+        classes=parameters.names,
         scorer=scorer,
-        explainer=Explainer(parameters, metadata.unseen_limit),
-        window=Window(metadata.reference, classes),
+        explainer=explainer,
+        window=window,
     )
+
+
+def _digest(folder: Path) -> str:
+    try:
+        return model_file.digest(folder / MODEL_FILE)
+    except (OSError, ValueError):
+        return _UNKNOWN
+
+
+def _refused(uri: str, version: str, digest: str, reason: str, state: str) -> RefusedError:
+    shown = " ".join(reason.split())[:_MAX_REASON]
+    return RefusedError(f"{uri}: version {version}, digest {digest} is refused: {shown}", state)
 
 
 def signature_of(classes: int) -> dict[str, Any]:
@@ -158,29 +234,3 @@ def signature_of(classes: int) -> dict[str, Any]:
         "inputs": [{"type": "tensor", "tensor-spec": texts}],
         "outputs": [{"type": "tensor", "tensor-spec": probabilities}],
     }
-
-
-def _read_metadata(folder: Path) -> _Metadata:
-    facts, findings = (
-        dict(json.loads(path.read_text())) if path.exists() else {}
-        for path in (folder / FACTS_FILE, folder / FINDINGS_FILE)
-    )
-    packaging = folder / "MLmodel"
-    mlmodel = dict(yaml.safe_load(packaging.read_text())) if packaging.exists() else {}
-    return _Metadata(
-        digest=facts.get("model_digest"),
-        reference=findings.get("reference"),
-        unseen_limit=float(findings.get("unseen_limit", DEFAULT_LIMIT)),
-        signature=_signature(mlmodel) if mlmodel else None,
-        created=_created(mlmodel),
-    )
-
-
-def _signature(mlmodel: dict[str, Any]) -> dict[str, Any]:
-    return {key: json.loads(mlmodel["signature"][key]) for key in ("inputs", "outputs")}
-
-
-def _created(mlmodel: dict[str, Any]) -> float | None:
-    if "utc_time_created" not in mlmodel:
-        return None
-    return datetime.fromisoformat(mlmodel["utc_time_created"]).replace(tzinfo=UTC).timestamp()

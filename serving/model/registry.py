@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,7 +51,10 @@ def resolve(uri: str) -> Any:
 
 
 def download(uri: str, version: Any, scratch: Path) -> Path:
-    """Download the files of ``version`` into ``scratch`` and return their folder."""
+    """Return the folder with the files of ``version``, which are downloaded into ``scratch``.
+
+    Files on this machine stay where they are.
+    """
     with _connect(uri) as mlflow:
         exact = f"models:/{version.name}/{version.version}"
         stored = mlflow.MlflowClient().get_model_version_download_uri(version.name, version.version)
@@ -64,7 +66,7 @@ def download(uri: str, version: Any, scratch: Path) -> Path:
                 f"{uri}: the registry has the files of version {version.version} in {folder}, and"
                 " there is no such folder; bring it back, or register the model again"
             )
-        return Path(shutil.copytree(folder, scratch / "model"))
+        return folder
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,22 @@ class Window:
             TOKENS.observe(tokens)
             UNKNOWN.inc(unknown)
             self._texts.append((score, label, tokens, unknown / (tokens or 1)))
+
+    def try_out(self, probabilities: NDArray[np.float64], scored: Scored) -> None:
+        """Compute the metrics of :data:`MIN_TEXTS` texts such as these, and forget them.
+
+        Raises:
+            ValueError: a metric is not a finite number.
+        """
+        scores, labels = drift.scores(probabilities), probabilities.argmax(axis=1)
+        shares = scored.unknown / np.maximum(scored.tokens, 1)
+        texts = list(zip(scores, labels, scored.tokens, shares, strict=True))
+        self._texts.extend(islice(cycle(texts), MIN_TEXTS))
+        values = self.stability() | {"expected accuracy": self.expected_accuracy() or 0.0}
+        self._texts.clear()
+        for name, value in values.items():
+            if not np.isfinite(value):
+                raise ValueError(f"the drift of {name} is {value}, not a finite number")
 
     def stability(self) -> dict[str, float]:
         """Return the population stability index of each statistic.

@@ -1,6 +1,7 @@
 """Replace the served model while requests are answered."""
 
 import json
+import os
 import shutil
 import threading
 from collections import defaultdict
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import numpy as np
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
@@ -31,6 +33,13 @@ REPLACEMENTS = 200
 Answer = tuple[str, set[float]]  # version, and the probabilities
 BATCH = [TEXTS[0]] * 40  # equal texts: two probabilities mean that two versions answered
 REFUSED = ("model_load_count_total", "refused")
+UNAVAILABLE = ("model_load_count_total", "unavailable")
+REASONS = (
+    *("model.skops: not the model that was registered",) * 2,
+    "MLmodel: signature",
+    "findings.json: not a regular file",
+    "findings.json: reference.score: not an object",
+)
 
 
 def v1(server: Server) -> Answer:
@@ -97,29 +106,62 @@ def test_200_replacements_fail_no_request(trained, trained_worse, tmp_path):
         assert all(scores == expected[version] for version, scores in received)
 
 
-def test_invalid_model_is_refused(trained, trained_worse, tmp_path):
+def test_invalid_model_is_refused_once(trained, trained_worse, tmp_path):
     folder = tmp_path / "model"
     replace_model(trained.model, folder)
     good = sentiment.store.digest(trained.model)
+    damages = (_truncate, _exchange, _change_signature, _exchange_by_fifo, _damage_reference)
     with serving(folder, tmp_path, *WATCH) as server:
         before = server.predict(TEXTS)
-        for number, damage in enumerate((_truncate, _exchange, _remove, _change_signature), 1):
+        for number, damage in enumerate(damages, 1):
             shutil.copytree(trained_worse.model, damaged := tmp_path / f"damaged-{number}")
             damage(damaged, trained.model)
-            refused = server.samples().get(REFUSED, 0)
-            replace_model(damaged, folder)
-            # two more refusals: a check of the model before may still be running
-            wait_until(lambda n=refused + 1: server.samples().get(REFUSED, 0) > n)
+            (tmp_path / "link").symlink_to(damaged)
+            (tmp_path / "link").replace(folder)
+            wait_until(lambda n=number: server.samples().get(REFUSED, 0) == n)
             assert server.predict(TEXTS) == before
-        assert server.samples()["model_version_info", good, good[:12]] == 1
+        damaged.joinpath("model.skops").unlink()
+        # unlike a refused model, a folder without one is looked at again
+        wait_until(lambda: server.samples().get(UNAVAILABLE, 0) > 2)
+        samples = server.samples()
+        assert samples["model_version_info", good, good[:12]] == 1
+        assert samples[REFUSED] == len(damages)
         replace_model(trained_worse.model, folder)
-        worse = sentiment.store.digest(trained_worse.model)[:12]
-        wait_until(lambda: server.version() == worse)
+        worse = sentiment.store.digest(trained_worse.model)
+        wait_until(lambda: server.version() == worse[:12])
         log = server.log.read_text()
-    lines = [line for line in log.splitlines() if "stays: " in line]
-    # each reason once, not at each check; the first two models have the same reason
-    assert len(lines) == 3
-    assert len(set(lines)) == 3
+    lines = [line for line in log.splitlines() if "stays" in line]
+    assert len(lines) == len(damages) + 1
+    for line, reason in zip(lines, (*REASONS, "No such file"), strict=True):
+        assert reason in line
+        assert f"version {good[:12]} stays" in line
+    served = [line for line in log.splitlines() if "serving " in line and "digest" in line]
+    assert len(served) == 2
+    for line, digest in zip(served, (good, worse), strict=True):
+        assert f"serving {folder}, version {digest[:12]}, digest {digest}" in line
+
+
+def test_equal_size_time_and_inode_are_another_model(trained, tmp_path):
+    """Also where one file beside the model has changed alone."""
+    folder = tmp_path / "model"
+    shutil.copytree(trained.model, folder)
+    path = folder / "model.skops"
+    model = sentiment.store.load(folder)
+    model["classifier"].weights_[0] = np.nextafter(model["classifier"].weights_[0], 1)
+    (tmp_path / "other").mkdir()
+    digest = sentiment.store.save(model, tmp_path / "other")
+    facts = json.loads((folder / "training.json").read_text()) | {"model_digest": digest}
+    (folder / "training.json").unlink()  # it has the digest of one model alone
+    with serving(folder, tmp_path, *WATCH) as server:
+        before = path.stat()
+        path.write_bytes((tmp_path / "other/model.skops").read_bytes())
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        after = path.stat()
+        assert (before.st_ino, before.st_size) == (after.st_ino, after.st_size)
+        assert before.st_mtime_ns == after.st_mtime_ns
+        wait_until(lambda: server.version() == digest[:12])
+        (folder / "training.json").write_text(json.dumps(facts))
+        wait_until(lambda: server.samples()["model_load_count_total", "taken in"] == 2)
 
 
 def _truncate(model: Path, other: Path) -> None:
@@ -131,8 +173,13 @@ def _exchange(model: Path, other: Path) -> None:
     shutil.copy(other / "model.skops", model / "model.skops")
 
 
-def _remove(model: Path, other: Path) -> None:
-    (model / "model.skops").unlink()
+def _exchange_by_fifo(model: Path, other: Path) -> None:
+    (model / "findings.json").unlink(missing_ok=True)
+    os.mkfifo(model / "findings.json")
+
+
+def _damage_reference(model: Path, other: Path) -> None:
+    (model / "findings.json").write_text('{"reference": {"score": 5}}')
 
 
 def _change_signature(model: Path, other: Path) -> None:

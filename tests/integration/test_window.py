@@ -1,11 +1,13 @@
 """The metrics of the model, compared with figures computed from its texts."""
 
 import json
+import os
 import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -15,10 +17,15 @@ from components.io.files import read_json
 from sentiment import drift
 from sentiment.model import probabilities
 from serving.model import loading
-from serving.model.registry import SourceError
+from serving.model.loading import RefusedError
 from tests.conftest import REPO
 from tests.serving import INFER, JSON, TEXTS, Samples, serving
 
+NAN = float("nan")
+EDGES = (5, None, [0.2, 0.1], [0.1, 0.1], ["a", "b"], [NAN, 1.0], [10**400, 1], [True, 2])
+COUNTS = (5, None, [1, 2], [1, 2, 3, 4], [1, -2, 3], [1, 2.5, 3], [1, NAN, 3], [1, 2, 10**30])
+SIGNATURE = {key: json.dumps(value) for key, value in loading.signature_of(2).items()}
+SIGNED = yaml.safe_dump({"signature": SIGNATURE})
 UNSEEN = "Прекрасный фильм с замечательными актёрами."  # noqa: RUF001
 
 
@@ -67,8 +74,7 @@ def registered(trained, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("registered") / "model"
     shutil.copytree(trained.model, folder)
     shutil.copy(trained.findings, folder / "findings.json")
-    signature = {key: json.dumps(value) for key, value in loading.signature_of(2).items()}
-    packaging = {"signature": signature, "utc_time_created": "2026-01-02 03:04:05.600000"}
+    packaging = {"signature": SIGNATURE, "utc_time_created": "2026-01-02 03:04:05.600000"}
     (folder / "MLmodel").write_text(yaml.safe_dump(packaging))
     return folder
 
@@ -82,12 +88,89 @@ def test_limit_is_that_of_the_findings(registered, trained):
         assert loaded.scorer.score([UNSEEN]).unseen == [0]
 
 
-@pytest.mark.parametrize("limit", ["null", "[]", '"x"'])
-def test_damaged_limit_is_refused(registered, tmp_path, limit):
-    shutil.copytree(registered, tmp_path / "model")
-    (tmp_path / "model/findings.json").write_text(f'{{"unseen_limit": {limit}}}')
-    with pytest.raises(SourceError, match=f"^{tmp_path}/model: "):
-        loading.load(str(tmp_path / "model"))
+def histogram(edges: object, counts: object) -> dict[str, object]:
+    return {"reference": {"score": {"edges": edges, "counts": counts}}}
+
+
+@pytest.mark.parametrize(
+    ("findings", "reason"),
+    [
+        *(({"unseen_limit": limit}, "unseen_limit") for limit in (None, [], "x", True, -1, 2, NAN)),
+        ([], "not a mapping"),
+        *(({"reference": reference}, "reference: not") for reference in ([1, 2], 5, "score")),
+        *(({"reference": {"score": value}}, r"reference\.score: not") for value in (5, [1], None)),
+        ({"reference": {"mood": {}}}, r"reference\.mood: none of length, score, unknown"),
+        ({"reference": {"class": {}}}, r"reference\.class: none of"),
+        *((histogram(edges, [1, 2, 3]), r"score\.edges: not") for edges in EDGES),
+        (histogram([*range(20)], [1] * 21), r"score\.edges: 20 are too many"),
+        *((histogram([0.1, 0.2], counts), r"score\.counts: not one count") for counts in COUNTS),
+    ],
+)
+def test_damaged_findings_are_refused(registered, tmp_path, findings, reason):
+    folder = copy_of(registered, tmp_path)
+    (folder / "findings.json").write_text(json.dumps(findings))
+    with pytest.raises(RefusedError, match=f"^{folder}: .* is refused: findings.json: .*{reason}"):
+        loading.load(str(folder))
+
+
+def test_reference_is_checked_as_it_is_made():
+    """For texts that all are alike, and for three classes of which one is absent."""
+    p = np.array([[0.2, 0.5, 0.3]] * 20)
+    statistics = drift.statistics(p, np.ones(20), np.zeros(20))
+    drift.check_reference(drift.reference(statistics, 3), 3)
+
+
+LAUGHS = "a: &a [x, x, x]\nb: &b [*a, *a, *a]\nc: [*b, *b, *b]\nsignature: {}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("MLmodel", LAUGHS, "an alias"),
+        ("MLmodel", "[" * 20_000, "too deeply nested"),
+        ("MLmodel", "x" * 100_000, "100000 bytes, and 65536 are allowed"),
+        ("MLmodel", "- 1", "not a mapping"),
+        ("MLmodel", "a: [1,\n", "while parsing"),
+        ("MLmodel", "!!python/object/apply:os.system [exit]", "not a mapping"),
+        ("MLmodel", "a: 1", "signature: no inputs and outputs"),
+        ("MLmodel", "signature: {inputs: '[]', outputs: '[]'}", r"signature: .*not that of texts"),
+        ("MLmodel", f"{SIGNED}utc_time_created: yesterday", "utc_time_created: not a time"),
+        ("training.json", "{", "Expecting"),
+        ("training.json", "[1]", "not a mapping"),
+        ("training.json", "[" * 100_000, "too deeply nested"),
+        ("training.json", '{"model_digest": 5}', "model_digest is not a string"),
+        ("training.json", '{"model_digest": "abc"}', "not the model that was registered"),
+        ("findings.json", " " * 2**21 + "{}", "bytes, and 2097152 are allowed"),
+        ("findings.json", "[" * 100_000, "too deeply nested"),
+    ],
+)
+def test_damaged_metadata_are_refused(registered, tmp_path, name, text, reason):
+    folder = copy_of(registered, tmp_path)
+    (folder / name).write_text(text)
+    with pytest.raises(RefusedError, match=f"^{folder}: version .* is refused: .*{reason}"):
+        loading.load(str(folder))
+
+
+@pytest.mark.parametrize("name", ["model.skops", "training.json", "findings.json", "MLmodel"])
+def test_what_is_no_regular_file_is_refused_at_once(registered, tmp_path, name):
+    folder = copy_of(registered, tmp_path)
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(RefusedError, match=f"is refused: {name}: not a regular file"):
+        loading.load(str(folder))
+
+
+def test_a_refusal_names_source_version_and_digest(trained, tmp_path):
+    folder = copy_of(trained.model, tmp_path)
+    (folder / "model.skops").write_bytes(b"x")
+    digest = sentiment.store.digest(folder)
+    named = f"^{folder}: version 8, digest {digest} is refused: model.skops: not the model"
+    with pytest.raises(RefusedError, match=named):
+        loading.load(str(folder), "8")
+
+
+def copy_of(model: Path, directory: Path) -> Path:
+    return Path(shutil.copytree(model, directory / "model"))
 
 
 @pytest.fixture(scope="module")
