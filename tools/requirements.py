@@ -16,7 +16,7 @@ LOCKS = Path("requirements")
 EXTRAS = ("train", "serve", "pipeline", "sbom", "bench")
 APART = ("checkov", "site", "storage")  # in environments of their own
 PEERS = Path("benchmarks/serving/requirements")
-MODEL = r"^(?:joblib|numpy|scikit-learn|scipy|skops)==\S+"  # what loads the model
+MODEL = r"^(?:joblib|numpy|scikit-learn|scipy|skops)==\S+"  # what loads it with skops
 
 
 def lock(upgrade: bool) -> None:
@@ -27,7 +27,7 @@ def lock(upgrade: bool) -> None:
     compile_lock(str(LOCKS / "kernel.in"), LOCKS / "kernel.txt", upgrade, constraint)
     for name in APART:
         compile_lock(str(LOCKS / f"{name}.in"), LOCKS / f"{name}.txt", upgrade)
-    pins = re.findall(MODEL, (LOCKS / "serve.txt").read_text(), re.MULTILINE)
+    pins = re.findall(MODEL, (LOCKS / "train.txt").read_text(), re.MULTILINE)
     with replacing(PEERS / "model.in") as partial:
         partial.write_text("\n".join([*pins, ""]))
     for path in sorted(PEERS.glob("*.in")):
