@@ -12,6 +12,7 @@ from tests.conftest import REPO
 from tests.contract.test_commands import STAGES
 
 PACKAGES = ("sentiment", "components", "serving", "pipelines", "deploy", "monitoring", "tools")
+OF_FITTING = {"joblib", "scipy", "skops", "sklearn"}
 WITH_MLFLOW = {"register", "gate", "promote", "monitor", "queue", "join", "decide"}
 
 
@@ -53,6 +54,7 @@ def test_the_contracts_are_kept(copy):
             "Only serving, and the client of cluster_test, import KServe",
         ),
         ("serving/metrics.py", "import mlflow", "Serving needs nothing of training"),
+        ("sentiment/scorer.py", "import sentiment.model", "Serving needs nothing of training"),
     ],
 )
 def test_a_broken_contract_is_noticed(copy, module: str, statement: str, contract: str):
@@ -94,3 +96,23 @@ def test_training_stages_load_no_mlflow():
 
 def test_serving_loads_no_mlflow():
     assert not loaded_by("serving.__main__") & {"mlflow", "kfp", "dvc"}
+
+
+def test_the_parts_that_serve_load_no_scikit_learn():
+    modules = ("confidence", "drift", "model_file", "scorer", "unseen")
+    assert not loaded_by(*(f"sentiment.{module}" for module in modules)) & OF_FITTING
+
+
+def test_a_predictor_with_its_model_loads_no_scikit_learn():
+    """A model without stems: NLTK imports scikit-learn where it is installed."""
+    program = f"""
+import sys, serving.__main__
+from serving.model.loading import load
+model = load({str(REPO / "tests/recordings/models/tokens-1")!r})
+model.scorer.score(["good"])
+model.explainer.explain("good", 1)
+print(*{{name.split(".")[0] for name in sys.modules}})
+"""
+    command = [sys.executable, "-c", program]
+    output = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True)
+    assert not set(output.stdout.split()) & OF_FITTING
