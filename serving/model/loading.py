@@ -74,12 +74,13 @@ class ServedModel:
             SourceError: there is no valid model at the source; the current model stays.
         """
         try:
-            self.current = load(self._uri, self._version)
+            loaded = load(self._uri, self._version)
         except RefusedError as error:
             self._refused = error.state
             raise
-        version, digest = self.current.version, self.current.digest
-        log.info("serving %s, version %s, digest %s", self._uri, version, digest)
+        # before it answers, so that the log has each version that an answer names
+        log.info("serving %s, version %s, digest %s", self._uri, loaded.version, loaded.digest)
+        self.current = loaded
 
     def is_outdated(self) -> bool:
         """Tell whether the source has a model that was neither loaded nor refused at last.
