@@ -47,8 +47,9 @@ class Archive:
         Raises:
             ValueError: it has another form than ``save`` gives it.
         """
-        with _named("not the archive of a model"):
+        with _named("not a whole model file"):
             directory = _check_end(file)
+        with _named("not the archive of a model"):
             self._zip = zipfile.ZipFile(file)
             _check_entries(file, self._zip.infolist(), directory)
         self._sizes = {info.filename: info.file_size for info in self._zip.infolist()}

@@ -300,7 +300,7 @@ def test_bytes_beside_the_entries_are_refused(path):
     whole = path.read_bytes()
     for damaged in (whole + b"x", b"x" + whole, whole[:-1], whole[:10], b""):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="not the archive of a model"):
+        with pytest.raises(ValueError, match="not a whole model file"):
             model_file.read(path)
 
 
