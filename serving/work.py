@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sentiment.characters import INVISIBLE, MARKS, UNSPACED
 from serving.errors import OverloadError
@@ -21,16 +22,19 @@ _MAX_RETRY_AFTER = 10  # seconds
 _SECONDS = 3e-7  # that a unit takes, until it has been measured
 _SMOOTHING = 0.02  # weight of the latest measurement
 
-_BLANK, _WORD, _OTHER = range(3)
+_BLANK, _WORD, _JOINED, _TOKEN = range(4)  # a character that is joined to the one before it
 
 
-def _kinds() -> np.ndarray:
+def _kinds() -> NDArray[np.uint8]:
     """Return the kind of each character up to U+FFFF, which stands for all beyond it."""
     characters = "".join(map(chr, range(0x10000)))
-    kinds = np.full(0x10000, _OTHER, np.uint8)
-    kinds[[match.start() for match in re.finditer(r"\s", characters)]] = _BLANK
-    word = re.compile(f"[^\\W{UNSPACED}]|[{MARKS}{INVISIBLE}]")
-    kinds[[match.start() for match in word.finditer(characters)]] = _WORD
+    kinds = np.full(0x10000, _TOKEN, np.uint8)
+    for kind, pattern in (
+        (_BLANK, r"\s"),
+        (_WORD, rf"[^\W{UNSPACED}]"),
+        (_JOINED, f"[{MARKS}{INVISIBLE}]"),
+    ):
+        kinds[[match.start() for match in re.finditer(pattern, characters)]] = kind
     return kinds
 
 
@@ -42,11 +46,11 @@ def count_tokens(texts: Sequence[str]) -> int:
 
     Tags are counted as text.
     """
-    codes = np.frombuffer(" ".join(texts).encode("utf-32-le"), np.uint32)
+    codes = np.frombuffer(f" {' '.join(texts)}".encode("utf-32-le"), np.uint32)
     kinds = _KINDS.take(codes, mode="clip")
-    is_word = kinds == _WORD
-    words = np.count_nonzero(is_word[1:] & ~is_word[:-1]) + np.count_nonzero(is_word[:1])
-    return int(words + np.count_nonzero(kinds == _OTHER))
+    apart = (kinds[:-1] == _BLANK) | (kinds[:-1] == _TOKEN)
+    words = np.count_nonzero((kinds[1:] == _WORD) & apart)
+    return int(words + np.count_nonzero(kinds == _TOKEN))
 
 
 def of_prediction(texts: Sequence[str]) -> int:
