@@ -14,6 +14,18 @@ _CHUNK = 262_144  # bytes of a response given to the transport at a time
 _RATE = 1_048_576  # bytes a second at which a client must take a response of more than a chunk
 
 
+def check_room(in_flight: InFlight, scope: Scope, size: int) -> None:
+    """Raise OverloadError for an explanation or a body of much work while there is no room."""
+    large, explain = size > SMALL_BODY, _explains(scope)
+    if large or explain:
+        in_flight.scheduler.budget.check(large, explain)
+
+
+def _explains(scope: Scope) -> bool:
+    path: str = scope["path"]
+    return path.endswith(":explain")
+
+
 class LongRequests:
     """ASGI middleware, inside of :class:`serving.http.admission.Admission`.
 
@@ -24,8 +36,8 @@ class LongRequests:
 
     def __init__(self, app: ASGIApp, in_flight: InFlight) -> None:
         self._app = app
+        self._in_flight = in_flight
         self._limits = in_flight.limits
-        self._budget = in_flight.scheduler.budget
         self._explanations = 0
         self._large_explanations = 0
 
@@ -34,13 +46,12 @@ class LongRequests:
             await self._app(scope, receive, send)
             return
         body = await receive()  # admission has read all of it
-        large = len(body.get("body", b"")) > SMALL_BODY
-        if scope["path"].endswith(":explain"):
-            self._budget.check(large, explain=True)
-            with self._slot(large):
+        size = len(body.get("body", b""))
+        check_room(self._in_flight, scope, size)
+        if _explains(scope):
+            with self._slot(size > SMALL_BODY):
                 await self._run_while_connected(scope, body, receive, send)
-        elif large:
-            self._budget.check(large, explain=False)
+        elif size > SMALL_BODY:
             await self._run_while_connected(scope, body, receive, send)
         else:
             await self._app(scope, _replay(body, receive), send)
