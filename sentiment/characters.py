@@ -15,12 +15,12 @@ from itertools import groupby
 _VARIANTS = {"'": "‘’‚‛‹›ʻʼ´′＇", '"': "“”„‟«»″＂", "i": "İ"}
 # Unicode's Default_Ignorable_Code_Point: soft hyphen, zero-width spaces and joiners, directions,
 # variation selectors and tags, but not the fillers of Hangul, which are letters
-_INVISIBLE = (
+INVISIBLE = (
     "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
     "\U000e0000-\U000e0fff"
 )
 # an invisible character, or the dot of an İ that was written as two characters or made lower
-REMOVED = re.compile(f"[\u0307{_INVISIBLE}](?:(?<!\u0307)|(?<=i\u0307))")
+REMOVED = re.compile(f"[\u0307{INVISIBLE}](?:(?<!\u0307)|(?<=i\u0307))")
 # the blocks of scripts that are written without spaces; of Han and Kana without the punctuation
 UNSPACED = (
     "\u0e00-\u0e7f"  # Thai

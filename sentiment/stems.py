@@ -7,7 +7,7 @@ The Snowball stemmers (Porter 2001, "Snowball: A language for stemming algorithm
 is imported when a model with stems is made or loaded, and by no other model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 
 from sentiment.tokens import Span, Tokenizer
@@ -42,9 +42,9 @@ def _prepare(tokenize: Callable[[str], list[str]], reduce: Reduce, text: str) ->
 
 
 def _locate(
-    locate: Callable[[str], list[tuple[str, Span]]], reduce: Reduce, text: str
-) -> list[tuple[str, Span]]:
-    return [(reduce(token), span) for token, span in locate(text)]
+    locate: Callable[[str], Iterator[tuple[str, Span]]], reduce: Reduce, text: str
+) -> Iterator[tuple[str, Span]]:
+    return ((reduce(token), span) for token, span in locate(text))
 
 
 @lru_cache(None)  # so that all models of a process remember the same stems

@@ -16,8 +16,10 @@ A model is always used with the version of the tokens that it was trained with.
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
+
+import numpy as np
 
 from sentiment import tokens_v1
 from sentiment.characters import MARKS, REMOVED, UNSPACED, is_simple, plain
@@ -30,10 +32,10 @@ Prepared = str | list[str]
 
 
 class Tokenizer(NamedTuple):
-    """``prepare`` returns what :func:`split` takes, ``locate`` each token with its span."""
+    """``prepare`` returns what :func:`split` takes, ``locate`` yields tokens with spans."""
 
     prepare: Callable[[str], Prepared]
-    locate: Callable[[str], list[tuple[str, Span]]]
+    locate: Callable[[str], Iterator[tuple[str, Span]]]
 
     def tokenize(self, text: str) -> list[str]:
         return split(self.prepare(text))
@@ -67,17 +69,22 @@ def tokenize(text: str) -> list[str]:
     return split(prepare(text))
 
 
-def locate(text: str) -> list[tuple[str, Span]]:
-    """Return each token of :func:`tokenize` with its span in ``text``."""
+def locate(text: str) -> Iterator[tuple[str, Span]]:
+    """Yield each token of :func:`tokenize` with its span in ``text``."""
     lowered = _TAG.sub(_blanks, plain(text)).lower()  # as long as ``text``
     if is_simple(lowered):
-        return [(match[0], match.span()) for match in _SIMPLE.finditer(lowered)]
-    removed = {match.start() for match in REMOVED.finditer(lowered)}
-    positions = [position for position in range(len(text)) if position not in removed]
-    shown = REMOVED.sub("", lowered)
-    found = [*_TOKEN.finditer(shown)]  # equal to _SIMPLE in a simple text
-    spans = [(positions[match.start()], positions[match.end() - 1] + 1) for match in found]
-    return [*zip(_composed([match[0] for match in found], shown), spans, strict=True)]
+        for match in _SIMPLE.finditer(lowered):
+            yield match[0], match.span()
+        return
+    kept = REMOVED.split(lowered)  # each match is one character
+    removed_before = np.repeat(np.arange(len(kept)), [*map(len, kept)])
+    positions = (np.arange(len(removed_before)) + removed_before).tolist()
+    shown = "".join(kept)
+    composed = unicodedata.is_normalized("NFC", shown)
+    for match in _TOKEN.finditer(shown):  # equal to _SIMPLE in a simple text
+        start, end = match.span()
+        token = match[0] if composed else unicodedata.normalize("NFC", match[0])
+        yield token, (positions[start], positions[end - 1] + 1)
 
 
 def _blanks(tag: re.Match[str]) -> str:

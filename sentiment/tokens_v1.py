@@ -5,6 +5,7 @@ that is not white space. HTML tags such as ``<br />`` are removed, and nothing e
 """
 
 import re
+from collections.abc import Iterator
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -15,8 +16,8 @@ def prepare(text: str) -> str:
     return _TAG.sub(" ", text).lower()
 
 
-def locate(text: str) -> list[tuple[str, tuple[int, int]]]:
-    """Return each token of a prepared text with its span in ``text``."""
+def locate(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield each token of a prepared text with its span in ``text``."""
     positions: list[int] = []  # in ``text``, of each character of the cleaned text
     end = 0
     for tag in _TAG.finditer(text):
@@ -31,7 +32,5 @@ def locate(text: str) -> list[tuple[str, tuple[int, int]]]:
             for position, character in zip(positions, cleaned, strict=True)
             for _ in character.lower()
         ]
-    return [
-        (token[0], (positions[token.start()], positions[token.end() - 1] + 1))
-        for token in _TOKEN.finditer(lowered)
-    ]
+    for token in _TOKEN.finditer(lowered):
+        yield token[0], (positions[token.start()], positions[token.end() - 1] + 1)

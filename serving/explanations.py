@@ -3,9 +3,14 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import orjson
 from kserve.errors import InvalidInput
+from orjson import Fragment
 
-from sentiment.explanation import Explainer
+from sentiment.exact import Floats
+from sentiment.explanation import Explainer, Explanation, Ngram
+from sentiment.ngram_keys import Ints
+from sentiment.steps import STEP, Steps
 
 MAX_TOP = 100
 _NAMES = ("top", "tokens", "class")
@@ -63,29 +68,62 @@ def prediction(classes: Sequence[str], label: int, probabilities: list[float]) -
     return response
 
 
-def explain(
-    explainer: Explainer, classes: Sequence[str], text: str, options: Options
-) -> dict[str, Any]:
-    """Return the explanation of one text as the caller gets it in JSON."""
-    explanation = explainer.explain(text, options.top, options.label)
+def steps(
+    explainer: Explainer, classes: Sequence[str], texts: Sequence[str], options: Options
+) -> Steps[memoryview]:
+    """Explain texts in steps, and return the response in JSON.
+
+    It is not copied as it grows, nor on its way to the client: it may have 40 MB.
+    """
+    written = bytearray(b'{"explanations":[')
+    for number, text in enumerate(texts):
+        if number:
+            written += b","
+        explanation = yield from explainer.steps(text, options.top, options.label)
+        yield from _write(written, explanation, classes, options)
+    written += b"]}"
+    return memoryview(written)
+
+
+def _write(
+    written: bytearray, explanation: Explanation, classes: Sequence[str], options: Options
+) -> Steps[None]:
     most = explanation.probabilities.index(max(explanation.probabilities))
     response: dict[str, Any] = prediction(classes, most, explanation.probabilities)
     response |= {
         "class": classes[explanation.label],
         "log_odds": explanation.log_odds,
         "bias": explanation.bias,
-        "ngrams": [
-            {
-                "ngram": ngram.text,
-                "contribution": ngram.contribution,
-                "count": len(ngram.spans),
-                "spans": ngram.spans,
-            }
-            for ngram in explanation.ngrams
-        ],
+        "ngrams": (yield from _write_ngrams(explanation.ngrams)),
         "other": explanation.other,
         "words": explanation.words._asdict(),
     }
+    written += orjson.dumps(response)
     if options.tokens:
-        response["tokens"] = [[*span, share] for span, share in explanation.tokens]
-    return response
+        written[-1:] = b',"tokens":['
+        yield from _write_tokens(written, explanation.spans, explanation.shares)
+        written += b"]}"
+
+
+def _write_ngrams(ngrams: list[Ngram]) -> Steps[list[Fragment]]:
+    fragments = []
+    for ngram in ngrams:
+        value = {
+            "ngram": ngram.text,
+            "contribution": ngram.contribution,
+            "count": len(ngram.spans),
+            "spans": ngram.spans,
+        }
+        fragments.append(Fragment(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)))
+        yield len(ngram.spans) // 8
+    return fragments
+
+
+def _write_tokens(written: bytearray, spans: Ints, shares: Floats) -> Steps[None]:
+    """Write the start, the end and the share of each token."""
+    for first in range(0, len(shares), STEP):
+        piece = slice(first, first + STEP)
+        columns = (*spans[piece].T.tolist(), shares[piece].tolist())
+        written += b"," if first else b""
+        written += orjson.dumps([*zip(*columns, strict=True)])[1:-1]
+        yield len(shares[piece])

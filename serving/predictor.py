@@ -9,14 +9,13 @@ from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput, ModelNotFound
 
 from sentiment.scorer import Scored
-from serving import explanations, kserve_patches, metrics, request_id
+from serving import explanations, kserve_patches, metrics, request_id, work
 from serving.capture.writer import Capture
 from serving.errors import FeedbackOffError, OverloadError
 from serving.model.loading import LoadedModel, ServedModel
 from serving.scheduler import Scheduler, chunks
 
 VERSION_HEADER = "x-model-version"
-_EXPLAIN_COST = 4  # times that of a prediction
 _FEEDBACK_RETRY = 5  # seconds after which the writer has usually emptied a full queue
 
 
@@ -109,25 +108,29 @@ class SentimentPredictor(Model):
 
     async def explain(
         self, payload: dict[str, Any], headers: dict[str, str] | None = None
-    ) -> dict[str, Any]:
+    ) -> memoryview:
         """Return the contributions of n-grams to the probability of a class, for each review.
 
+        The response is written in JSON, as it may be too large to be written in one piece.
+
         Raises:
+            OverloadError: too much work is queued; 503.
             InvalidInput: the parameters are not as documented; 400.
         """
         model = self._served.current
         options = explanations.read_options(payload, model.classes)
-        metrics.set_reviews(len(payload["instances"]))
-        explained = []
-        for text in payload["instances"]:
-            work = partial(explanations.explain, model.explainer, model.classes, text, options)
-            explained.append(await self._scheduler.run(work, _EXPLAIN_COST * len(text)))
+        texts = payload["instances"]
+        metrics.set_reviews(len(texts))
+        steps = explanations.steps(model.explainer, model.classes, texts, options)
+        units = work.of_explanation(texts, options.tokens)
+        with self._scheduler.budget.charge(units, _are_large(texts), explain=True) as charge:
+            response = await self._scheduler.run_steps(steps, charge)
         if headers is not None:
             name = request_id.choose(headers.get(request_id.HEADER))
             kserve_patches.keep_event_headers(headers)
             headers[VERSION_HEADER] = model.version
             headers[request_id.HEADER] = name
-        return {"explanations": explained}
+        return response
 
     @property
     def takes_feedback(self) -> bool:
@@ -161,18 +164,34 @@ class SentimentPredictor(Model):
     async def _score(
         self, model: LoadedModel, texts: list[str]
     ) -> tuple[list[int], list[list[float]]]:
-        """Return the number of the likeliest class, and the probabilities of all, of each text."""
+        """Return the number of the likeliest class, and the probabilities of all, of each text.
+
+        Raises:
+            OverloadError: the texts are large, and too much work is queued; 503.
+        """
+        if not _are_large(texts):
+            return await self._score_chunks(model, texts)
+        with self._scheduler.budget.charge(work.of_prediction(texts), large=True):
+            return await self._score_chunks(model, texts)
+
+    async def _score_chunks(
+        self, model: LoadedModel, texts: list[str]
+    ) -> tuple[list[int], list[list[float]]]:
         labels: list[int] = []
         probabilities: list[list[float]] = []
         for chunk in chunks(texts):
-            work = partial(model.scorer.score, chunk)
-            scored: Scored = await self._scheduler.run(work, sum(map(len, chunk)))
+            score = partial(model.scorer.score, chunk)
+            scored: Scored = await self._scheduler.run(score, sum(map(len, chunk)))
             p = scored.probabilities
             most = p.argmax(axis=1).tolist()
             model.window.add(p, most, scored)
             labels += most
             probabilities += p.tolist()
         return labels, probabilities
+
+
+def _are_large(texts: Sequence[str]) -> bool:
+    return sum(map(len, texts)) > work.SMALL
 
 
 def _check_outputs(request: InferRequest, classes: tuple[str, ...]) -> None:

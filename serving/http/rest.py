@@ -10,6 +10,7 @@ from serving import errors, kserve_patches
 from serving.http import page, routes
 from serving.http.admission import Admission
 from serving.http.drain import DrainingServer
+from serving.http.long_requests import LongRequests
 from serving.http.protocol import HttpProtocol
 from serving.http.routes import VersionedEndpoints
 from serving.in_flight import InFlight
@@ -34,6 +35,7 @@ class RestServer(RESTServer):
     def _add_middlewares(self, app: FastAPI) -> None:
         super()._add_middlewares(app)
         kserve_patches.remove_timing(app)
+        app.add_middleware(LongRequests, in_flight=self._in_flight)
         app.add_middleware(Admission, in_flight=self._in_flight)
         app.add_middleware(RequestMetrics)
 
