@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with limits on the head of a request, and our shape of errors."""
+"""uvicorn's HTTP protocol with limits on the bytes around a body, and our shape of errors."""
 
 import asyncio
 import json
@@ -6,68 +6,179 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+from httptools import HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving import errors, metrics
+from serving.http.framing import FramingError, body_length
 
 MAX_HEAD = 65_536  # bytes
 LOGGER_NAME = "uvicorn.error.requests"  # apart from uvicorn.error, so that it can be silenced
 _LOGGER = logging.getLogger(LOGGER_NAME)
+_SECTION_END = b"\r\n\r\n"  # ends each head and each chunked body
+_WIRE_PER_BYTE = 9  # of the smallest chunk, five and some for the size of longer ones
+_LINGER_SECONDS = 2.0  # for which a refused client may still send, and read the reason
+_LINGER_BYTES = 2**20
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """Limit the head of a request to ``MAX_HEAD`` bytes and to the keep-alive timeout.
+    """Limit what surrounds bodies, and parse one request at a time.
 
-    httptools gathers a head of any size, and uvicorn waits for it forever (Kludex/uvicorn#157, seen
-    with 0.54.0).
+    A head has ``MAX_HEAD`` bytes at most, empty lines before it included, and arrives within the
+    keep-alive timeout: httptools gathers a head of any size, and uvicorn waits for it forever
+    (Kludex/uvicorn#157, seen with 0.54.0). Chunk sizes, chunk extensions and trailers have as many
+    bytes at most, and a few for each byte of the body. Trailers are dropped: uvicorn adds them to
+    the headers, without a limit.
+
+    A request behind another one is parsed after the response to the first, which would be lost if
+    the second is invalid. The parser therefore never gets bytes beyond the end of a request.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = _LOGGER
-        self._head_size: int | None = 0  # bytes of an incomplete head, None within a request
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._in_head = True  # or between two requests
+        self._head_size = 0  # bytes of an incomplete head
+        self._body_left: int | None = 0  # bytes of the body to come, None if in chunks
+        self._surplus = 0  # bytes of a chunked body that its content does not account for
+        self._fed = b""  # the last bytes that the parser got
+        self._unread = b""  # bytes behind a request that is being answered
+        self._fault: str | None = None
+        self._refused = False
+        self._linger_bytes = _LINGER_BYTES
+        self._timer: asyncio.TimerHandle | None = None  # of a head, or of a refused client
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(self.timeout_keep_alive, transport.close)
+        self._close_after(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._head_size is None:
-            self._stop_timer()
-        elif not self.transport.is_closing():
-            self._head_size += len(data)
-            if self._head_size > MAX_HEAD:
-                reason = f"the head of the request has more than {MAX_HEAD} bytes"
-                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
-            elif self._head_timer is None:
-                wait = self.timeout_keep_alive
-                self._head_timer = self.loop.call_later(wait, self.transport.close)
+        if self._refused:
+            self._linger_bytes -= len(data)
+            if self._linger_bytes < 0:
+                self.transport.close()
+        elif self._answering():
+            self._hold(self._unread + data)
+        else:
+            self._parse(data)
 
-    def on_message_begin(self) -> None:
-        self._head_size = 0
-        super().on_message_begin()
+    def _answering(self) -> bool:
+        """Return whether a request has arrived whose response has not been sent in full."""
+        return self._in_head and self.cycle is not None and not self.cycle.response_complete
+
+    def _hold(self, data: bytes) -> None:
+        self._unread = data
+        self.flow.pause_reading()
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser with pieces, none of which goes on behind the end of a head or a body."""
+        start = len(self._fed)
+        data = self._fed + data  # the end of a section may be in two packets
+        while start < len(data) and not self._refused and not self.transport.is_closing():
+            if self._answering():
+                self._hold(data[start:])
+                break
+            end = self._end_of_piece(data, start)
+            self._feed(data[start:end])
+            start = end
+        self._fed = data[max(start - len(_SECTION_END) + 1, 0) : start]
+        if self._in_head and self._head_size and self._timer is None:
+            self._close_after(self.timeout_keep_alive)
+
+    def _end_of_piece(self, data: bytes, start: int) -> int:
+        if not self._in_head and self._body_left is not None:
+            return min(start + self._body_left, len(data))
+        at = data.find(_SECTION_END, max(start - len(_SECTION_END) + 1, 0))
+        return len(data) if at < 0 else at + len(_SECTION_END)
+
+    def _feed(self, piece: bytes) -> None:
+        if self._in_head:
+            self._head_size += len(piece)
+            if self._head_size > MAX_HEAD:
+                self._refuse_size("the head of the request has")
+                return
+        elif self._body_left is None:
+            self._surplus += len(piece)
+        else:
+            self._body_left -= len(piece)
+        super().data_received(piece)
+        if self._refused:
+            return
+        if self._in_head and not self._head_size:
+            self.parser = HttpRequestParser(self)  # a trailer or Upgrade must not change the next
+        elif not self._in_head and self._surplus > MAX_HEAD:
+            self._refuse_size("the chunk sizes, extensions and trailers of the body have")
 
     def on_headers_complete(self) -> None:
-        self._head_size = None
+        self._stop_timer()
+        version, upgrade = self.parser.get_http_version(), self.parser.should_upgrade()
+        try:
+            self._body_left = body_length(version, self.headers, upgrade)
+        except FramingError as error:  # httptools stops, and uvicorn calls send_400_response
+            self._fault = str(error)
+            raise
+        self._in_head, self._surplus = False, 0
         super().on_headers_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(HTTPStatus.BAD_REQUEST, "the request is not HTTP/1.1")
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # and not in the trailers
+            super().on_header(name, value)
 
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def on_body(self, body: bytes) -> None:
+        self._surplus = max(self._surplus - _WIRE_PER_BYTE * len(body), 0)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._head_size = True, 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if not self._in_head:
+            self._linger()
+        elif self._unread:
+            unread, self._unread = self._unread, b""
+            self._parse(unread)
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(HTTPStatus.BAD_REQUEST, self._fault or "the request is not HTTP/1.1")
+
+    def _refuse_size(self, subject: str) -> None:
+        reason = f"{subject} more than {MAX_HEAD} bytes"
+        self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, reason)
 
     def _refuse(self, status: HTTPStatus, reason: str) -> None:
         metrics.REJECTED.labels(errors.NOT_HTTP).inc()
-        body = json.dumps({"error": reason}).encode()
-        head = STATUS_LINE[status] + b"content-type: application/json\r\nconnection: close\r\n"
-        self.transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
-        self.transport.close()
+        cycle, started = self.cycle, False
+        if cycle is not None and not cycle.response_complete:  # the application reads its body
+            started = cycle.response_started
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if not started:
+            body = json.dumps({"error": reason}).encode()
+            head = STATUS_LINE[status] + b"content-type: application/json\r\nconnection: close\r\n"
+            self.transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close the connection, but read on for a while: the client of a reset loses the reason."""
+        self._refused = True
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._close_after(_LINGER_SECONDS)
+
+    def _close_after(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

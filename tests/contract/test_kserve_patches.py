@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-import psutil
 import pytest
 from fastapi import FastAPI
 from fastapi.exceptions import FastAPIDeprecationWarning
@@ -177,7 +176,7 @@ def test_drain_is_needed(stopping):
     """uvicorn closes a connection whose request is on its way at the shutdown."""
     with stopping.connect() as connection:
         time.sleep(0.3)
-        process(stopping).send_signal(signal.SIGTERM)
+        stopping.process().send_signal(signal.SIGTERM)
         time.sleep(0.3)
         assert response_of(connection) == b""
 
@@ -188,15 +187,6 @@ def response_of(connection: socket.socket) -> bytes:
         return connection.recv(1)
     except ConnectionError:
         return b""
-
-
-def process(server: Server) -> psutil.Process:
-    """Return the process that listens on the server's port."""
-    for child in psutil.Process().children():
-        for each in child.connections("tcp"):
-            if each.laddr.port == server.host[1] and each.status == psutil.CONN_LISTEN:
-                return child
-    raise AssertionError(f"no child listens on {server.address}")
 
 
 def test_each_patch_has_a_test():
