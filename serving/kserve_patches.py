@@ -5,8 +5,8 @@ fault was seen. ``tests/contract/test_kserve_patches.py`` fails as soon as an up
 them unnecessary: delete it then.
 
 Faults that a method of a subclass corrects are described there, and tested in the same file: see
-``http.drain``, ``http.protocol``, ``http.rest``, ``http.routes``, ``decode.dataplane``,
-``repository``, ``rpc`` and ``server``.
+``http.drain``, ``http.framing``, ``http.protocol``, ``http.rest``, ``http.routes``,
+``decode.dataplane``, ``repository``, ``rpc`` and ``server``.
 """
 
 import copy

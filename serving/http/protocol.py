@@ -61,7 +61,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._linger_bytes -= len(data)
             if self._linger_bytes < 0:
                 self.transport.close()
-        elif self._answering():
+        elif self._unread or self._answering():
             self._hold(self._unread + data)
         else:
             self._parse(data)
@@ -143,8 +143,11 @@ class HttpProtocol(HttpToolsProtocol):
         if not self._in_head:
             self._linger()
         elif self._unread:
-            unread, self._unread = self._unread, b""
-            self._parse(unread)
+            self.loop.call_soon(self._parse_unread)  # and not within the application's task
+
+    def _parse_unread(self) -> None:
+        unread, self._unread = self._unread, b""
+        self._parse(unread)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(HTTPStatus.BAD_REQUEST, self._fault or "the request is not HTTP/1.1")
@@ -159,6 +162,7 @@ class HttpProtocol(HttpToolsProtocol):
         if cycle is not None and not cycle.response_complete:  # the application reads its body
             started = cycle.response_started
             cycle.disconnected = True
+            cycle.waiting_for_100_continue = False
             cycle.message_event.set()
         if not started:
             body = json.dumps({"error": reason}).encode()
@@ -170,9 +174,12 @@ class HttpProtocol(HttpToolsProtocol):
         """Close the connection, but read on for a while: the client of a reset loses the reason."""
         self._refused = True
         self.flow.resume_reading()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
         self._close_after(_LINGER_SECONDS)
+        try:
+            if self.transport.can_write_eof():  # not with TLS
+                self.transport.write_eof()
+        except OSError:  # the client has reset the connection
+            self.transport.close()
 
     def _close_after(self, seconds: float) -> None:
         self._stop_timer()
