@@ -7,18 +7,29 @@ from http import HTTPStatus
 from typing import Any
 
 from httptools import HttpRequestParser
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from serving import errors, metrics
-from serving.http.framing import FramingError, body_length
+from serving.http import framing
+from serving.http.framing import ChunkedBody, FramingError, Head, Part
 
 MAX_HEAD = 65_536  # bytes
 LOGGER_NAME = "uvicorn.error.requests"  # apart from uvicorn.error, so that it can be silenced
 _LOGGER = logging.getLogger(LOGGER_NAME)
-_SECTION_END = b"\r\n\r\n"  # ends each head and each chunked body
-_WIRE_PER_BYTE = 9  # of the smallest chunk, five and some for the size of longer ones
+_BYTES_PER_BYTE = 9  # a chunk of one byte has six, and may have an extension
 _LINGER_SECONDS = 2.0  # for which a refused client may still send, and read the reason
 _LINGER_BYTES = 2**20
+
+
+class _Flow(FlowControl):
+    """uvicorn's, but no request resumes the reading while bytes are held back."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        if not self.held:
+            super().resume_reading()
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -37,12 +48,12 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = _LOGGER
+        self._part: Part = Head()  # of which the parser gets the next bytes
         self._in_head = True  # or between two requests
         self._head_size = 0  # bytes of an incomplete head
-        self._body_left: int | None = 0  # bytes of the body to come, None if in chunks
         self._surplus = 0  # bytes of a chunked body that its content does not account for
-        self._fed = b""  # the last bytes that the parser got
-        self._unread = b""  # bytes behind a request that is being answered
+        self._unread = b""  # bytes that are parsed later
+        self._complete = False  # a request has ended in the piece that the parser gets
         self._fault: str | None = None
         self._refused = False
         self._linger_bytes = _LINGER_BYTES
@@ -50,6 +61,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow: _Flow = _Flow(transport)
         self._close_after(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -73,27 +85,34 @@ class HttpProtocol(HttpToolsProtocol):
     def _hold(self, data: bytes) -> None:
         self._unread = data
         self.flow.pause_reading()
+        self.flow.held = True
+
+    def _release(self) -> bytes:
+        unread, self._unread = self._unread, b""
+        self.flow.held = False
+        self.flow.resume_reading()
+        return unread
 
     def _parse(self, data: bytes) -> None:
-        """Feed the parser with pieces, none of which goes on behind the end of a head or a body."""
-        start = len(self._fed)
-        data = self._fed + data  # the end of a section may be in two packets
+        """Feed the parser with pieces, each of a single head or body."""
+        start = 0
         while start < len(data) and not self._refused and not self.transport.is_closing():
             if self._answering():
                 self._hold(data[start:])
                 break
-            end = self._end_of_piece(data, start)
+            part = self._part
+            end = part.end(data, start)
             self._feed(data[start:end])
             start = end
-        self._fed = data[max(start - len(_SECTION_END) + 1, 0) : start]
+            if part is self._part and start < len(data):  # many short chunks
+                self._hold(data[start:])
+                self.loop.call_soon(self._parse_unread)
+                break
         if self._in_head and self._head_size and self._timer is None:
             self._close_after(self.timeout_keep_alive)
 
-    def _end_of_piece(self, data: bytes, start: int) -> int:
-        if not self._in_head and self._body_left is not None:
-            return min(start + self._body_left, len(data))
-        at = data.find(_SECTION_END, max(start - len(_SECTION_END) + 1, 0))
-        return len(data) if at < 0 else at + len(_SECTION_END)
+    def _parse_unread(self) -> None:
+        self._parse(self._release())
 
     def _feed(self, piece: bytes) -> None:
         if self._in_head:
@@ -101,10 +120,9 @@ class HttpProtocol(HttpToolsProtocol):
             if self._head_size > MAX_HEAD:
                 self._refuse_size("the head of the request has")
                 return
-        elif self._body_left is None:
+        elif isinstance(self._part, ChunkedBody):
             self._surplus += len(piece)
-        else:
-            self._body_left -= len(piece)
+        self._complete = False
         super().data_received(piece)
         if self._refused:
             return
@@ -117,7 +135,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._stop_timer()
         version, upgrade = self.parser.get_http_version(), self.parser.should_upgrade()
         try:
-            self._body_left = body_length(version, self.headers, upgrade)
+            self._part = framing.body(version, self.headers, upgrade)
         except FramingError as error:  # httptools stops, and uvicorn calls send_400_response
             self._fault = str(error)
             raise
@@ -129,11 +147,17 @@ class HttpProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
-        self._surplus = max(self._surplus - _WIRE_PER_BYTE * len(body), 0)
+        self._surplus = max(self._surplus - _BYTES_PER_BYTE * len(body), 0)
         super().on_body(body)
 
+    def on_message_begin(self) -> None:
+        if self._complete:
+            raise FramingError("the parser has found another end of the request")
+        super().on_message_begin()
+
     def on_message_complete(self) -> None:
-        self._in_head, self._head_size = True, 0
+        self._part, self._in_head, self._head_size = Head(), True, 0
+        self._complete = True
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -144,10 +168,6 @@ class HttpProtocol(HttpToolsProtocol):
             self._linger()
         elif self._unread:
             self.loop.call_soon(self._parse_unread)  # and not within the application's task
-
-    def _parse_unread(self) -> None:
-        unread, self._unread = self._unread, b""
-        self._parse(unread)
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(HTTPStatus.BAD_REQUEST, self._fault or "the request is not HTTP/1.1")
@@ -173,7 +193,7 @@ class HttpProtocol(HttpToolsProtocol):
     def _linger(self) -> None:
         """Close the connection, but read on for a while: the client of a reset loses the reason."""
         self._refused = True
-        self.flow.resume_reading()
+        self._release()
         self._close_after(_LINGER_SECONDS)
         try:
             if self.transport.can_write_eof():  # not with TLS
