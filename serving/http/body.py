@@ -58,8 +58,9 @@ class Body:
         return len(arrived)
 
     def _reserve(self, size: int) -> None:
-        self._in_flight.reserve(self._reserved, size)
-        self._reserved = size
+        if size != self._reserved:
+            self._in_flight.reserve(self._reserved, size)
+            self._reserved = size
 
     def _too_slow(self, stalled: bool) -> str:
         if stalled:

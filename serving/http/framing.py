@@ -4,9 +4,10 @@ import re
 from typing import Protocol
 
 _HTTP_1_0, _HTTP_1_1 = "1.0", "1.1"
-_HOST = re.compile(rb"(\[[\w:.%~-]*\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?", re.ASCII)
+_HOST = re.compile(rb"(\[[\w:.%~-]*\]|[\w.~%!$&'()*+,;=-]*)(:[0-9]*)?[ \t]*", re.ASCII)
 _FIRST = re.compile(rb"[^\r\n]")  # empty lines before a head are ignored
 _HEAD_END = b"\r\n\r\n"
+_LINE_PER_BYTE = 8  # a chunk of one byte has a line of three, and may have an extension
 _LINES = 1000  # of a chunked body at a time; they take a millisecond or two
 
 
@@ -37,13 +38,13 @@ class Head:
                 return len(data)
             self._begun = True
             start = first.start()
-        across = (self._last + data[start : start + 3]).find(_HEAD_END)
-        if across >= 0:
+        elif (across := (self._last + data[start : start + 3]).find(_HEAD_END)) >= 0:
             return start + across + len(_HEAD_END) - len(self._last)
         at = data.find(_HEAD_END, start)
-        end = at + len(_HEAD_END) if at >= 0 else len(data)
-        self._last = (self._last + data[max(end - 3, start) : end])[-3:]
-        return end
+        if at >= 0:
+            return at + len(_HEAD_END)
+        self._last = (self._last + data[max(start, len(data) - 3) :])[-3:]
+        return len(data)
 
 
 class SizedBody:
@@ -57,9 +58,14 @@ class SizedBody:
 
 
 class ChunkedBody:
-    """Chunks and trailers, read as far as to find their end; httptools checks and decodes them."""
+    """Chunks and trailers, read as far as to find their end; httptools checks and decodes them.
+
+    ``surplus`` is the number of bytes of chunk sizes, extensions and trailers, less
+    ``_LINE_PER_BYTE`` for each byte of the chunks before them.
+    """
 
     def __init__(self) -> None:
+        self.surplus = 0
         self._left = 0  # bytes of a chunk and its line end
         self._line = b""  # the beginning of a line
         self._in_trailers = False
@@ -72,8 +78,10 @@ class ChunkedBody:
             start += skipped
             behind = data.find(b"\n", start) + 1
             if not behind:
+                self.surplus += len(data) - start
                 self._line += data[start:]
                 return len(data)
+            self.surplus += behind - start
             line, self._line = self._line + data[start:behind], b""
             start = behind
             if not self._in_trailers:
@@ -89,6 +97,7 @@ class ChunkedBody:
             size = 0
         self._in_trailers = size == 0
         self._left = size + len(b"\r\n") if size else 0
+        self.surplus = max(self.surplus - _LINE_PER_BYTE * size, 0)
 
 
 def body(version: str, headers: list[tuple[bytes, bytes]], upgrade: bool) -> Part:
@@ -107,7 +116,7 @@ def body(version: str, headers: list[tuple[bytes, bytes]], upgrade: bool) -> Par
     for name, value in headers:
         if name == b"host":
             hosts += 1
-            if not _HOST.fullmatch(value.strip(b" \t")):
+            if not _HOST.fullmatch(value):
                 raise FramingError("Host is not a host and a port")
         elif name == b"content-length":
             size = int(value)

@@ -17,7 +17,6 @@ from serving.http.framing import ChunkedBody, FramingError, Head, Part
 MAX_HEAD = 65_536  # bytes
 LOGGER_NAME = "uvicorn.error.requests"  # apart from uvicorn.error, so that it can be silenced
 _LOGGER = logging.getLogger(LOGGER_NAME)
-_BYTES_PER_BYTE = 9  # a chunk of one byte has six, and may have an extension
 _LINGER_SECONDS = 2.0  # for which a refused client may still send, and read the reason
 _LINGER_BYTES = 2**20
 
@@ -30,6 +29,14 @@ class _Flow(FlowControl):
     def resume_reading(self) -> None:
         if not self.held:
             super().resume_reading()
+
+
+class _Dropped(list[tuple[bytes, bytes]]):
+    def append(self, header: tuple[bytes, bytes]) -> None:
+        pass
+
+
+_TRAILERS = _Dropped()
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -51,7 +58,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._part: Part = Head()  # of which the parser gets the next bytes
         self._in_head = True  # or between two requests
         self._head_size = 0  # bytes of an incomplete head
-        self._surplus = 0  # bytes of a chunked body that its content does not account for
         self._unread = b""  # bytes that are parsed later
         self._complete = False  # a request has ended in the piece that the parser gets
         self._fault: str | None = None
@@ -120,16 +126,14 @@ class HttpProtocol(HttpToolsProtocol):
             if self._head_size > MAX_HEAD:
                 self._refuse_size("the head of the request has")
                 return
-        elif isinstance(self._part, ChunkedBody):
-            self._surplus += len(piece)
         self._complete = False
+        part = self._part
         super().data_received(piece)
-        if self._refused:
-            return
-        if self._in_head and not self._head_size:
-            self.parser = HttpRequestParser(self)  # a trailer or Upgrade must not change the next
-        elif not self._in_head and self._surplus > MAX_HEAD:
-            self._refuse_size("the chunk sizes, extensions and trailers of the body have")
+        if isinstance(part, ChunkedBody) and not self._refused:
+            if self._complete:
+                self.parser = HttpRequestParser(self)  # no trailer must change the next request
+            elif part.surplus > MAX_HEAD:
+                self._refuse_size("the chunk sizes, extensions and trailers of the body have")
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
@@ -139,16 +143,9 @@ class HttpProtocol(HttpToolsProtocol):
         except FramingError as error:  # httptools stops, and uvicorn calls send_400_response
             self._fault = str(error)
             raise
-        self._in_head, self._surplus = False, 0
+        self._in_head = False
         super().on_headers_complete()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # and not in the trailers
-            super().on_header(name, value)
-
-    def on_body(self, body: bytes) -> None:
-        self._surplus = max(self._surplus - _BYTES_PER_BYTE * len(body), 0)
-        super().on_body(body)
+        self.headers = _TRAILERS
 
     def on_message_begin(self) -> None:
         if self._complete:
