@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--model_version",
+        type=_version,
         default=os.environ.get("MODEL_VERSION"),
         help="the version to report for a folder; default: MODEL_VERSION, or else its digest",
     )
@@ -134,6 +135,15 @@ def _port_error(port: int) -> str | None:
     except OverflowError:
         return "not a port from 0 to 65535"
     return None
+
+
+def _version(text: str) -> str:
+    if not (text.isascii() and text.isprintable() and text == text.strip()):
+        raise argparse.ArgumentTypeError(
+            f"{text!a} cannot be sent in the header x-model-version: it must be of printable ASCII"
+            " characters, without spaces around it"
+        )
+    return text
 
 
 def _seconds(text: str) -> float:

@@ -5,8 +5,8 @@ fault was seen. ``tests/contract/test_kserve_patches.py`` fails as soon as an up
 them unnecessary: delete it then.
 
 Faults that a method of a subclass corrects are described there, and tested in the same file: see
-``http.drain``, ``http.protocol``, ``http.rest``, ``http.routes``, ``decode.dataplane``,
-``repository``, ``rpc`` and ``server``.
+``http.drain``, ``http.framing``, ``http.protocol``, ``http.rest``, ``http.routes``,
+``decode.dataplane``, ``repository``, ``rpc`` and ``server``.
 """
 
 import copy
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import kserve.logging
+from cloudevents.sdk.converters.util import has_binary_headers
 from fastapi import FastAPI
 from fastapi.exceptions import FastAPIDeprecationWarning
 from kserve import model_server
@@ -23,6 +24,7 @@ from starlette.responses import Response
 from timing_asgi import TimingMiddleware
 
 _EVENT = "application/cloudevents+json"
+_EVENT_HEADERS = ("ce-specversion", "ce-source", "ce-type", "ce-id")
 
 
 def use_servers(rest: Callable[..., Any], grpc: Callable[..., Any]) -> None:
@@ -85,8 +87,10 @@ def keep_event_headers(headers: dict[str, str]) -> None:
 
     KServe sends the headers that it passes to ``explain`` back to the client, credentials among
     them (kserve 0.21.0). It also decides by them whether the response is a CloudEvent, so these
-    must stay.
+    must stay; KServe then replaces each with the response's own.
     """
-    for name in list(headers):
-        if not name.startswith("ce-") and headers[name] != _EVENT:
-            del headers[name]
+    kept = set(_EVENT_HEADERS) if has_binary_headers(headers) else set()
+    if headers.get("content-type") == _EVENT:
+        kept.add("content-type")
+    for name in headers.keys() - kept:
+        del headers[name]

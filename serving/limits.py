@@ -16,6 +16,7 @@ class RequestLimits:
     # 32 reviews of 5,000 characters, each character escaped as \uXXXX, are 960 kB
     max_body_bytes: int = _limit(2**20, "bytes of a body, or of a gRPC message")
     max_body_seconds: int = _limit(10, "seconds in which a body must arrive")
+    min_body_rate: int = _limit(4096, "bytes a second of a body, after its first two seconds")
     max_instances: int = _limit(256, "reviews, or items of feedback, in a request")
     max_characters: int = _limit(100_000, "characters of a review")
     max_request_characters: int = _limit(500_000, "characters of all reviews of a request")

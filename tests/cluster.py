@@ -103,7 +103,7 @@ class StandInCluster:
         self.objects = directory / "objects" / service.namespace
         self.served: Counter[tuple[str, int]] = Counter()  # responses by version and status
         # by the name of a predictor, its version (v1), or a digit of its image's digest
-        self.faults: dict[str, dict[str, list[str] | dict[str, str]]] = {}
+        self.faults: dict[str, dict[str, str | list[str] | dict[str, str]]] = {}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.ports: dict[str, int] = {}
         self.predictors: dict[str, dict] = {}
@@ -257,7 +257,7 @@ class StandInCluster:
         partial.write_text(json.dumps(document))
         partial.replace(path)
 
-    def _fault(self, name: str, predictor: dict) -> dict[str, list[str] | dict[str, str]]:
+    def _fault(self, name: str, predictor: dict) -> dict[str, str | list[str] | dict[str, str]]:
         digit = predictor["containers"][0]["image"][-1]
         keys = (name, version_of(name), digit)
         return next((self.faults[key] for key in keys if key in self.faults), {})
@@ -270,7 +270,7 @@ class StandInCluster:
         autoscaler = {"metadata": {"name": self._deployment(name), "labels": labels}}
         path = self.objects / f"horizontalpodautoscaler-{self._deployment(name)}.json"
         self._write(path, autoscaler)  # KServe never deletes it
-        command = [sys.executable, "-m", "serving", "--http_port", str(port)]
+        command = [sys.executable, "-m", fault.get("module", "serving"), "--http_port", str(port)]
         command += ["--model_name", self.service.model]
         command += ["--grpc_port", str(free_port()), *fault.get("flags", [])]
         env["MODEL_URI"] = self.fetch(env["STORAGE_URI"])

@@ -5,6 +5,7 @@ import json
 import random
 import struct
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,23 +54,73 @@ HEADERS = [
 ]
 
 
+HARMFUL = ("ce-", "Connection:", "Content-Encoding:", "Inference-")
+HARMLESS = [line for line in HEADERS[:-2] if not line.startswith(HARMFUL)]
+PIECES = [0] * 20 + [1, 2, 5] * 6 + [40]  # after the first; by forty, the sender is slow
+TRAILERS = [
+    *("Inference-Header-Content-Length: 5", "X-Request-Id: trailer", "X-Long: " + "x" * 9000),
+    *("Connection: close", "Connection: upgrade\r\nUpgrade: h2c", "Expect: 100-continue"),
+    *("Content-Encoding: gzip", "Host: other", "Trailer:", "ce-id: 1", *(["A: b"] * 3)),
+]
+
+
 @dataclass(frozen=True)
 class Case:
+    """A request, and how it is sent: in pieces, the first with the end of the one before it."""
+
     data: bytes
     method: str = "POST"
+    status: int | None = None  # of the response, where the request is known to be valid
+    cuts: tuple[int, ...] = ()  # where the pieces begin
+    pause: float = 0.0  # seconds before each piece
+
+    @property
+    def first(self) -> bytes:
+        return self.data[: self.cuts[0]] if self.cuts else b""
 
 
 def http_request(rng: random.Random) -> Case:
     """Return a request that is valid HTTP; its body may be mutated."""
-    path, body, lines = _body(rng)
-    method = "POST"
-    if rng.random() < 0.1:
-        path = rng.choice(PATHS)
-    if rng.random() < 0.05:
-        method = rng.choice(METHODS[:6])
+    method, status = "POST", None
     if rng.random() < 0.3:
-        lines.append(rng.choice(HEADERS[:-2]))
-    return Case(head(path, len(body), method, *lines) + body, method)
+        path, body, lines = _valid_body(rng)
+        status = 202 if path == FEEDBACK else 200
+        lines += rng.sample(HARMLESS, rng.choice([0, 0, 1]))
+    else:
+        path, body, lines = _body(rng)
+        if rng.random() < 0.1:
+            path = rng.choice(PATHS)
+        if rng.random() < 0.05:
+            method = rng.choice(METHODS[:6])
+        if rng.random() < 0.3:
+            lines.append(rng.choice(HEADERS[:-2]))
+    data = _framed(rng, path, body, method, lines)
+    cuts = sorted(rng.sample(range(1, len(data)), rng.choice(PIECES)))
+    pause = rng.choice([0, 0, 0.001, 0.01]) if cuts else 0
+    return Case(data, method, status, tuple(cuts), pause)
+
+
+def _framed(
+    rng: random.Random, path: str, body: bytes, method: str = "POST", lines: Sequence[str] = ()
+) -> bytes:
+    """Return a request whose body has a length or comes in chunks, perhaps with trailers."""
+    if rng.random() < 0.7:
+        return head(path, len(body), method, *lines) + body
+    size = max(rng.choice([1, 7, 100, 10**6]), len(body) // 200)
+    chunks = [body[i : i + size] for i in range(0, len(body), size)]
+    data = b"".join(_chunk(rng, chunk) + chunk + b"\r\n" for chunk in chunks) + _chunk(rng, b"")
+    trailers = rng.sample(TRAILERS, rng.choice([0, 0, 1, 3]))
+    end = "".join(f"{line}\r\n" for line in trailers) + "\r\n"
+    top = head(path, 0, method, *lines)
+    top = top.replace(b"\r\nContent-Length: 0", b"\r\nTransfer-Encoding: chunked")
+    return top + data + end.encode()
+
+
+def _chunk(rng: random.Random, chunk: bytes) -> bytes:
+    """Return the line before a chunk."""
+    zeros = "0" * rng.choice([0, 0, 0, 9])
+    extension = rng.choice(["", "", "", ";a=b", ';a="b;"'])
+    return f"{zeros}{len(chunk):x}{extension}\r\n".encode()
 
 
 def damaged_request(rng: random.Random) -> Case:
@@ -80,25 +131,45 @@ def damaged_request(rng: random.Random) -> Case:
     path = rng.choice([path] * 40 + PATHS)
     lines += rng.sample(HEADERS, rng.choice([0, 0, 0, 1]))
     data = head(path, size, method, *lines) + body[:1000]
-    return Case(damage(rng, data, rng.choice([0, 1, 1, 2, 4])))
+    if rng.random() < 0.2:
+        data = _framed(rng, path, body[:1000], method, lines)
+    data = damage(rng, data, rng.choice([0, 1, 1, 2, 4]))
+    return Case(data, "HEAD" if data.lstrip().startswith(b"HEAD ") else "POST")
 
 
-def _body(rng: random.Random) -> tuple[str, bytes, list[str]]:
-    kind = rng.choice(["v1", "v1", "explain", "v2", "v2", "binary", "event", "feedback"])
+KINDS = ["v1", "v1", "explain", "v2", "v2", "binary", "event", "feedback"]
+BINARY = {k: v for k, v in TENSOR.items() if k != "data"}
+BINARY["parameters"] = {"binary_data_size": len(RAW)}
+
+
+def _valid_body(rng: random.Random) -> tuple[str, bytes, list[str]]:
+    kind = rng.choice(KINDS)
     if kind == "binary":
-        tensor = {k: v for k, v in TENSOR.items() if k != "data"}
-        tensor["parameters"] = {"binary_data_size": len(RAW)}
-        top = _dump(rng, _mutated(rng, {"inputs": [tensor]}, rng.randint(0, 2)))
-        raw = damage(rng, RAW, rng.randint(0, 2))
-        length = rng.choice([len(top)] * 6 + [0, -1, len(top) + 3, 10**9, "x"])
-        return INFER, top + raw, [f"Inference-Header-Content-Length: {length}"]
-    path, valid = {
+        top = json.dumps({"inputs": [BINARY]}).encode()
+        return INFER, top + RAW, [f"Inference-Header-Content-Length: {len(top)}"]
+    path, valid = _kind(rng, kind)
+    spaces = b" \r\n\r\n " * rng.choice([0, 0, 1, 10, 20_000])  # as behind a head
+    return path, json.dumps(valid).encode() + spaces, []
+
+
+def _kind(rng: random.Random, kind: str) -> tuple[str, dict[str, Any]]:
+    return {
         "v1": (PREDICT, V1),
         "explain": (EXPLAIN, EXPLAIN_BODY),
         "v2": (INFER, V2),
         "feedback": (FEEDBACK, FEEDBACK_BODY),
         "event": (rng.choice([PREDICT, EXPLAIN]), EVENT),
     }[kind]
+
+
+def _body(rng: random.Random) -> tuple[str, bytes, list[str]]:
+    kind = rng.choice(KINDS)
+    if kind == "binary":
+        top = _dump(rng, _mutated(rng, {"inputs": [BINARY]}, rng.randint(0, 2)))
+        raw = damage(rng, RAW, rng.randint(0, 2))
+        length = rng.choice([len(top)] * 6 + [0, -1, len(top) + 3, 10**9, "x"])
+        return INFER, top + raw, [f"Inference-Header-Content-Length: {length}"]
+    path, valid = _kind(rng, kind)
     body = _dump(rng, _mutated(rng, valid, rng.randint(0, 3)))
     return path, damage(rng, body, rng.randint(0, 1)), []
 

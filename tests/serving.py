@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+import psutil
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from prometheus_client.parser import text_string_to_metric_families
@@ -93,14 +94,32 @@ class Server:
     def connect(self) -> socket.socket:
         return socket.create_connection(self.host, timeout=60)
 
+    def send(self, data: bytes) -> tuple[int, bytes, dict[str, str]]:
+        """Send bytes on a connection of their own, and return the first response."""
+        with self.connect() as connection:
+            connection.sendall(data)
+            return read_response(connection)
+
+    def process(self) -> psutil.Process:
+        """Return the process that listens on the server's port."""
+        for child in psutil.Process().children():
+            for each in child.connections("tcp"):
+                if each.laddr.port == self.host[1] and each.status == psutil.CONN_LISTEN:
+                    return child
+        raise AssertionError(f"no child listens on {self.address}")
+
 
 @contextmanager
 def serving(
-    model: Path | str, directory: Path, *flags: str, **environment: str
+    model: Path | str,
+    directory: Path,
+    *flags: str,
+    module: str = "serving",
+    **environment: str,
 ) -> Iterator[Server]:
     """Serve a model until the block ends, and assert that the server logged no traceback."""
     http_port, grpc_port = free_port(), free_port()
-    command = [sys.executable, "-m", "serving", "--model_uri", str(model)]
+    command = [sys.executable, "-m", module, "--model_uri", str(model)]
     command += ["--http_port", str(http_port), "--grpc_port", str(grpc_port), *flags]
     address = f"http://127.0.0.1:{http_port}"
     environment["PYTHONPATH"] = str(REPO)

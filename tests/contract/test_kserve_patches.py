@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
-import psutil
 import pytest
 from fastapi import FastAPI
 from fastapi.exceptions import FastAPIDeprecationWarning
@@ -173,11 +172,33 @@ def test_limit_on_heads_is_needed(stock):
             connection.recv(1)
 
 
+def test_dropping_of_trailers_is_needed(stock):
+    """uvicorn adds trailers to the headers, which KServe's explain sends back."""
+    lines = ("Host: x", "Connection: close", "Transfer-Encoding: chunked")
+    top = "\r\n".join([f"POST {ECHO}:explain HTTP/1.1", *lines, "", ""]).encode()
+    with stock.connect() as connection:
+        connection.sendall(top + b"%x\r\n%s\r\n0\r\nX-Mine: 1\r\n\r\n" % (len(BODY), BODY))
+        assert b"x-mine: 1\r\n" in connection.makefile("rb").read()
+
+
+def test_own_check_of_framing_is_needed(stock):
+    """httptools takes a request without a host, and a body in a coding that nothing decodes."""
+    live = b"GET /v2/health/live HTTP/1.1\r\nConnection: close\r\n"
+    assert status(stock, live + b"\r\n") == 200
+    assert status(stock, live + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n") == 200
+
+
+def test_parsing_of_one_request_at_a_time_is_needed(stock):
+    """uvicorn closes the connection for an invalid request before it has answered the first."""
+    valid = head(f"{ECHO}:predict", len(BODY), "POST", "Content-Type: application/json") + BODY
+    assert status(stock, valid + b"GARBAGE\r\n\r\n") == 400
+
+
 def test_drain_is_needed(stopping):
     """uvicorn closes a connection whose request is on its way at the shutdown."""
     with stopping.connect() as connection:
         time.sleep(0.3)
-        process(stopping).send_signal(signal.SIGTERM)
+        stopping.process().send_signal(signal.SIGTERM)
         time.sleep(0.3)
         assert response_of(connection) == b""
 
@@ -188,15 +209,6 @@ def response_of(connection: socket.socket) -> bytes:
         return connection.recv(1)
     except ConnectionError:
         return b""
-
-
-def process(server: Server) -> psutil.Process:
-    """Return the process that listens on the server's port."""
-    for child in psutil.Process().children():
-        for each in child.connections("tcp"):
-            if each.laddr.port == server.host[1] and each.status == psutil.CONN_LISTEN:
-                return child
-    raise AssertionError(f"no child listens on {server.address}")
 
 
 def test_each_patch_has_a_test():

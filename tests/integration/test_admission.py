@@ -1,7 +1,9 @@
 """More requests than the server has slots for, and clients of every pace."""
 
 import json
+import signal
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -23,6 +25,7 @@ from tests.serving import (
     head,
     read_response,
     serving,
+    wait_until,
 )
 
 PROBES = ["/v2/health/live", "/v2/health/ready", "/v1/models/sentiment", "/v2/models/sentiment"]
@@ -34,20 +37,29 @@ REQUESTS, LATENCIES = "app_request_count_total", "app_request_latency_seconds_co
 def one_slot(trained, tmp_path_factory):
     """A server with one slot."""
     directory = tmp_path_factory.mktemp("one-slot")
-    with serving(trained.model, directory, "--max_in_flight", "1") as server:
+    flags = ["--max_in_flight", "1"]
+    with serving(trained.model, directory, *flags, module="tests.held_serving") as server:
         yield server
 
 
 @contextmanager
-def stalled_requests(server, count: int, size: int):
-    """Hold slots by requests whose clients stop halfway."""
+def full(server):
+    """Hold all slots of a server of tests.held_serving."""
+    server.process().send_signal(signal.SIGUSR1)
+    server.wait_for_in_flight(1)
+    yield
+    server.process().send_signal(signal.SIGUSR2)
+    server.wait_for_in_flight(0)
+
+
+@contextmanager
+def unfinished_requests(server, count: int, size: int, sent: int):
+    """Have clients send the first bytes of a body, and stop."""
     with ExitStack() as stack:
         for _ in range(count):
             connection = stack.enter_context(server.connect())
-            connection.sendall(head(PREDICT, size) + b" " * (size // 2))
-        server.wait_for_in_flight(count)
+            connection.sendall(head(PREDICT, size) + b" " * sent)
         yield
-    server.wait_for_in_flight(0)
 
 
 def large(size: int = 100_000) -> bytes:
@@ -55,7 +67,7 @@ def large(size: int = 100_000) -> bytes:
 
 
 def test_full_server_answers_503_with_retry_after(one_slot):
-    with stalled_requests(one_slot, 1, 100_000):
+    with full(one_slot):
         for path, body in ((PREDICT, SMALL), (INFER, SMALL), (PREDICT, large())):
             status, answer, headers = one_slot.ask(path, body, JSON)
             assert status == 503
@@ -67,7 +79,7 @@ def test_full_server_answers_503_with_retry_after(one_slot):
 
 
 def test_full_server_answers_probes(one_slot):
-    with stalled_requests(one_slot, 1, 100_000):
+    with full(one_slot):
         for probe in PROBES:
             assert one_slot.ask(probe)[0] == 200
         with grpc.insecure_channel(one_slot.grpc) as channel:
@@ -78,7 +90,7 @@ def test_full_server_answers_probes(one_slot):
 
 def test_overload_is_counted_over_http_and_grpc(one_slot):
     before = one_slot.samples()
-    with stalled_requests(one_slot, 1, 100_000):
+    with full(one_slot):
         assert one_slot.ask(PREDICT, SMALL, JSON)[0] == 503
         assert call_infer(one_slot, ["good"]) == grpc.StatusCode.UNAVAILABLE
     increases = one_slot.increases(before)
@@ -110,26 +122,43 @@ def test_cancelled_grpc_calls_are_counted(server):
 def test_connection_survives_a_refusal(one_slot):
     request = head(PREDICT, len(SMALL)) + SMALL
     with one_slot.connect() as connection:
-        with stalled_requests(one_slot, 1, 100_000):
+        with full(one_slot):
             connection.sendall(request)
             assert read_response(connection)[0] == 503
         connection.sendall(request)
         assert read_response(connection)[0] == 200
 
 
-def test_large_bodies_leave_half_of_the_slots(server):
-    with stalled_requests(server, RequestLimits().max_in_flight // 2, 100_000):
-        assert server.ask(PREDICT, large())[0] == 503
-        assert call_infer(server, ["good"], 100_000) == grpc.StatusCode.UNAVAILABLE
-        assert server.ask(PREDICT, SMALL)[0] == 200
-        assert call_infer(server, ["good"]) == grpc.StatusCode.OK
+def test_announced_bytes_take_no_room(server):
+    """Clients that announce large bodies and do not send them leave room for others."""
+    announced = unfinished_requests(server, 2 * RequestLimits().max_in_flight, 2**20, 1)
+    with announced:
+        assert server.samples()[("app_requests_in_flight",)] == 0
+        assert server.ask(PREDICT, large(2**20))[0] == 200
+        assert call_infer(server, ["good"], 100_000) == grpc.StatusCode.OK
 
 
-def test_bytes_of_large_bodies_are_bounded(server):
-    with stalled_requests(server, 8, 2**20):
-        assert server.ask(PREDICT, large())[0] == 503
-        assert server.ask(PREDICT, SMALL)[0] == 200
-    assert server.ask(PREDICT, large())[0] == 200
+@pytest.fixture(scope="module")
+def little_room(trained, tmp_path_factory):
+    """A server with room for 2 MiB of large bodies that are arriving, and as much of small ones."""
+    flags = ["--max_in_flight_bytes", str(2**20), "--max_body_seconds", "60"]
+    with serving(trained.model, tmp_path_factory.mktemp("little-room"), *flags) as server:
+        yield server
+
+
+def test_bytes_of_unfinished_bodies_are_bounded(little_room):
+    chunked = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    with unfinished_requests(little_room, 3, 10**6, 650_000):
+        status, reason, headers = little_room.send(head(PREDICT, 10**6) + b" " * 650_000)
+        assert status == 503
+        assert b"bytes of other bodies are arriving" in reason
+        assert headers["retry-after"] == "1"
+        large_chunk = b"9eb10\r\n" + b" " * 650_000 + b"\r\n"
+        assert little_room.send(chunked + large_chunk)[0] == 503
+        small = f"{len(SMALL):x}\r\n".encode() + SMALL + b"\r\n0\r\n\r\n"
+        assert little_room.send(chunked + small)[0] == 200
+        assert little_room.ask(PREDICT, SMALL)[0] == 200
+    wait_until(lambda: little_room.ask(PREDICT, large(10**6))[0] == 200)
 
 
 def test_crowd_gets_right_answers_or_503(server, imdb, offline):
@@ -187,11 +216,23 @@ def test_batch_does_not_delay_single_reviews(server, imdb):
     assert max(singles_during(server, batch) for _ in range(5)) >= 2
 
 
-def test_small_chunked_body_takes_a_small_slot(server):
-    body = f"{len(SMALL):x}\r\n".encode() + SMALL + b"\r\n0\r\n\r\n"
-    top = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
-    with stalled_requests(server, 8, 2**20), server.connect() as connection:
-        connection.sendall(top + body)
+@pytest.mark.parametrize("size", [10_000, 100_000])
+@pytest.mark.parametrize("sent", [1, 9_000])
+def test_sender_below_the_minimum_rate_is_refused(little_room, size, sent):
+    with little_room.connect() as connection:
+        connection.sendall(head(PREDICT, size) + b" " * sent)
+        status, reason, _ = read_response(connection)
+    assert status == 408
+    assert b"4096 bytes a second (--min_body_rate)" in reason
+
+
+def test_sender_above_the_minimum_rate_is_served(little_room):
+    """A client may send slowly, some bytes at a time, for longer than it may pause."""
+    with little_room.connect() as connection:
+        connection.sendall(head(PREDICT, 40_000) + SMALL)
+        for left in range(40_000 - len(SMALL), 0, -2_000):
+            connection.sendall(b" " * min(left, 2_000))
+            time.sleep(0.15)
         assert read_response(connection)[0] == 200
 
 
@@ -203,15 +244,17 @@ def impatient(trained, tmp_path_factory):
         yield server
 
 
-def test_slow_body_is_refused(impatient):
+@pytest.mark.parametrize("method", ["POST", "GET", "OPTIONS", "DELETE"])
+def test_slow_body_is_refused(impatient, method):
+    before = impatient.rejected("too_slow")
     for size in (100, 100_000):
         with impatient.connect() as connection:
-            connection.sendall(head(PREDICT, size) + b"{")
+            connection.sendall(head(PREDICT, size, method) + b"{")
             status, reason, _ = read_response(connection)
             assert status == 408
             assert b"1 seconds" in reason
             assert connection.recv(1) == b""
-    assert impatient.rejected("too_slow") == 2
+    assert impatient.rejected("too_slow") == before + 2
 
 
 def test_slow_head_ends_the_connection(impatient):

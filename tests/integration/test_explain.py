@@ -125,6 +125,13 @@ def test_invalid_body_is_refused(server, body, headers):
     assert answer["error"]
 
 
+def test_headers_that_make_no_event_are_not_sent_back(server):
+    sent = {"set-cookie": "application/cloudevents+json", "ce-a": "b", "ce-id": "1"}
+    _, _, headers = server.ask(EXPLAIN, b'{"instances": ["good"]}', JSON | sent)
+    assert "set-cookie" not in headers
+    assert not [name for name in headers if name.startswith("ce-")]
+
+
 def test_request_headers_are_not_sent_back(server):
     sent = {"content-type": "text/plain", "authorization": "Bearer secret", "x-mine": "1"}
     _, answer, headers = server.ask(EXPLAIN, b'{"instances": ["good"]}', sent)

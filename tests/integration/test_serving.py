@@ -149,6 +149,11 @@ def start(directory, *flags: str) -> subprocess.CompletedProcess[str]:
         (["--watch_seconds", "-1"], "--watch_seconds: -1 is not a number of seconds"),
         (["--capture_sample", "2"], "--capture_sample: 2 is not between 0 and 1; 2% is 0.02"),
         (["--capture_sample", "5%"], "--capture_sample: 5% is not between 0 and 1; 5% is 0.05"),
+        (
+            ["--model_version", "7\u2013b"],
+            "--model_version: '7\\u2013b' cannot be sent",
+        ),
+        (["--model_version", "7\nX: y"], "--model_version: '7\\nX: y' cannot be sent"),
         (["--model_control", "x"], "--model_control: invalid choice"),
     ],
 )

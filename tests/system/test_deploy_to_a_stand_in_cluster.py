@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -25,7 +26,6 @@ from deploy.history import Deployment
 from deploy.rollout import RolloutOutcome
 from tests.cluster import prometheus, set_image, version_of
 from tests.conftest import REPO
-from tests.serving import PREDICT, head
 from tests.site import Site, clients, ended, site_in
 
 UNREACHABLE = "The connection to the server 10.0.0.1:6443 was refused - did you specify the right"
@@ -83,13 +83,11 @@ def assert_back(
 @contextmanager
 def failing_canary(site: Site) -> Iterator["subprocess.Popen[str]"]:
     """Yield a deployment whose canary has 10% of the requests and answers none of them."""
-    site.cluster.faults["v2"] = {"flags": ["--max_in_flight", "1", "--max_body_seconds", "60"]}
+    site.cluster.faults["v2"] = {"module": "tests.held_serving"}
     with clients(site), site.started(2, "--canary", "10") as deployment:
         site.wait_for(v1=90, v2=10)
-        with socket.create_connection(("127.0.0.1", site.cluster.port("v2"))) as held:
-            # a stalled client occupies the only slot
-            held.sendall(head(PREDICT, 100_000) + b" " * 50_000)
-            yield deployment
+        site.cluster.process("v2").send_signal(signal.SIGUSR1)
+        yield deployment
 
 
 def test_canary_with_errors_is_rolled_back(site):
