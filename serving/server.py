@@ -24,8 +24,12 @@ class Server(ModelServer):
             http_port=args.http_port,
             grpc_port=args.grpc_port,
             enable_grpc=args.enable_grpc,
-            enable_latency_logging=args.enable_latency_logging,
+            enable_latency_logging=False,
+            timeout_keep_alive=args.timeout_keep_alive,
+            ssl_certfile=args.ssl_certfile,
+            ssl_keyfile=args.ssl_keyfile,
         )
+        self.http_port = args.http_port  # with TLS, KServe would listen on 8443 in place of 8080
         self.dataplane = CheckedDataPlane(self.registered_models, in_flight.limits)
         self.model_repository_extension = ModelControl(
             self.registered_models, predictor, allowed=args.model_control == "explicit"
