@@ -21,7 +21,7 @@ REJECTED = Counter("app_request_rejected_count", "Requests refused, over HTTP an
 IN_FLIGHT = Gauge("app_requests_in_flight", "Requests queued or being answered")
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
-_OTHER = "other"
+OTHER = "other"
 CLIENT_CLOSED = 499  # nginx's status, and gRPC's, for a client that left before the response
 _reviews: ContextVar[str] = ContextVar("reviews")
 _requests, _latency = cache(REQUESTS.labels), cache(LATENCY.labels)  # labels() itself is slower
@@ -41,7 +41,7 @@ def set_reviews(count: int) -> None:
 def observe_response(method: str, endpoint: str, status: int, began: float) -> None:
     """Count the current request, and time it since ``began``."""
     _requests(method, endpoint, status).inc()
-    if endpoint != _OTHER:  # refused before routing, and perhaps delayed on purpose
+    if endpoint != OTHER:  # refused before routing, and perhaps delayed on purpose
         _latency(endpoint, _reviews.get()).observe(time.perf_counter() - began)
 
 
@@ -75,6 +75,6 @@ class RequestMetrics:
                 status = HTTPStatus.INTERNAL_SERVER_ERROR.value
             raise
         finally:
-            endpoint = getattr(scope.get("route"), "path", _OTHER)
-            method = scope["method"] if scope["method"] in _METHODS else _OTHER
+            endpoint = getattr(scope.get("route"), "path", OTHER)
+            method = scope["method"] if scope["method"] in _METHODS else OTHER
             observe_response(method, endpoint, status, began)

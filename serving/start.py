@@ -29,7 +29,11 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 def run(args: argparse.Namespace) -> int:
     """Serve with the settings of :func:`serving.flags.parse`; return the exit code."""
     in_flight = InFlight(limits.from_flags(args))
-    if reason := _network_error(args):
+    for flag in ("http_port", "grpc_port"):
+        if reason := _port_error(getattr(args, flag)):
+            print(f"serving: error: --{flag} {getattr(args, flag)}: {reason}", file=sys.stderr)
+            return 1
+    if args.ssl_certfile and (reason := _certificate_error(args.ssl_certfile, args.ssl_keyfile)):
         print(f"serving: error: {reason}", file=sys.stderr)
         return 1
     _bypass_proxies()
@@ -73,22 +77,16 @@ def _bypass_proxies() -> None:
             os.environ.update({name: ",".join(dict.fromkeys([*hosts, *LOOPBACK]))})
 
 
-def _network_error(args: argparse.Namespace) -> str | None:
-    """Return why the server could not listen; KServe would fail with a traceback, or not at all."""
-    for flag in ("http_port", "grpc_port"):
-        if reason := _port_error(getattr(args, flag)):
-            return f"--{flag} {getattr(args, flag)}: {reason}"
-    if args.ssl_certfile:
-        try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(args.ssl_certfile, args.ssl_keyfile)
-        except OSError as error:  # of which SSLError is one
-            files = f"--ssl_certfile {args.ssl_certfile}, --ssl_keyfile {args.ssl_keyfile}"
-            return f"{files}: {error.strerror or error}"
+def _certificate_error(certificate: str, key: str) -> str | None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except OSError as error:  # of which SSLError is one
+        return f"--ssl_certfile {certificate}, --ssl_keyfile {key}: {error.strerror or error}"
     return None
 
 
 def _port_error(port: int) -> str | None:
+    """Return why the port is unusable; KServe would fail with a traceback, or not at all."""
     try:
         if socket.has_dualstack_ipv6():  # then the servers listen by IPv4 and by IPv6
             socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True).close()

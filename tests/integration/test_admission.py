@@ -61,7 +61,7 @@ def test_full_server_answers_503_with_retry_after(one_slot):
             assert status == 503
             assert headers["retry-after"] == "1"
             assert "in flight" in answer["error"]
-        assert call_infer(one_slot, ["good"]) == grpc.StatusCode.UNAVAILABLE
+        assert call_infer(one_slot, ["good"]) == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert one_slot.predict(["good"])
     assert call_infer(one_slot, ["good"]) == grpc.StatusCode.OK
 
@@ -80,7 +80,7 @@ def test_overload_is_counted_over_http_and_grpc(one_slot):
     before = one_slot.samples()
     with stalled_requests(one_slot, 1, 100_000):
         assert one_slot.ask(PREDICT, SMALL, JSON)[0] == 503
-        assert call_infer(one_slot, ["good"]) == grpc.StatusCode.UNAVAILABLE
+        assert call_infer(one_slot, ["good"]) == grpc.StatusCode.RESOURCE_EXHAUSTED
     increases = one_slot.increases(before)
     assert increases["app_request_rejected_count_total", "overloaded"] == 2
     assert increases[REQUESTS, MODEL_INFER, "gRPC", "503"] == 1
@@ -120,7 +120,7 @@ def test_connection_survives_a_refusal(one_slot):
 def test_large_bodies_leave_half_of_the_slots(server):
     with stalled_requests(server, RequestLimits().max_in_flight // 2, 100_000):
         assert server.ask(PREDICT, large())[0] == 503
-        assert call_infer(server, ["good"], 100_000) == grpc.StatusCode.UNAVAILABLE
+        assert call_infer(server, ["good"], 100_000) == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert server.ask(PREDICT, SMALL)[0] == 200
         assert call_infer(server, ["good"]) == grpc.StatusCode.OK
 
