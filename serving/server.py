@@ -6,7 +6,7 @@ from functools import partial
 
 from kserve import ModelServer
 
-from serving import kserve_patches
+from serving import kserve_patches, openapi
 from serving.decode.dataplane import CheckedDataPlane
 from serving.health import Health
 from serving.http.rest import RestServer
@@ -43,7 +43,11 @@ class Server(ModelServer):
             self.registered_models, predictor, allowed=explicit, announce=health.announce
         )
         kserve_patches.use_servers(
-            partial(RestServer, in_flight=in_flight),
+            partial(
+                RestServer,
+                in_flight=in_flight,
+                description=openapi.document(in_flight.limits),
+            ),
             partial(GrpcServer, in_flight=in_flight, health=health),
         )
         kserve_patches.use_v2_endpoints(VersionedEndpoints)

@@ -6,7 +6,7 @@ from typing import Any
 from kserve.errors import InvalidInput
 
 STRUCTURED = "application/cloudevents+json"
-_REQUIRED = ("specversion", "id", "source", "type")
+REQUIRED = ("specversion", "id", "source", "type")
 _VERSIONS = ("1.0", "0.3")
 
 
@@ -18,7 +18,7 @@ def is_binary(headers: Mapping[str, str]) -> bool:
     """
     if "ce-specversion" not in headers:
         return False
-    for name in _REQUIRED:
+    for name in REQUIRED:
         if f"ce-{name}" not in headers:
             raise InvalidInput(f"the CloudEvent has no header ce-{name}")
     return True
@@ -34,14 +34,14 @@ def unwrap(payload: dict[str, Any], headers: dict[str, str]) -> tuple[Any, dict[
     Raises:
         InvalidInput: the content type is that of an event, but the payload is none; 400.
     """
-    missing = [name for name in (*_REQUIRED, "data") if name not in payload]
+    missing = [name for name in (*REQUIRED, "data") if name not in payload]
     if headers.get("content-type", "").partition(";")[0].strip().lower() == STRUCTURED:
         headers["content-type"] = STRUCTURED
         if missing:
             raise InvalidInput(f'the CloudEvent has no "{missing[0]}"')
     elif missing:
         return payload, {}
-    for name in _REQUIRED:
+    for name in REQUIRED:
         if not isinstance(payload[name], str) or not payload[name]:
             raise InvalidInput(f'"{name}" of the CloudEvent must be a string')
     if payload["specversion"] not in _VERSIONS:

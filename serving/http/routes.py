@@ -97,3 +97,12 @@ def install(app: FastAPI, v1: V1Endpoints, v2: V2Endpoints) -> None:
         ("/v1/models/{model_name}:feedback", feedback),
     ]
     app.router.routes[:0] = [TemplateRoute(path, run, methods=["POST"]) for path, run in ours]
+
+
+def install_description(app: FastAPI, document: dict[str, Any]) -> None:
+    """Add ``/openapi.json`` before FastAPI's own."""
+
+    async def describe(request: Request) -> Response:
+        return OrjsonResponse(document)
+
+    app.router.routes.insert(0, TemplateRoute("/openapi.json", describe, methods=["GET"]))
