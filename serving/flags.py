@@ -8,6 +8,7 @@ from serving import limits
 
 _PREFIX = "SERVING_"
 _UNPREFIXED = {"model_uri", "model_version"}
+_OTLP = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _TRUE, _FALSE = ("true", "1", "yes", "y", "on", "t"), ("false", "0", "no", "n", "off", "f")
 _ENVIRONMENT = (
     "The environment sets a flag by SERVING_ and the name of the flag in capitals, such as"
@@ -49,6 +50,8 @@ def parse(
         )
     if (args.ssl_certfile is None) != (args.ssl_keyfile is None):
         flags.error("--ssl_certfile and --ssl_keyfile: give both, or neither")
+    if args.traces is None:
+        args.traces = "otlp" if any(map(environment.get, _OTLP)) else "none"
     try:
         limits.from_flags(args)
     except ValueError as error:
@@ -143,6 +146,19 @@ def _add_observability(group: argparse._ArgumentGroup) -> None:
         type=_fraction,
         default=1.0,
         help="the fraction of requests to write, from 0 to 1 (default: %(default)s)",
+    )
+
+    group.add_argument(
+        "--access_log",
+        choices=["none", "json"],
+        default="none",
+        help="write a line of JSON to stdout for each request (default: %(default)s)",
+    )
+    group.add_argument(
+        "--traces",
+        choices=["none", "otlp"],
+        help="send a span for each request to OTEL_EXPORTER_OTLP_ENDPOINT, over HTTP; default:"
+        " otlp if this variable is set, or else none",
     )
 
 

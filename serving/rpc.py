@@ -16,7 +16,6 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
     add_GRPCInferenceServiceServicer_to_server,
 )
 from kserve.protocol.grpc.server import GRPCServer
-from kserve.utils.utils import to_headers
 
 from serving import errors, metrics, request_id
 from serving.errors import OverloadError, UnknownMethodError
@@ -125,10 +124,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             logger.exception("%s", method)
             status, code, reason = 500, grpc.StatusCode.INTERNAL, errors.INTERNAL
         finally:
-            metrics.observe_response("gRPC", method, status, began)
+            named = method == _INFER and code is grpc.StatusCode.OK  # it has its id already
+            headers: dict[str, str] = {}
+            if metrics.observers or not named:
+                headers = dict(context.invocation_metadata())
+            if named:
+                ((_, name),) = context.trailing_metadata()
+            else:
+                name = request_id.choose(headers.get(request_id.HEADER))
+            metrics.observe_response(
+                metrics.GRPC, method, status, began, headers, name, code.value[0]
+            )
+        trailing = ((request_id.HEADER, name), *metadata)
         if code is not grpc.StatusCode.OK:
-            name = request_id.choose(to_headers(context).get(request_id.HEADER))
-            await context.abort(code, reason, ((request_id.HEADER, name), *metadata))
+            await context.abort(code, reason, trailing)
+        if not named:
+            context.set_trailing_metadata(trailing)
         return result
 
     async def _refuse_unknown(self, method: str) -> None:

@@ -10,6 +10,7 @@ import sys
 from prometheus_client import REGISTRY
 
 from serving import kserve_patches, limits, metrics
+from serving.access_log import AccessLog
 from serving.capture import targets
 from serving.capture.targets import TargetError
 from serving.capture.writer import Capture
@@ -21,6 +22,7 @@ from serving.model.registry import SourceError
 from serving.model.watch import Watch
 from serving.predictor import SentimentPredictor
 from serving.server import Server
+from serving.traces import Traces, TracesError
 
 # for NO_PROXY; urllib would need [::1], too, which httpx 0.28 takes for a wrong port
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -40,14 +42,19 @@ def run(args: argparse.Namespace) -> int:
     kserve_patches.configure_logging(protocol.LOGGER_NAME)
     served = ServedModel(args.model_uri, args.model_version)
     try:
+        traces = Traces(args.model_name) if args.traces == "otlp" else None
         capture = _start_capture(args)
         predictor = SentimentPredictor(args.model_name, served, in_flight.scheduler, capture)
         predictor.load()
-    except (SourceError, TargetError) as error:
+    except (SourceError, TargetError, TracesError) as error:
         print(f"serving: error: {error}", file=sys.stderr)
         return 1
     metrics.IN_FLIGHT.set_function(lambda: in_flight.requests)
     REGISTRY.register(ModelCollector(served))
+    if traces:
+        metrics.observers.append(traces.record)
+    if args.access_log == "json":  # after the traces, which give a request without one its trace
+        metrics.observers.append(AccessLog(sys.stdout.buffer).write)
     if args.watch_seconds:
         Watch(served, args.watch_seconds)
     gc.collect()
@@ -55,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     Server(args, in_flight, predictor).start([predictor])
     if capture:
         capture.stop()
+    if traces:
+        traces.stop()
     return 0
 
 

@@ -16,7 +16,10 @@ OVERHEAD = 256
 
 @dataclass(slots=True)
 class CapturedRequest:
-    """A request and its predictions; ``sample`` is the fraction of requests that are captured."""
+    """A request and its predictions; ``sample`` is the fraction of requests that are captured.
+
+    ``traceparent`` is the valid header of the request, an extension of CloudEvents.
+    """
 
     time: float
     version: str
@@ -24,6 +27,7 @@ class CapturedRequest:
     sample: float
     texts: Sequence[str]
     predictions: Sequence[dict[str, Any]]
+    traceparent: str | None = None
 
     @property
     def number(self) -> int:
@@ -38,7 +42,9 @@ class CapturedRequest:
         pairs = zip(self.texts, self.predictions, strict=True)
         for index, (text, prediction) in enumerate(pairs):
             named = {"request_id": self.request_id, "index": index, "sample": self.sample}
-            yield _event(PREDICTION, source, self.time, named | {"text": mask(text)} | prediction)
+            data = named | {"text": mask(text)} | prediction
+            event = _event(PREDICTION, source, self.time, data)
+            yield event if self.traceparent is None else event | {"traceparent": self.traceparent}
 
 
 @dataclass(slots=True)

@@ -67,6 +67,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus, reason: str) -> None:
         metrics.REJECTED.labels(errors.NOT_HTTP).inc()
+        metrics.observe_unparsed(status)
         body = json.dumps({"error": reason}).encode()
         head = STATUS_LINE[status] + b"content-type: application/json\r\nconnection: close\r\n"
         self.transport.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
