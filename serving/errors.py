@@ -13,7 +13,7 @@ from typing import NamedTuple, cast
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from grpc import StatusCode
-from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
@@ -43,6 +43,14 @@ class FeedbackOffError(InvalidInput):
     """The server has nowhere to write feedback."""
 
 
+class UnknownServiceError(InvalidInput):
+    """The health of a service is asked for that the server does not have."""
+
+
+class UnknownMethodError(InvalidInput):
+    """The server has no such gRPC method."""
+
+
 class OverloadError(Exception):
     """The server is full; the client may retry after ``retry_after`` seconds."""
 
@@ -69,10 +77,15 @@ KINDS: dict[type[Exception], Kind] = {
     ),
     TooSlowError: Kind("too_slow", HTTPStatus.REQUEST_TIMEOUT, StatusCode.DEADLINE_EXCEEDED),
     ForbiddenError: Kind("forbidden", HTTPStatus.FORBIDDEN, StatusCode.PERMISSION_DENIED),
-    OverloadError: Kind("overloaded", HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.UNAVAILABLE),
+    OverloadError: Kind(
+        "overloaded", HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED
+    ),
     FeedbackOffError: Kind("not_found", HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
+    UnknownServiceError: Kind("not_found", HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
+    UnknownMethodError: Kind("not_found", HTTPStatus.NOT_FOUND, StatusCode.UNIMPLEMENTED),
     ModelNotFound: Kind("not_found", HTTPStatus.NOT_FOUND, StatusCode.NOT_FOUND),
     ModelNotReady: Kind("not_ready", HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.UNAVAILABLE),
+    ServerNotReady: Kind("not_ready", HTTPStatus.SERVICE_UNAVAILABLE, StatusCode.UNAVAILABLE),
 }
 NOT_HTTP = "not_http"
 _ROUTING = {404: "not_found", 405: "not_allowed"}

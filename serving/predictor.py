@@ -9,7 +9,7 @@ from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput, ModelNotFound
 
 from sentiment.scorer import Scored
-from serving import explanations, kserve_patches, metrics, request_id, work
+from serving import explanations, kserve_patches, metrics, request_id, trace_context, work
 from serving.capture.writer import Capture
 from serving.errors import FeedbackOffError, OverloadError
 from serving.model.loading import LoadedModel, ServedModel
@@ -89,14 +89,17 @@ class SentimentPredictor(Model):
         else:
             name = request_id.choose(name)
             texts = payload["instances"]
-        metrics.set_reviews(len(texts))
+        metrics.set_reviews(len(texts), model.version)
         labels, probabilities = await self._score(model, texts)
         predictions = [
             explanations.prediction(model.classes, label, p)
             for label, p in zip(labels, probabilities, strict=True)
         ]
         if self._capture is not None:
-            self._capture.offer(model.version, name, texts, predictions)
+            trace = trace_context.parse((headers or {}).get(trace_context.HEADER))
+            self._capture.offer(
+                model.version, name, texts, predictions, trace.header if trace else None
+            )
         if response_headers is not None:
             response_headers[VERSION_HEADER] = model.version
             response_headers[request_id.HEADER] = name
@@ -120,7 +123,7 @@ class SentimentPredictor(Model):
         model = self._served.current
         options = explanations.read_options(payload, model.classes)
         texts = payload["instances"]
-        metrics.set_reviews(len(texts))
+        metrics.set_reviews(len(texts), model.version)
         steps = explanations.steps(model.explainer, model.classes, texts, options)
         units = work.of_explanation(texts, options.tokens)
         with self._scheduler.budget.charge(units, _are_large(texts), explain=True) as charge:

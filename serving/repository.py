@@ -1,6 +1,7 @@
 """Load and unload the model over v2, where an operator allows it."""
 
 import asyncio
+from collections.abc import Callable
 
 from kserve import ModelRepository
 from kserve.errors import ModelNotFound, ModelNotReady
@@ -19,11 +20,17 @@ class ModelControl(ModelRepositoryExtension):
     """
 
     def __init__(
-        self, repository: ModelRepository, predictor: SentimentPredictor, allowed: bool
+        self,
+        repository: ModelRepository,
+        predictor: SentimentPredictor,
+        allowed: bool,
+        announce: Callable[[], None],
     ) -> None:
+        """``announce`` is called after each load and unload."""
         super().__init__(repository)
         self._predictor = predictor
         self._allowed = allowed
+        self._announce = announce
 
     async def load(self, model_name: str) -> None:
         self._check(model_name)
@@ -32,10 +39,12 @@ class ModelControl(ModelRepositoryExtension):
         except SourceError as error:
             raise ModelNotReady(model_name, str(error)) from error
         self._model_registry.update(self._predictor)
+        self._announce()
 
     async def unload(self, model_name: str) -> None:
         self._check(model_name)
         await super().unload(model_name)
+        self._announce()
 
     def _check(self, model_name: str) -> None:
         if not self._allowed:

@@ -5,7 +5,8 @@ import uuid
 
 HEADER = "x-request-id"  # also the key of gRPC's metadata
 FORM = "1 to 128 of the characters A-Z, a-z, 0-9, '.', '_', ':' and '-'"
-_match = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
+PATTERN = "^[A-Za-z0-9._:-]{1,128}$"
+_match = re.compile(PATTERN).fullmatch
 
 
 def is_valid(value: str) -> bool:

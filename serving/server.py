@@ -6,8 +6,9 @@ from functools import partial
 
 from kserve import ModelServer
 
-from serving import kserve_patches
+from serving import kserve_patches, openapi
 from serving.decode.dataplane import CheckedDataPlane
+from serving.health import Health
 from serving.http.rest import RestServer
 from serving.http.routes import OrjsonResponse, VersionedEndpoints
 from serving.in_flight import InFlight
@@ -24,14 +25,30 @@ class Server(ModelServer):
             http_port=args.http_port,
             grpc_port=args.grpc_port,
             enable_grpc=args.enable_grpc,
-            enable_latency_logging=args.enable_latency_logging,
+            enable_latency_logging=False,
+            timeout_keep_alive=args.timeout_keep_alive,
+            ssl_certfile=args.ssl_certfile,
+            ssl_keyfile=args.ssl_keyfile,
         )
-        self.dataplane = CheckedDataPlane(self.registered_models, in_flight.limits)
+        self.http_port = args.http_port  # with TLS, KServe would listen on 8443 in place of 8080
+        explicit = args.model_control == "explicit"
+        self.dataplane = CheckedDataPlane(
+            self.registered_models,
+            in_flight.limits,
+            args.model_name,
+            ["binary_tensor_data", *(["model_repository_extension"] if explicit else [])],
+        )
+        health = Health(self.dataplane)
         self.model_repository_extension = ModelControl(
-            self.registered_models, predictor, allowed=args.model_control == "explicit"
+            self.registered_models, predictor, allowed=explicit, announce=health.announce
         )
         kserve_patches.use_servers(
-            partial(RestServer, in_flight=in_flight), partial(GrpcServer, in_flight=in_flight)
+            partial(
+                RestServer,
+                in_flight=in_flight,
+                description=openapi.document(in_flight.limits),
+            ),
+            partial(GrpcServer, in_flight=in_flight, health=health),
         )
         kserve_patches.use_v2_endpoints(VersionedEndpoints)
         kserve_patches.use_json_response(OrjsonResponse)

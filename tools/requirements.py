@@ -13,7 +13,7 @@ from components.io.files import replacing
 from tools.commands import run
 
 LOCKS = Path("requirements")
-EXTRAS = ("train", "serve", "pipeline", "sbom", "bench")
+EXTRAS = ("train", "serve", "traces", "pipeline", "sbom", "bench")
 APART = ("checkov", "site", "storage")  # in environments of their own
 PEERS = Path("benchmarks/serving/requirements")
 MODEL = r"^(?:joblib|numpy|scikit-learn|scipy|skops)==\S+"  # what loads it with skops

@@ -15,7 +15,10 @@ OVERHEAD = 256
 
 @dataclass(slots=True)
 class CapturedRequest:
-    """A request and its predictions; ``sample`` is the fraction of requests that are captured."""
+    """A request and its predictions; ``sample`` is the fraction of requests that are captured.
+
+    ``traceparent`` is the valid header of the request, an extension of CloudEvents.
+    """
 
     time: float
     version: str
@@ -23,6 +26,7 @@ class CapturedRequest:
     sample: float
     texts: Sequence[str]
     predictions: Sequence[dict[str, Any]]
+    traceparent: str | None = None
 
     @property
     def number(self) -> int:
@@ -39,7 +43,8 @@ class CapturedRequest:
         for index, (text, prediction) in enumerate(pairs):
             named = {"request_id": self.request_id, "index": index, "sample": self.sample}
             data = named | {"text": mask(text)} | prediction
-            yield _event(PREDICTION, next(ids), source, time, data)
+            event = _event(PREDICTION, next(ids), source, time, data)
+            yield event if self.traceparent is None else event | {"traceparent": self.traceparent}
 
 
 @dataclass(slots=True)

@@ -67,13 +67,14 @@ class Capture:
         request_id: str,
         texts: Sequence[str],
         predictions: Sequence[dict[str, Any]],
+        traceparent: str | None = None,
     ) -> None:
         """Queue a request if it is in the sample and the queue has room; never wait."""
         if random.random() < self._sample:  # noqa: S311 - not for cryptography
             now, sample = time.time(), self._sample
             self._put(
                 self._predictions,
-                CapturedRequest(now, version, request_id, sample, texts, predictions),
+                CapturedRequest(now, version, request_id, sample, texts, predictions, traceparent),
             )
 
     def accept_feedback(self, items: Sequence[dict[str, Any]]) -> bool:

@@ -1,16 +1,16 @@
-"""KServe's data plane with our checks of the body in place of its own."""
+"""KServe's data plane with our checks of the body, of the version and of readiness."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from cloudevents.sdk.converters.util import has_binary_headers
 from kserve import InferRequest, ModelRepository
 from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER, PredictorProtocol
+from kserve.errors import ModelNotFound, ModelNotReady
+from kserve.model import BaseKServeModel
 from kserve.protocol.dataplane import DataPlane
-from kserve.utils.utils import is_structured_cloudevent
 
-from serving.decode import feedback, v1, v2
+from serving.decode import cloudevents, feedback, v1, v2
 from serving.decode.checks import parse_object
 from serving.limits import RequestLimits
 
@@ -18,9 +18,69 @@ JSON = "application/json"
 
 
 class CheckedDataPlane(DataPlane):
-    def __init__(self, model_registry: ModelRepository, limits: RequestLimits) -> None:
+    """The data plane of one model, which is not ready while it is unloaded.
+
+    KServe says that a server is ready without a model, and that a model it has unloaded does not
+    exist; it loads a model that is not ready within the request that finds it (kserve 0.21.0).
+    """
+
+    def __init__(
+        self,
+        model_registry: ModelRepository,
+        limits: RequestLimits,
+        model_name: str,
+        extensions: Sequence[str],
+    ) -> None:
         super().__init__(model_registry)
         self._limits = limits
+        self._model_name = model_name
+        self._extensions = list(extensions)
+
+    def metadata(self) -> dict[str, Any]:
+        return {**super().metadata(), "extensions": self._extensions}
+
+    async def ready(self) -> bool:
+        return await self.model_ready(self._model_name)
+
+    async def model_ready(
+        self, model_name: str, disable_predictor_health_check: bool = False
+    ) -> bool:
+        """Tell whether the model answers requests.
+
+        Raises:
+            ModelNotFound: the server does not know the model; 404.
+        """
+        if model_name != self._model_name:
+            raise ModelNotFound(model_name)
+        return bool(await self.model_registry.is_model_ready(model_name))
+
+    def get_model_from_registry(self, name: str) -> BaseKServeModel:
+        """Return the model.
+
+        Raises:
+            ModelNotFound: the server does not know it; 404.
+            ModelNotReady: it is unloaded; 503.
+        """
+        if name != self._model_name:
+            raise ModelNotFound(name)
+        model = self.model_registry.get_model(name)
+        if model is None or not model.ready:
+            raise ModelNotReady(name)
+        return model
+
+    async def get_model(self, name: str) -> BaseKServeModel:
+        return self.get_model_from_registry(name)
+
+    def check_version(self, name: str, version: str | None) -> None:
+        """Check that the version, if a request names one, is the one that is served.
+
+        Raises:
+            ModelNotFound: it is another one; 404.
+        """
+        if version:
+            model = self.get_model_from_registry(name)
+            if version != model.version:
+                raise ModelNotFound(f"{name} version {version}")
 
     def decode(
         self,
@@ -31,19 +91,22 @@ class CheckedDataPlane(DataPlane):
     ) -> tuple[dict[str, Any] | InferRequest, dict[str, Any]]:
         """Return the request in the form of its protocol, and the attributes of a CloudEvent.
 
-        The content type is ignored. KServe decodes a body of type ``application/json`` exactly and
-        passes any other on as bytes, as with ``; charset=utf-8`` behind it, or curl's default
-        type (kserve#2524, seen with kserve 0.21.0).
+        The content type is ignored, but for that of a CloudEvent. KServe decodes a body of type
+        ``application/json`` exactly and passes any other on as bytes, as with ``; charset=utf-8``
+        behind it, or curl's default type (kserve#2524, seen with kserve 0.21.0).
         """
         if protocol_version == PredictorProtocol.REST_V2.value:
             json_length = headers.get(INFERENCE_CONTENT_LENGTH_HEADER)
             return v2.decode_rest(body, json_length, model_name, self._limits), {}
-        payload, attributes = parse_object(body), {}
-        if has_binary_headers(headers):
+        payload = parse_object(body)
+        if cloudevents.is_binary(headers):
             attributes = self.get_binary_cloudevent(body, headers)._get_attributes()
-        elif is_structured_cloudevent(payload):
-            payload, attributes = payload.pop("data"), payload
-        return v1.decode(payload, self._limits), attributes
+            data = payload
+        else:
+            data, attributes = cloudevents.unwrap(payload, headers)
+        if attributes:  # KServe removes it for CE_MERGE, though it is optional (kserve 0.21.0)
+            attributes.setdefault("time", None)
+        return v1.decode(data, self._limits), attributes
 
     def encode(
         self,

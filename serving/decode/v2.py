@@ -86,8 +86,12 @@ def _texts(
     if not values:
         raise InvalidInput(f'input "{INPUT}" must have one value or more')
     check_count(len(values), limits)
-    if not isinstance(shape, list) or shape != [len(values)] or type(shape[0]) is not int:
-        raise InvalidInput(f'input "{INPUT}" must have the shape [{len(values)}] of its values')
+    column = [len(values), 1]  # as NumPy has a column, and MLServer's StringCodec
+    integers = isinstance(shape, list) and all(type(each) is int for each in shape)
+    if not integers or shape not in (column[:1], column):
+        raise InvalidInput(
+            f'input "{INPUT}" must have the shape [{len(values)}] of its values, or {column}'
+        )
     try:
         texts = [each.decode() if isinstance(each, bytes) else each for each in values]
     except UnicodeDecodeError as error:

@@ -1,12 +1,19 @@
-"""Serve the web page at ``/``: a few files, read once, that load nothing from other hosts."""
+"""Serve the web page at ``/``: a few files, read once, that load nothing from other hosts.
+
+A client that does not ask for HTML before JSON gets KServe's answer at ``/``.
+"""
 
 import hashlib
+from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.responses import JSONResponse, Response
+
+from serving.http.accept import choose
+from serving.http.routes import TemplateRoute
 
 _FOLDER = Path(__file__).parents[1] / "page"
 _TYPES = {
@@ -31,22 +38,42 @@ _HEADERS = {
 }
 
 
+_VARY = {"vary": "accept"}
+_INDEX = "index.html"
+_HTML, _JSON = "text/html", "application/json"
+
+
+class _File:
+    def __init__(self, path: Path) -> None:
+        self._content = path.read_bytes()
+        self._tag = f'"{hashlib.sha256(self._content).hexdigest()[:32]}"'
+        self._headers = _HEADERS | {"content-type": _TYPES[path.suffix], "etag": self._tag}
+        if path.name == _INDEX:
+            self._headers |= _VARY
+
+    def respond(self, request: Request) -> Response:
+        cached = request.headers.get("if-none-match", "").split(",")
+        if self._tag in (each.strip().removeprefix("W/") for each in cached):
+            return Response(status_code=304, headers=self._headers)
+        return Response(self._content, headers=self._headers)
+
+
 def install(app: FastAPI) -> None:
     """Add the page's routes; before KServe's, so that the page is taken at ``/``."""
-    for path in sorted(_FOLDER.iterdir()):
-        address = "/" if path.name == "index.html" else f"/page/{path.name}"
-        app.router.routes.append(_route(address, path))
+    files = {path.name: _File(path) for path in sorted(_FOLDER.iterdir())}
+    index = files.pop(_INDEX)
 
+    async def respond_index(request: Request) -> Response:
+        accept = ",".join(request.headers.getlist("accept"))
+        # KServe's client and curl take anything
+        if choose(accept, [_JSON, _HTML]) == _HTML:
+            return index.respond(request)
+        return JSONResponse({"status": "alive"}, headers=_VARY)
 
-def _route(address: str, path: Path) -> Route:
-    content = path.read_bytes()
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = _HEADERS | {"content-type": _TYPES[path.suffix], "etag": tag}
+    async def respond_file(request: Request) -> Response:
+        if file := files.get(request.path_params["name"]):
+            return file.respond(request)
+        raise HTTPException(HTTPStatus.NOT_FOUND)
 
-    async def respond(request: Request) -> Response:
-        cached = request.headers.get("if-none-match", "").split(",")
-        if tag in (each.strip().removeprefix("W/") for each in cached):
-            return Response(status_code=304, headers=headers)
-        return Response(content, headers=headers)
-
-    return Route(address, respond, methods=["GET"], name=path.name)
+    for address, respond in (("/", respond_index), ("/page/{name}", respond_file)):
+        app.router.routes.append(TemplateRoute(address, respond, methods=["GET"]))

@@ -181,6 +181,8 @@ class HttpProtocol(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.waiting_for_100_continue = False
             cycle.message_event.set()
+        if cycle is None or cycle.response_complete:  # else the application counts the request
+            metrics.observe_unparsed(status)
         if not started:
             body = json.dumps({"error": reason}).encode()
             head = STATUS_LINE[status] + b"content-type: application/json\r\nconnection: close\r\n"

@@ -24,9 +24,13 @@ class RestServer(RESTServer):
     Without a host, uvicorn listens on all addresses, and on those of IPv4 where there is no IPv6.
     """
 
-    def __init__(self, *args: Any, in_flight: InFlight, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, in_flight: InFlight, description: dict[str, Any], **kwargs: Any
+    ) -> None:
+        """``description`` is the document at ``/openapi.json``."""
         super().__init__(*args, **kwargs)
         self._in_flight = in_flight
+        self._description = description
         self.config.host = None
         self.config.http = HttpProtocol
         self.config.ws = "none"
@@ -42,6 +46,7 @@ class RestServer(RESTServer):
     def _register_endpoints(self, app: FastAPI) -> None:
         page.install(app)
         routes.install(app, V1Endpoints(self.dataplane), VersionedEndpoints(self.dataplane))
+        routes.install_description(app, self._description)
         super()._register_endpoints(app)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI
-from kserve.errors import ModelNotFound
 from kserve.protocol.rest.v1_endpoints import V1Endpoints
 from kserve.protocol.rest.v2_endpoints import V2Endpoints
 from starlette.requests import Request
@@ -46,12 +45,12 @@ class VersionedEndpoints(V2Endpoints):
         model_name: str,
         model_version: str | None = None,
     ) -> Any:
-        self._check_version(model_name, model_version)
+        self.dataplane.check_version(model_name, model_version)
         body = await raw_request.body()
         return await super().infer(raw_request, raw_response, model_name, body)
 
     async def model_metadata(self, model_name: str, model_version: str | None = None) -> Any:
-        self._check_version(model_name, model_version)
+        self.dataplane.check_version(model_name, model_version)
         metadata = await super().model_metadata(model_name)
         model = self.dataplane.get_model_from_registry(model_name)
         metadata.versions = [model.version]
@@ -63,12 +62,8 @@ class VersionedEndpoints(V2Endpoints):
         return OrjsonResponse(described)
 
     async def model_ready(self, model_name: str, model_version: str | None = None) -> Any:
-        self._check_version(model_name, model_version)
+        self.dataplane.check_version(model_name, model_version)
         return await super().model_ready(model_name)
-
-    def _check_version(self, name: str, version: str | None) -> None:
-        if version not in (None, self.dataplane.get_model_from_registry(name).version):
-            raise ModelNotFound(f"{name} version {version}")
 
 
 def install(app: FastAPI, v1: V1Endpoints, v2: V2Endpoints) -> None:
@@ -90,7 +85,8 @@ def install(app: FastAPI, v1: V1Endpoints, v2: V2Endpoints) -> None:
         del head.headers["content-length"]  # the handler adds its headers to the others
         result = await v2.infer(request, head, **request.path_params)
         if result is head:
-            return Response(head.body, headers=dict(head.headers))
+            kind = "application/octet-stream"  # as Triton has it for JSON with raw data behind it
+            return Response(head.body, headers=dict(head.headers), media_type=kind)
         return OrjsonResponse(result.model_dump(), headers=dict(head.headers))
 
     model = "/v2/models/{model_name}"
@@ -101,3 +97,12 @@ def install(app: FastAPI, v1: V1Endpoints, v2: V2Endpoints) -> None:
         ("/v1/models/{model_name}:feedback", feedback),
     ]
     app.router.routes[:0] = [TemplateRoute(path, run, methods=["POST"]) for path, run in ours]
+
+
+def install_description(app: FastAPI, document: dict[str, Any]) -> None:
+    """Add ``/openapi.json`` before FastAPI's own."""
+
+    async def describe(request: Request) -> Response:
+        return OrjsonResponse(document)
+
+    app.router.routes.insert(0, TemplateRoute("/openapi.json", describe, methods=["GET"]))

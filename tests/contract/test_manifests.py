@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-import serving.__main__
 from deploy.overlay import (
     Replicas,
     State,
@@ -18,6 +17,7 @@ from deploy.overlay import (
     service_of,
 )
 from pipelines import tasks
+from serving import flags
 from tests import manifests, policies
 from tests.cluster import base_service
 from tests.conftest import REPO
@@ -251,8 +251,8 @@ def test_overlay_agrees_with_code_and_docs(overlay: str):
         assert container[probe]["httpGet"]["path"] == path
         assert f"`GET {path}`" in docs
     assert container["command"] == ["python", "-m", "serving"]
-    args = serving.__main__.parser().parse_args(container["args"])
-    assert (args.model_name, args.model_uri, args.workers) == ("sentiment", "/mnt/models", 1)
+    args = flags.parse(container["args"], {})
+    assert (args.model_name, args.model_uri) == ("sentiment", "/mnt/models")
     assert bool(args.capture) is (overlay in ON_AWS)
     text = yaml.safe_dump_all(objects)
     assert tasks.SECRET in text

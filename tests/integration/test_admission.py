@@ -73,7 +73,7 @@ def test_full_server_answers_503_with_retry_after(one_slot):
             assert status == 503
             assert headers["retry-after"] == "1"
             assert "in flight" in answer["error"]
-        assert call_infer(one_slot, ["good"]) == grpc.StatusCode.UNAVAILABLE
+        assert call_infer(one_slot, ["good"]) == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert one_slot.predict(["good"])
     assert call_infer(one_slot, ["good"]) == grpc.StatusCode.OK
 
@@ -92,7 +92,7 @@ def test_overload_is_counted_over_http_and_grpc(one_slot):
     before = one_slot.samples()
     with full(one_slot):
         assert one_slot.ask(PREDICT, SMALL, JSON)[0] == 503
-        assert call_infer(one_slot, ["good"]) == grpc.StatusCode.UNAVAILABLE
+        assert call_infer(one_slot, ["good"]) == grpc.StatusCode.RESOURCE_EXHAUSTED
     increases = one_slot.increases(before)
     assert increases["app_request_rejected_count_total", "overloaded"] == 2
     assert increases[REQUESTS, MODEL_INFER, "gRPC", "503"] == 1

@@ -52,6 +52,17 @@ def test_predictions_become_events_for_monitor(trained, tmp_path):
     assert not list(captured.rglob(".*"))
 
 
+def test_trace_of_a_request_is_captured(trained, tmp_path):
+    captured = tmp_path / "captured"
+    valid = f"00-{'a' * 32}-{'b' * 16}-01"
+    body = b'{"instances": ["x"]}'
+    with serving(trained.model, tmp_path, "--capture", str(captured)) as server:
+        for header in ({"traceparent": valid}, {"traceparent": f"{valid}-x"}, {}):
+            assert server.ask(PREDICT, body, JSON | header)[0] == 200
+    found = [event.get("traceparent") for event in events(captured)]
+    assert found == [valid, None, None]
+
+
 def test_sample_is_a_fraction_of_the_requests(trained, tmp_path):
     captured = tmp_path / "captured"
     flags = ["--capture", str(captured), "--capture_sample", "0.3"]

@@ -19,7 +19,7 @@ from components import cli
 from deploy.cluster import Cluster
 from deploy.overlay import Predictor
 from pipelines.local import s3_client
-from serving.__main__ import _bypass_proxies
+from serving.start import _bypass_proxies
 from tests.cluster import base_service
 from tests.conftest import REPO, needs_ipv6
 

@@ -1,12 +1,21 @@
 """Errors over gRPC: each has the status that fits, and is counted."""
 
+import asyncio
 import struct
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from tests.serving import MODEL_INFER
+from tests.serving import MODEL_INFER, PREDICT, Server, grpc_tensor, head, serving
+
+NO_RETRY = [("grpc.enable_retries", 0)]
+REQUEST = ("app_request_count_total", MODEL_INFER, "gRPC")
 
 GOOD = struct.pack("<I", 4) + b"good"
 
@@ -32,9 +41,26 @@ def inputs(**changes) -> list[dict]:
     return [tensor | {"contents": {"bytes_contents": [b"good"]}} | changes]
 
 
+@pytest.fixture(scope="module")
+def one_slot(trained, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("one-slot-grpc")
+    with serving(trained.model, directory, "--max_in_flight", "1") as server:
+        yield server
+
+
+@contextmanager
+def stalled_request(server: Server) -> Iterator[None]:
+    """Hold a slot by a request over HTTP that does not end."""
+    with server.connect() as connection:
+        connection.sendall(head(PREDICT, 100_000) + b" " * 90_000)
+        server.wait_for_in_flight(1)
+        yield
+    server.wait_for_in_flight(0)
+
+
 BARE = [{"name": "text", "shape": [1], "datatype": "BYTES"}]
 INVALID, EXHAUSTED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED
-STATUSES = {INVALID: "400", grpc.StatusCode.NOT_FOUND: "404", EXHAUSTED: "429"}
+STATUSES = {INVALID: "400", grpc.StatusCode.NOT_FOUND: "404", EXHAUSTED: "413"}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +77,7 @@ STATUSES = {INVALID: "400", grpc.StatusCode.NOT_FOUND: "404", EXHAUSTED: "429"}
         (message(inputs=inputs(shape=[-1])), INVALID, "shape"),
         (message(inputs=inputs(shape=[2**62])), INVALID, "shape"),
         (message(inputs=inputs(shape=[])), INVALID, "shape"),
-        (message(inputs=inputs(shape=[1, 1])), INVALID, "shape"),
+        (message(inputs=inputs(shape=[1, 2])), INVALID, "shape"),
         (message(inputs=inputs(contents={})), INVALID, "one value"),
         (message(inputs=inputs(contents={"int_contents": [1]})), INVALID, "one value"),
         (message(inputs=inputs(contents={"bytes_contents": [b"\xff"]})), INVALID, "UTF-8"),
@@ -104,4 +130,65 @@ def test_other_methods_refuse_with_fitting_status(server):
     assert call(server, other, "ModelReady")[0] == grpc.StatusCode.NOT_FOUND
     assert call(server, other, "ModelMetadata")[0] == grpc.StatusCode.NOT_FOUND
     assert call(server, b"\xff", "ServerLive")[0] == INVALID
+    before = server.samples()
     assert call(server, b"", "Nothing")[0] == grpc.StatusCode.UNIMPLEMENTED
+    assert server.increases(before)["app_request_count_total", "other", "gRPC", "404"] == 1
+
+
+def test_refused_call_says_when_to_retry(one_slot):
+    with stalled_request(one_slot), grpc.insecure_channel(one_slot.grpc, NO_RETRY) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.ModelInfer(pb.ModelInferRequest.FromString(message()), timeout=60)
+    assert caught.value.code() == EXHAUSTED
+    metadata = dict(caught.value.trailing_metadata())
+    assert int(metadata["grpc-retry-pushback-ms"]) >= 1000
+    assert metadata["x-request-id"]
+
+
+def test_streams_are_limited(one_slot):
+    with grpc.insecure_channel(one_slot.grpc) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        first = stub.Watch(health_pb2.HealthCheckRequest(), timeout=60)
+        assert next(first).status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            next(stub.Watch(health_pb2.HealthCheckRequest(), timeout=60))
+        first.cancel()
+    assert caught.value.code() == EXHAUSTED
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_each_of_many_calls_is_answered_or_refused_and_counted(server, channels):
+    count, text = 4000, "a good film " * 100
+    request = pb.ModelInferRequest(model_name="sentiment", inputs=[grpc_tensor([text])])
+    before = server.samples()
+    codes = asyncio.run(call_at_once(server, request, count, channels))
+    assert set(codes) <= {grpc.StatusCode.OK, EXHAUSTED}
+    assert codes.total() == count
+    increases = server.increases(before)
+    counted = {key[3]: value for key, value in increases.items() if key[:3] == REQUEST}
+    expected = {"200": codes[grpc.StatusCode.OK], "503": codes[EXHAUSTED]}
+    assert counted == {status: number for status, number in expected.items() if number}
+    rejected = increases.get(("app_request_rejected_count_total", "overloaded"), 0)
+    assert rejected == codes[EXHAUSTED]
+
+
+async def call_at_once(server, request, count: int, channels: int) -> Counter:
+    """Make all calls at the same time; return how many have each status."""
+    options = [*NO_RETRY, ("grpc.use_local_subchannel_pool", 1)]
+    async with AsyncExitStack() as stack:
+        stubs = [
+            GRPCInferenceServiceStub(
+                await stack.enter_async_context(grpc.aio.insecure_channel(server.grpc, options))
+            )
+            for _ in range(channels)
+        ]
+
+        async def call_one(number: int) -> grpc.StatusCode:
+            try:
+                await stubs[number % channels].ModelInfer(request, timeout=300)
+            except grpc.RpcError as error:
+                return error.code()
+            return grpc.StatusCode.OK
+
+        return Counter(await asyncio.gather(*map(call_one, range(count))))

@@ -85,6 +85,26 @@ def test_requests_and_predictions_are_counted(server):
     assert any(key[0].startswith("request_predict_seconds") for key in increases)  # KServe's own
 
 
+def test_only_refusals_count_as_other(server):
+    """Rules count the endpoint "other" as requests of callers."""
+    before = server.samples()
+    paths = ["/", "/page/server.js", "/page/none", "/metrics", "/openapi.json", "/v2/health/live"]
+    for path in paths:
+        try:
+            urllib.request.urlopen(server.address + path, timeout=60).close()
+        except urllib.error.HTTPError as error:
+            assert (path, error.code) == ("/page/none", 404)
+    counted = {
+        key[1:]: value
+        for key, value in server.increases(before).items()
+        if key[0] == "app_request_count_total"
+    }
+    expected = {(path, "GET", "200"): 1 for path in paths if not path.startswith("/page/")}
+    expected |= {("/page/{name}", "GET", "200"): 1, ("/page/{name}", "GET", "404"): 1}
+    expected["/metrics", "GET", "200"] = 2  # and that of the samples before
+    assert counted == expected
+
+
 def test_unknown_paths_add_no_time_series(server):
     server.ask("/a")
     before = len(server.samples())

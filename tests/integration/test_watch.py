@@ -209,8 +209,8 @@ def test_moved_alias_is_followed(trained, trained_worse, stage, tmp_path):
 def test_explicit_control_allows_load_and_unload(trained, tmp_path):
     with serving(trained.model, tmp_path, "--model_control", "explicit") as server:
         assert _control(server, "unload") == 200
-        assert server.ask(PREDICT, b'{"instances": ["x"]}', JSON)[0] == 404
-        assert server.ask("/v1/models/sentiment")[0] == 404
+        assert server.ask(PREDICT, b'{"instances": ["x"]}', JSON)[0] == 503
+        assert server.ask("/v1/models/sentiment")[0] == 503
         assert _control(server, "load") == 200
         assert server.predict(["x"])
         assert _control(server, "unload", "another") == 404
