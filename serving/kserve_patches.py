@@ -6,7 +6,7 @@ them unnecessary: delete it then.
 
 Faults that a method of a subclass corrects are described there, and tested in the same file: see
 ``http.drain``, ``http.framing``, ``http.protocol``, ``http.rest``, ``http.routes``,
-``decode.dataplane``, ``repository``, ``rpc`` and ``server``.
+``decode.dataplane``, ``openapi``, ``repository``, ``rpc``, ``server`` and ``servicer``.
 """
 
 import copy

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import socket
 import sys
 import time
@@ -186,3 +187,13 @@ def _receive(connection: socket.socket) -> bytes:
     if not data:
         raise ConnectionResetError("the server closed the connection")
     return data
+
+
+@contextmanager
+def full(server: Server) -> Iterator[None]:
+    """Hold all slots of a server of tests.held_serving, which has one."""
+    server.process().send_signal(signal.SIGUSR1)
+    server.wait_for_in_flight(1)
+    yield
+    server.process().send_signal(signal.SIGUSR2)
+    server.wait_for_in_flight(0)

@@ -18,4 +18,4 @@ class Echo(Model):
 
 
 if __name__ == "__main__":
-    ModelServer().start([Echo("echo"), Echo("unloaded")])
+    ModelServer().start([Echo("echo"), Echo("unloaded"), Echo("also unloaded")])

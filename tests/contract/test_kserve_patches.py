@@ -18,6 +18,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.exceptions import FastAPIDeprecationWarning
 from kserve import ModelServer
+from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from kserve.protocol.rest import v1_endpoints
@@ -133,6 +134,37 @@ def test_own_repository_is_needed(stock):
     assert status(stock, post("/v2/repository/models/unloaded/unload", b"")) == 200
     assert status(stock, post("/v2/repository/models/unloaded/load", b"")) >= 400
     assert status(stock, post("/v1/models/unloaded:predict")) == 404
+
+
+def test_own_readiness_is_needed(stock):
+    """KServe's server is ready whatever its models are."""
+    assert "return True" in inspect.getsource(DataPlane.ready).splitlines()[-1]
+    assert "model.load()" in inspect.getsource(DataPlane.get_model)
+
+
+def test_own_versions_are_needed(stock):
+    """KServe ignores the version in a gRPC call, and has none in the metadata."""
+    with grpc.insecure_channel(stock.grpc) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        assert stub.ModelReady(pb.ModelReadyRequest(name="echo", version="9"), timeout=30).ready
+        request = pb.ModelMetadataRequest(name="echo", version="9")
+        assert not stub.ModelMetadata(request, timeout=30).versions
+
+
+def test_own_grpc_control_is_needed(stock):
+    """KServe ends each load or unload over gRPC with an error."""
+    with grpc.insecure_channel(stock.grpc) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        request = pb.RepositoryModelUnloadRequest(model_name="also unloaded")
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.RepositoryModelUnload(request, timeout=30)
+    assert caught.value.code() == grpc.StatusCode.INTERNAL
+
+
+def test_own_description_is_needed(stock):
+    """KServe describes no body of a v1 request."""
+    operation = stock.ask("/openapi.json")[1]["paths"]["/v1/models/{model_name}:predict"]["post"]
+    assert "requestBody" not in operation
 
 
 def test_own_interceptor_is_needed(stock):

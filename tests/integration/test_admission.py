@@ -1,7 +1,6 @@
 """More requests than the server has slots for, and clients of every pace."""
 
 import json
-import signal
 import threading
 import time
 from collections import Counter
@@ -21,6 +20,7 @@ from tests.serving import (
     PREDICT,
     TEXTS,
     call_infer,
+    full,
     grpc_tensor,
     head,
     read_response,
@@ -40,16 +40,6 @@ def one_slot(trained, tmp_path_factory):
     flags = ["--max_in_flight", "1"]
     with serving(trained.model, directory, *flags, module="tests.held_serving") as server:
         yield server
-
-
-@contextmanager
-def full(server):
-    """Hold all slots of a server of tests.held_serving."""
-    server.process().send_signal(signal.SIGUSR1)
-    server.wait_for_in_flight(1)
-    yield
-    server.process().send_signal(signal.SIGUSR2)
-    server.wait_for_in_flight(0)
 
 
 @contextmanager

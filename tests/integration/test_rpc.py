@@ -3,8 +3,7 @@
 import asyncio
 import struct
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 
 import grpc
 import pytest
@@ -12,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from tests.serving import MODEL_INFER, PREDICT, Server, grpc_tensor, head, serving
+from tests.serving import MODEL_INFER, full, grpc_tensor, serving
 
 NO_RETRY = [("grpc.enable_retries", 0)]
 REQUEST = ("app_request_count_total", MODEL_INFER, "gRPC")
@@ -44,18 +43,9 @@ def inputs(**changes) -> list[dict]:
 @pytest.fixture(scope="module")
 def one_slot(trained, tmp_path_factory):
     directory = tmp_path_factory.mktemp("one-slot-grpc")
-    with serving(trained.model, directory, "--max_in_flight", "1") as server:
+    flags = ["--max_in_flight", "1"]
+    with serving(trained.model, directory, *flags, module="tests.held_serving") as server:
         yield server
-
-
-@contextmanager
-def stalled_request(server: Server) -> Iterator[None]:
-    """Hold a slot by a request over HTTP that does not end."""
-    with server.connect() as connection:
-        connection.sendall(head(PREDICT, 100_000) + b" " * 90_000)
-        server.wait_for_in_flight(1)
-        yield
-    server.wait_for_in_flight(0)
 
 
 BARE = [{"name": "text", "shape": [1], "datatype": "BYTES"}]
@@ -136,7 +126,7 @@ def test_other_methods_refuse_with_fitting_status(server):
 
 
 def test_refused_call_says_when_to_retry(one_slot):
-    with stalled_request(one_slot), grpc.insecure_channel(one_slot.grpc, NO_RETRY) as channel:
+    with full(one_slot), grpc.insecure_channel(one_slot.grpc, NO_RETRY) as channel:
         stub = GRPCInferenceServiceStub(channel)
         with pytest.raises(grpc.RpcError) as caught:
             stub.ModelInfer(pb.ModelInferRequest.FromString(message()), timeout=60)
