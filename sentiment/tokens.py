@@ -16,7 +16,7 @@ A model is always used with the version of the tokens that it was trained with.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -77,9 +77,11 @@ def locate(text: str) -> Iterator[tuple[str, Span]]:
             yield match[0], match.span()
         return
     kept = REMOVED.split(lowered)  # each match is one character
-    removed_before = np.repeat(np.arange(len(kept)), [*map(len, kept)])
-    positions = (np.arange(len(removed_before)) + removed_before).tolist()
     shown = "".join(kept)
+    positions: Sequence[int] = range(len(shown))
+    if len(kept) > 1:
+        removed_before = np.repeat(np.arange(len(kept)), [*map(len, kept)])
+        positions = (np.arange(len(shown)) + removed_before).tolist()
     composed = unicodedata.is_normalized("NFC", shown)
     for match in _TOKEN.finditer(shown):  # equal to _SIMPLE in a simple text
         start, end = match.span()
