@@ -56,7 +56,10 @@ def class_probabilities(log_odds: Floats) -> Floats:
     Probability Estimates").
     """
     if log_odds.ndim == 1:
-        both = np.empty((len(log_odds), 2))  # faster than column_stack for one text
+        if len(log_odds) <= _FEW:
+            each = [_sigmoid(value) for value in log_odds.tolist()]
+            return np.array([(1.0 - p, p) for p in each]).reshape(-1, 2)
+        both = np.empty((len(log_odds), 2))
         both[:, 1] = sigmoid(log_odds)
         both[:, 0] = 1 - both[:, 1]
         return both

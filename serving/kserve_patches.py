@@ -64,6 +64,15 @@ def remove_timing(app: FastAPI) -> None:
     app.user_middleware = [each for each in app.user_middleware if each.cls is not TimingMiddleware]
 
 
+def remove_telemetry(app: FastAPI) -> None:
+    """Switch off FastAPI's own OpenTelemetry, for which ``--traces`` is.
+
+    FastAPI looks for a provider three times a request, and would send each span a second time
+    (fastapi 0.165.0); it takes the choice only where the application is made, which KServe does.
+    """
+    app._telemetry.update({"tracing": False, "metrics": False, "logs": False})
+
+
 def configure_logging(*silent: str) -> None:
     """Configure KServe's logging without its lines per request, and silence more loggers.
 

@@ -1,5 +1,6 @@
 """KServe's predictor: score and explain texts, and answer in the protocol of the request."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
@@ -7,6 +8,8 @@ from typing import Any
 
 from kserve import InferOutput, InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput, ModelNotFound
+from kserve.metrics import EXPLAIN_HIST_TIME, PREDICT_HIST_TIME
+from kserve.model import InferenceVerb
 
 from sentiment.scorer import Scored
 from serving import explanations, kserve_patches, metrics, request_id, trace_context, work
@@ -37,6 +40,30 @@ class SentimentPredictor(Model):
         self._served = served
         self._scheduler = scheduler
         self._capture = capture
+        self._seconds = {
+            InferenceVerb.PREDICT: PREDICT_HIST_TIME.labels(name),
+            InferenceVerb.EXPLAIN: EXPLAIN_HIST_TIME.labels(name),
+        }
+
+    async def __call__(
+        self,
+        body: dict[str, Any] | InferRequest,
+        headers: dict[str, str] | None = None,
+        verb: InferenceVerb = InferenceVerb.PREDICT,
+    ) -> tuple[Any, dict[str, str]]:
+        """Return the answer and the headers of the response.
+
+        KServe's method takes a tenth of the time of a request for steps that this predictor does
+        not have, and for their histograms (kserve 0.21.0). Those of the others are kept.
+        """
+        response_headers: dict[str, str] = {}
+        began = time.perf_counter()
+        try:
+            if verb is InferenceVerb.EXPLAIN:
+                return await self.explain(body, headers), response_headers
+            return await self.predict(body, headers, response_headers), response_headers
+        finally:
+            self._seconds[verb].observe(time.perf_counter() - began)
 
     @property
     def version(self) -> str:

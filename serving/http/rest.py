@@ -39,14 +39,15 @@ class RestServer(RESTServer):
     def _add_middlewares(self, app: FastAPI) -> None:
         super()._add_middlewares(app)
         kserve_patches.remove_timing(app)
+        kserve_patches.remove_telemetry(app)
         app.add_middleware(LongRequests, in_flight=self._in_flight)
         app.add_middleware(Admission, in_flight=self._in_flight)
         app.add_middleware(RequestMetrics)
 
     def _register_endpoints(self, app: FastAPI) -> None:
         page.install(app)
-        routes.install(app, V1Endpoints(self.dataplane), VersionedEndpoints(self.dataplane))
         routes.install_description(app, self._description)
+        routes.install(app, V1Endpoints(self.dataplane), VersionedEndpoints(self.dataplane))
         super()._register_endpoints(app)
 
     def _add_exception_handlers(self, app: FastAPI) -> None:

@@ -23,6 +23,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from kserve.protocol.rest import v1_endpoints
 from kserve.protocol.rest.server import RESTServer
+from opentelemetry.sdk.trace import TracerProvider
 from timing_asgi import TimingMiddleware
 
 from serving import kserve_patches
@@ -100,6 +101,20 @@ def test_remove_timing_is_needed():
     app = FastAPI()
     RESTServer("tests", None, None, 0)._add_middlewares(app)
     assert TimingMiddleware in [each.cls for each in app.user_middleware]
+
+
+def test_remove_telemetry_is_needed():
+    """FastAPI would send a span of each request to a provider, beside ours."""
+    app = FastAPI(telemetry={"tracer_provider": TracerProvider()})
+    assert app._native_telemetry.enabled()
+    kserve_patches.remove_telemetry(app)
+    assert not app._native_telemetry.enabled()
+
+
+def test_own_steps_are_needed(stock):
+    """KServe times two steps that a predictor may not have."""
+    stock.ask(f"{ECHO}:predict", b'{"instances": ["timed"]}', JSON)
+    assert "request_preprocess_seconds_count" in {key[0] for key in stock.samples()}
 
 
 def test_configure_logging_is_needed(stock):
@@ -246,7 +261,7 @@ def response_of(connection: socket.socket) -> bytes:
 def test_each_patch_has_a_test():
     patches = inspect.getmembers(kserve_patches, inspect.isfunction)
     names = [name for name, patch in patches if patch.__module__ == kserve_patches.__name__]
-    assert len(names) == 6
+    assert len(names) == 7
     assert {f"test_{name}_is_needed" for name in names} <= set(globals())
 
 
