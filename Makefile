@@ -213,7 +213,7 @@ MOVED := $(filter-out $(realpath .venv),$(shell cat .venv/installed 2>/dev/null)
 	@realpath .venv > $@
 
 # without it NumPy computes the same bits, so that no other target needs it
-sentiment/kernel/kernel.so: sentiment/kernel/kernel.c sentiment/kernel/build.py .venv/installed
+sentiment/kernel/kernel.so: sentiment/kernel/kernel.c sentiment/kernel/build.py | .venv/installed
 	python -m sentiment.kernel.build
 
 # environments of their own: checkov pins another boto3, and Sphinx needs none of our packages

@@ -23,7 +23,9 @@ from sentiment.training import Weighting
 log = logging.getLogger("trial")
 
 MAX_ITERATIONS = 8
-CODE = ("exact", "regression", "shards", "training", "weighting")  # of sentiment, as in dvc.yaml
+CODE = (  # of sentiment, as in dvc.yaml
+    *("exact", "linear", "ngram_keys", "regression", "shards", "training", "weighting"),
+)
 
 
 def trial(

@@ -21,6 +21,10 @@ def checkout(tmp_path: Path) -> Path:
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
     python.chmod(0o755)
+    kernel = directory / "sentiment/kernel"
+    kernel.mkdir(parents=True)
+    for name in ("kernel.c", "build.py", "kernel.so"):
+        (kernel / name).touch()
     (directory / ".venv/installed").write_text(f"{directory}/.venv\n")
     return directory
 
