@@ -50,6 +50,8 @@ def parse(
         )
     if (args.ssl_certfile is None) != (args.ssl_keyfile is None):
         flags.error("--ssl_certfile and --ssl_keyfile: give both, or neither")
+    if args.enable_grpc and args.http_port == args.grpc_port:
+        flags.error(f"--http_port and --grpc_port are both {args.http_port}")
     if args.traces is None:
         args.traces = "otlp" if any(map(environment.get, _OTLP)) else "none"
     try:
@@ -110,10 +112,16 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
 
 def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--http_port", type=int, default=8080, help="the port of HTTP (default: %(default)s)"
+        "--http_port",
+        type=limits.whole_number,
+        default=8080,
+        help="the port of HTTP (default: %(default)s)",
     )
     group.add_argument(
-        "--grpc_port", type=int, default=8081, help="the port of gRPC (default: %(default)s)"
+        "--grpc_port",
+        type=limits.whole_number,
+        default=8081,
+        help="the port of gRPC (default: %(default)s)",
     )
     group.add_argument(
         "--enable_grpc",
@@ -149,7 +157,6 @@ def _add_observability(group: argparse._ArgumentGroup) -> None:
         default=1.0,
         help="the fraction of requests to write, from 0 to 1 (default: %(default)s)",
     )
-
     group.add_argument(
         "--access_log",
         choices=["none", "json"],
@@ -173,22 +180,29 @@ def _version(text: str) -> str:
     return text
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+
+
 def _seconds(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
     return value
 
 
 def _whole_seconds(text: str) -> int:
-    value = int(text)
+    value = limits.whole_number(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is less than a second")
     return value
 
 
 def _fraction(text: str) -> float:
-    value = float(text.removesuffix("%"))
+    value = _number(text.removesuffix("%"))
     if text.endswith("%") or not 0 <= value <= 1:
         hint = f"; {value:g}% is {value / 100:g}" if 0 <= value <= 100 else ""
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1{hint}")

@@ -31,7 +31,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 def run(args: argparse.Namespace) -> int:
     """Serve with the settings of :func:`serving.flags.parse`; return the exit code."""
     in_flight = InFlight(limits.from_flags(args))
-    for flag in ("http_port", "grpc_port"):
+    for flag in ("http_port", "grpc_port") if args.enable_grpc else ("http_port",):
         if reason := _port_error(getattr(args, flag)):
             print(f"serving: error: --{flag} {getattr(args, flag)}: {reason}", file=sys.stderr)
             return 1

@@ -1,6 +1,7 @@
 """Each flag of the predictor works, from the command line and from the environment."""
 
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -24,6 +25,10 @@ VALUES = {
     "model_control": "explicit",
     "enable_grpc": "false",
     "capture_sample": "0.5",
+    "access_log": "json",
+    "traces": "otlp",
+    "http_port": "9000",
+    "grpc_port": "9001",
     "max_in_flight_bytes": "9999999",
 }
 NAMES = list(vars(flags.parser().parse_args([])))
@@ -60,7 +65,10 @@ def test_variable_is_the_flag_in_capitals(name):
     ("name", "value", "reason"),
     [
         ("SERVING_MAX_INSTANCES", "0", "0 is less than 1"),
-        ("SERVING_HTTP_PORT", "http", "invalid int value"),
+        ("SERVING_HTTP_PORT", "http", "'http' is not a whole number"),
+        ("SERVING_MAX_INSTANCES", "many", "'many' is not a whole number"),
+        ("SERVING_WATCH_SECONDS", "often", "'often' is not a number"),
+        ("SERVING_CAPTURE_SAMPLE", "half", "'half' is not a number"),
         ("SERVING_MODEL_CONTROL", "all", "invalid choice"),
         ("SERVING_ENABLE_GRPC", "maybe", "maybe is not true or false"),
         ("SERVING_CAPTURE_SAMPLE", "5%", "5% is 0.05"),
@@ -98,6 +106,13 @@ def test_our_parser_comes_before_that_of_kserve(tmp_path):
     assert "unrecognized arguments: --event-loop x" in result.stderr
 
 
+def test_one_port_for_both_servers_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        flags.parse(["--http_port", "9000", "--grpc_port", "9000"], {})
+    assert "--http_port and --grpc_port are both 9000" in capsys.readouterr().err
+    flags.parse(["--http_port", "9000", "--grpc_port", "9000", "--enable_grpc", "false"], {})
+
+
 def test_one_file_of_tls_is_refused(capsys):
     with pytest.raises(SystemExit):
         flags.parse(["--ssl_certfile", "x"], {})
@@ -107,7 +122,13 @@ def test_one_file_of_tls_is_refused(capsys):
 def test_environment_configures_a_server(trained, tmp_path):
     environment = {"SERVING_MODEL_NAME": "sentiment", "MODEL_VERSION": "12"}
     environment |= {"SERVING_MAX_INSTANCES": "2", "SERVING_ENABLE_GRPC": "false"}
-    with serving(trained.model, tmp_path, **environment) as server:
+    # gRPC is off, so the port of gRPC may be in use
+    with (
+        socket.create_server(("", 0)) as used,
+        serving(
+            trained.model, tmp_path, "--grpc_port", str(used.getsockname()[1]), **environment
+        ) as server,
+    ):
         assert server.version() == "12"
         status, reason = server.refusal(PREDICT, b'{"instances": ["a", "b", "c"]}')
         assert (status, reason) == (413, "there are more than 2 reviews")
