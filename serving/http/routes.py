@@ -1,4 +1,4 @@
-"""The routes of predictions and feedback, without FastAPI's handling of arguments and responses.
+"""The routes of requests with a body, without FastAPI's handling of arguments and responses.
 
 KServe's handlers read the request themselves, so FastAPI's work around them is in vain; it takes as
 long as scoring the text.
@@ -23,10 +23,15 @@ class OrjsonResponse(JSONResponse):
 
 
 class TemplateRoute(Route):
-    """Put the route into the scope, as FastAPI's routes do, for its template in the metrics."""
+    """Put the route into the scope, as FastAPI's routes do, for its template in the metrics.
+
+    The route takes each method of its path, and answers others than its own with a 405: a GET of
+    ``/v1/models/x:predict`` would else ask for a model named ``x:predict``.
+    """
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child_scope = super().matches(scope)
+        match = Match.NONE if match is Match.NONE else Match.FULL
         return match, {**child_scope, "route": self}
 
 
@@ -73,6 +78,10 @@ def install(app: FastAPI, v1: V1Endpoints, v2: V2Endpoints) -> None:
         response: Response = await v1.predict(request.path_params["model_name"], request)
         return response
 
+    async def explain(request: Request) -> Response:
+        response: Response = await v1.explain(request.path_params["model_name"], request)
+        return response
+
     async def feedback(request: Request) -> Response:
         model = await v1.dataplane.get_model(request.path_params["model_name"])
         model.require_capture()
@@ -94,6 +103,7 @@ def install(app: FastAPI, v1: V1Endpoints, v2: V2Endpoints) -> None:
         ("/v1/models/{model_name}:predict", predict),
         (f"{model}/infer", infer),
         (f"{model}/versions/{{model_version}}/infer", infer),
+        ("/v1/models/{model_name}:explain", explain),
         ("/v1/models/{model_name}:feedback", feedback),
     ]
     app.router.routes[:0] = [TemplateRoute(path, run, methods=["POST"]) for path, run in ours]

@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import urllib.error
+import urllib.request
 
 import pytest
 
-from tests.serving import INFER, PREDICT, head, read_response
+from tests.serving import EXPLAIN, FEEDBACK, INFER, PREDICT, head, read_response
 
 
 def test_unknown_path_or_method_is_refused(server):
@@ -20,6 +22,16 @@ def test_unknown_path_or_method_is_refused(server):
     put = server.refusal(PREDICT, body, method="PUT")
     assert put == (405, f"PUT {PREDICT}: Method Not Allowed")
     assert server.refusal("/v2/health/live", body, method="DELETE")[0] == 405
+
+
+@pytest.mark.parametrize("path", [PREDICT, EXPLAIN, FEEDBACK, INFER])
+def test_other_methods_of_a_verb_are_refused_with_the_allowed_one(server, path):
+    for method in ("GET", "OPTIONS"):
+        request = urllib.request.Request(server.address + path, method=method)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=30)
+        assert refused.value.code == 405
+        assert refused.value.headers["allow"] == "POST"
 
 
 def test_refusal_shows_no_internals(server):
