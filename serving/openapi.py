@@ -68,12 +68,12 @@ def _server_paths() -> dict[str, Any]:
 
 def _v1_paths() -> dict[str, Any]:
     model = "/v1/models/{model_name}"
-    event = {"application/cloudevents+json": {"schema": _reference("schemas", "CloudEvent")}}
-    predict = {**_json("PredictRequest"), **event}
+    predict = {**_json("PredictRequest"), **_event("PredictEvent")}
+    predictions = {**_json("Predictions"), **_event("PredictionsEvent")}
     return {
         "/v1/models": _get("Names of the loaded models", _json("Models")),
         model: _get("Readiness of the model", _json("ModelReady"), 404, 503),
-        f"{model}:predict": _post("Classify", predict, {**_json("Predictions"), **event}),
+        f"{model}:predict": _post("Classify", predict, predictions),
         f"{model}:explain": _post("Explain", _json("ExplainRequest"), _json("Explanations")),
         f"{model}:feedback": _post(
             "Say which classes are right", _json("FeedbackRequest"), _json("Accepted"), "202"
@@ -93,9 +93,10 @@ def _v2_paths() -> dict[str, Any]:
         infer = _post(
             "Classify", {**_json("InferRequest"), **_RAW}, {**_json("InferResponse"), **_RAW}
         )
-        infer["post"]["parameters"] = [
-            _parameter(INFERENCE_CONTENT_LENGTH_HEADER, "header", "Bytes of JSON before raw data")
-        ]
+        length = _parameter(
+            INFERENCE_CONTENT_LENGTH_HEADER, "header", "Bytes of JSON before raw data"
+        )
+        infer["post"]["parameters"] = [length | {"schema": {"type": "integer", "minimum": 0}}]
         paths[each] = _get("Types of the tensors, and classes", _json("ModelMetadata"), 404, 503)
         paths[f"{each}/ready"] = _get("Readiness of the model", _json("ModelReady"), 404, 503)
         paths[f"{each}/infer"] = infer
@@ -129,6 +130,10 @@ def _operation(summary: str, status: str, answer: dict[str, Any], *errors: int) 
 
 def _json(schema: str) -> dict[str, Any]:
     return {"application/json": {"schema": _reference("schemas", schema)}}
+
+
+def _event(schema: str) -> dict[str, Any]:
+    return {"application/cloudevents+json": {"schema": _reference("schemas", schema)}}
 
 
 def _reference(kind: str, name: str) -> dict[str, Any]:

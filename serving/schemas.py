@@ -4,7 +4,7 @@ from typing import Any
 
 from serving import explanations, request_id
 from serving.decode import feedback, v2
-from serving.decode.cloudevents import REQUIRED
+from serving.decode.cloudevents import REQUIRED, VERSIONS
 from serving.limits import RequestLimits
 
 _STRING, _NUMBER, _BOOLEAN = {"type": "string"}, {"type": "number"}, {"type": "boolean"}
@@ -40,7 +40,6 @@ def _predictions(limits: RequestLimits) -> dict[str, Any]:
     text = _STRING | {"maxLength": limits.max_characters}
     texts = {"anyOf": [text, _object(text=text)]}
     instances = _array(texts, 1, limits.max_instances)
-    attributes = {name: _STRING | {"minLength": 1} for name in REQUIRED}
     return {
         "PredictRequest": _object(instances=instances),
         "Prediction": _optional(
@@ -50,7 +49,8 @@ def _predictions(limits: RequestLimits) -> dict[str, Any]:
             probability=_NUMBER,  # of the second of two classes
         ),
         "Predictions": _object(predictions=_array(_schema("Prediction"))),
-        "CloudEvent": _object(**attributes, data={"type": "object"}),
+        "PredictEvent": _event("PredictRequest"),
+        "PredictionsEvent": _event("Predictions"),
         "ExplainRequest": _optional(
             ("parameters",),
             instances=instances,
@@ -107,13 +107,25 @@ def _tensors(limits: RequestLimits) -> dict[str, Any]:
         ("data", "parameters"),
         name={"const": v2.INPUT},
         datatype={"const": "BYTES"},
-        shape=_array(_COUNT, 1, 2),
+        shape=_array(_COUNT | {"minimum": 1}, 1, 2),
         data=_array(_STRING, 1, limits.max_instances),  # or raw, behind the JSON
         parameters=anything,
     )
     requested = _optional(("parameters",), name={"enum": list(v2.OUTPUTS)}, parameters=anything)
-    output = _object(name={"enum": list(v2.OUTPUTS)}, datatype=_STRING, shape=_array(_COUNT))
-    described = _object(name=_STRING, datatype=_STRING, shape=_array({"type": "integer"}))
+    output = _optional(
+        ("data",),  # or raw, behind the JSON
+        name={"enum": list(v2.OUTPUTS)},
+        datatype=_STRING,
+        shape=_array(_COUNT),
+        data=_array({"type": ["string", "number"]}),
+    )
+    described = _optional(
+        ("parameters",),
+        name=_STRING,
+        datatype=_STRING,
+        shape=_array({"type": "integer"}),
+        parameters=_object(classes=_array(_STRING, 2)),  # of the output "probabilities"
+    )
     return {
         "InferRequest": _optional(
             ("id", "outputs", "parameters"),
@@ -134,6 +146,13 @@ def _tensors(limits: RequestLimits) -> dict[str, Any]:
             parameters=_object(feedback=_BOOLEAN),
         ),
     }
+
+
+def _event(data: str) -> dict[str, Any]:
+    """Return the schema of a CloudEvent with data of this schema."""
+    attributes: dict[str, Any] = {name: _STRING | {"minLength": 1} for name in REQUIRED}
+    attributes["specversion"] = {"enum": list(VERSIONS)}
+    return _object(**attributes, data=_schema(data))
 
 
 def _object(**properties: Any) -> dict[str, Any]:

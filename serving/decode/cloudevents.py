@@ -7,7 +7,7 @@ from kserve.errors import InvalidInput
 
 STRUCTURED = "application/cloudevents+json"
 REQUIRED = ("specversion", "id", "source", "type")
-_VERSIONS = ("1.0", "0.3")
+VERSIONS = ("1.0", "0.3")
 
 
 def is_binary(headers: Mapping[str, str]) -> bool:
@@ -44,6 +44,6 @@ def unwrap(payload: dict[str, Any], headers: dict[str, str]) -> tuple[Any, dict[
     for name in REQUIRED:
         if not isinstance(payload[name], str) or not payload[name]:
             raise InvalidInput(f'"{name}" of the CloudEvent must be a string')
-    if payload["specversion"] not in _VERSIONS:
-        raise InvalidInput(f'"specversion" of the CloudEvent must be {" or ".join(_VERSIONS)}')
+    if payload["specversion"] not in VERSIONS:
+        raise InvalidInput(f'"specversion" of the CloudEvent must be {" or ".join(VERSIONS)}')
     return payload["data"], {name: payload[name] for name in payload if name != "data"}

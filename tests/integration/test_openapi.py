@@ -18,19 +18,25 @@ from serving.limits import RequestLimits
 from tests.serving import EXPLAIN, FEEDBACK, INFER, JSON, PREDICT, TEXTS, serving
 
 MODEL = "/v1/models/{model_name}"
+PREDICT_PATH = f"{MODEL}:predict"
 UNDESCRIBED = {"/openapi.json", "/page/{name}"}
 TENSOR = {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["good", "bad"]}
 BODIES = {
-    f"{MODEL}:predict": {"instances": [*TEXTS, {"text": "x"}]},
+    PREDICT_PATH: {"instances": [*TEXTS, {"text": "x"}]},
     f"{MODEL}:explain": {"instances": TEXTS, "parameters": {"tokens": True, "top": 3}},
     f"{MODEL}:feedback": {"feedback": [{"id": "x", "index": 0, "label": "positive", "by": "y"}]},
     "/v2/models/{model_name}/infer": {"inputs": [TENSOR], "outputs": [{"name": "label"}]},
     "/v2/models/{model_name}/versions/{model_version}/infer": {"inputs": [TENSOR], "id": "x"},
 }
+EVENT = {"specversion": "1.0", "id": "1", "source": "x", "type": "y", "data": BODIES[PREDICT_PATH]}
 WRONG = {
     PREDICT: [{"instances": []}, {"instances": ["x"] * 257}, {"instances": [7]}, {}],
     EXPLAIN: [{"instances": ["x"], "parameters": {"top": 101}}, {"instances": ["x"] * 0}],
-    INFER: [{"inputs": []}, {"inputs": [TENSOR | {"datatype": "FP32"}]}],
+    INFER: [
+        {"inputs": []},
+        {"inputs": [TENSOR | {"datatype": "FP32"}]},
+        {"inputs": [TENSOR | {"shape": [0]}]},
+    ],
     FEEDBACK: [{"feedback": []}, {"feedback": [{"id": "a b", "index": 0, "label": "positive"}]}],
 }
 DOCUMENT = openapi.document(RequestLimits())
@@ -117,3 +123,29 @@ def test_what_the_schemas_refuse_the_server_refuses(controlled, path):
         assert str(status) in operation["responses"]
         error = DOCUMENT["components"]["responses"][str(status)]
         check(answer, schema_of(error["content"]))
+
+
+def test_events_are_as_described(controlled):
+    operation = DOCUMENT["paths"][PREDICT_PATH]["post"]
+    kind = "application/cloudevents+json"
+    schema = operation["requestBody"]["content"][kind]["schema"]
+    check(EVENT, schema)
+    status, answer, _ = controlled.ask(PREDICT, json.dumps(EVENT).encode(), {"content-type": kind})
+    assert status == 200
+    check(answer, operation["responses"]["200"]["content"][kind]["schema"])
+    for wrong in (EVENT | {"specversion": "2"}, EVENT | {"data": {}}, EVENT | {"id": ""}):
+        with pytest.raises(jsonschema.ValidationError):
+            check(wrong, schema)
+        sent = json.dumps(wrong).encode()
+        assert controlled.ask(PREDICT, sent, {"content-type": kind})[0] == 400
+
+
+def test_schemas_of_tensors_name_all_that_is_sent(controlled):
+    schemas = DOCUMENT["components"]["schemas"]
+    sent = json.dumps({"inputs": [TENSOR]}).encode()
+    answer = controlled.ask(INFER, sent, JSON)[1]
+    metadata = controlled.ask("/v2/models/sentiment")[1]
+    for name, tensors in (("InferResponse", answer), ("ModelMetadata", metadata)):
+        described = schemas[name]["properties"]["outputs"]["items"]["properties"]
+        for tensor in tensors["outputs"]:
+            assert {key for key, value in tensor.items() if value is not None} <= set(described)
