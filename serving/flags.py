@@ -50,7 +50,7 @@ def parse(
         )
     if (args.ssl_certfile is None) != (args.ssl_keyfile is None):
         flags.error("--ssl_certfile and --ssl_keyfile: give both, or neither")
-    if args.enable_grpc and args.http_port == args.grpc_port:
+    if args.enable_grpc and args.http_port == args.grpc_port != 0:  # 0 is any free port
         flags.error(f"--http_port and --grpc_port are both {args.http_port}")
     if args.traces is None:
         args.traces = "otlp" if any(map(environment.get, _OTLP)) else "none"
@@ -83,6 +83,7 @@ def _read_environment(
 def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--model_name",
+        type=_name,
         default="sentiment",
         help="the name of the model in all paths and calls (default: %(default)s)",
     )
@@ -169,6 +170,12 @@ def _add_observability(group: argparse._ArgumentGroup) -> None:
         help="send a span for each request to OTEL_EXPORTER_OTLP_ENDPOINT, over HTTP; default:"
         " otlp if this variable is set, or else none",
     )
+
+
+def _name(text: str) -> str:
+    if not text or "/" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} has no path: it must be a name without /")
+    return text
 
 
 def _version(text: str) -> str:

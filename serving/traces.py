@@ -37,7 +37,8 @@ class Traces:
             from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
         except ImportError as error:
             raise TracesError(
-                f"--traces otlp: {error}; install requirements/traces.txt, or give --traces none"
+                f"--traces otlp: {error}; install requirements/traces.txt, build the image with"
+                " --build-arg TRACES=traces.txt, or give --traces none"
             ) from error
         named = {"service.name": service} | dict(OTELResourceDetector().detect().attributes)
         self._provider = TracerProvider(resource=Resource.create(named))

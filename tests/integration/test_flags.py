@@ -69,6 +69,7 @@ def test_variable_is_the_flag_in_capitals(name):
         ("SERVING_MAX_INSTANCES", "many", "'many' is not a whole number"),
         ("SERVING_WATCH_SECONDS", "often", "'often' is not a number"),
         ("SERVING_CAPTURE_SAMPLE", "half", "'half' is not a number"),
+        ("SERVING_MODEL_NAME", "films/en", "'films/en' has no path: it must be a name without /"),
         ("SERVING_MODEL_CONTROL", "all", "invalid choice"),
         ("SERVING_ENABLE_GRPC", "maybe", "maybe is not true or false"),
         ("SERVING_CAPTURE_SAMPLE", "5%", "5% is 0.05"),
@@ -111,6 +112,7 @@ def test_one_port_for_both_servers_is_refused(capsys):
         flags.parse(["--http_port", "9000", "--grpc_port", "9000"], {})
     assert "--http_port and --grpc_port are both 9000" in capsys.readouterr().err
     flags.parse(["--http_port", "9000", "--grpc_port", "9000", "--enable_grpc", "false"], {})
+    flags.parse(["--http_port", "0", "--grpc_port", "0"], {})
 
 
 def test_one_file_of_tls_is_refused(capsys):

@@ -127,7 +127,7 @@ def test_traces_are_on_with_an_endpoint_or_by_the_flag(arguments, environment, e
 @pytest.mark.parametrize(
     ("prepare", "words"),
     [
-        ("sys.modules['opentelemetry.sdk'] = None", "requirements/traces.txt"),
+        ("sys.modules['opentelemetry.sdk'] = None", "--build-arg TRACES=traces.txt"),
         ("os.environ['OTEL_EXPORTER_OTLP_PROTOCOL'] = 'grpc'", "only http/protobuf"),
     ],
 )
