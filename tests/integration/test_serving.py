@@ -164,7 +164,7 @@ def start(directory, *flags: str) -> subprocess.CompletedProcess[str]:
     [
         (["--workers", "2"], "--workers"),
         (["--max_instances", "0"], "--max_instances: 0 is less than 1"),
-        (["--max_in_flight", "few"], "--max_in_flight: invalid"),
+        (["--max_in_flight", "few"], "--max_in_flight: 'few' is not a whole number"),
         (["--max_in_flight_bytes", "1000"], "less than --max_body_bytes"),
         (["--watch_seconds", "-1"], "--watch_seconds: -1 is not a number of seconds"),
         (["--capture_sample", "2"], "--capture_sample: 2 is not between 0 and 1; 2% is 0.02"),
