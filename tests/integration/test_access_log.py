@@ -15,6 +15,7 @@ from tests.serving import (
     MODEL_INFER,
     PREDICT,
     Server,
+    full,
     grpc_tensor,
     serving,
     wait_until,
@@ -33,7 +34,8 @@ FIELDS = {
 def logged(trained, tmp_path_factory):
     directory = tmp_path_factory.mktemp("access")
     flags = ["--access_log", "json", "--model_version", "7", "--max_in_flight", "1"]
-    with serving(trained.model, directory, *flags) as server:
+    with serving(trained.model, directory, *flags, module="tests.held_serving") as server:
+        wait_until(lambda: lines(server))  # of the first probe, which may be late
         yield server
 
 
@@ -133,10 +135,7 @@ def test_calls_over_grpc_are_logged(logged):
 def test_overload_is_logged(logged):
     before = len(lines(logged))
     body = b'{"instances": ["%s"]}' % SECRET.encode()
-    with logged.connect() as connection:
-        head = f"POST {PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
-        connection.sendall(head.encode() + b" " * 90_000)
-        logged.wait_for_in_flight(1)
+    with full(logged):
         assert logged.ask(PREDICT, body, JSON)[0] == 503
     wait_until(lambda: any(line["status"] == 503 for line in lines(logged)[before:]))
 
