@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Mapping, Sequence
+from threading import TIMEOUT_MAX
 
 from serving import limits
 
@@ -175,8 +176,8 @@ def _version(text: str) -> str:
 
 def _seconds(text: str) -> float:
     value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    if not 0 <= value <= TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds to wait")
     return value
 
 
