@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Mapping, Sequence
+from threading import TIMEOUT_MAX
 
 from serving import limits
 
@@ -196,8 +197,8 @@ def _number(text: str) -> float:
 
 def _seconds(text: str) -> float:
     value = _number(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds")
+    if not 0 <= value <= TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds to wait")
     return value
 
 

@@ -18,6 +18,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
 from kserve.protocol.grpc.server import GRPCServer
 
 from serving import errors, metrics, request_id
+from serving.arrivals import Arrivals
 from serving.errors import OverloadError, UnknownMethodError
 from serving.health import INFERENCE, Health
 from serving.in_flight import InFlight
@@ -42,6 +43,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, in_flight: InFlight) -> None:
         self._in_flight = in_flight
+        self._arrivals = Arrivals(in_flight.limits)
         self.started = 0
         self._streams: set[asyncio.Task[Any]] = set()
         self._ending = False
@@ -61,18 +63,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return self._stream_handler(handler, details.method, began)
         method = details.method if handler is not None else metrics.OTHER
 
-        async def respond(message: bytes, context: ServicerContext) -> Any:
-            self.started += 1
+        async def run(context: ServicerContext) -> Any:
             if handler is None:
-                answer = self._refuse_unknown(details.method)
-            elif method == _INFER:
-                answer = self._admit(handler, message, context)
-            else:
-                answer = self._run(handler, message, context)
-            return await self._answer(answer, method, context, began)
+                raise UnknownMethodError(f"{details.method}: there is no such method")
+            message = await self._arrivals.read(context)
+            self.started += 1
+            if method == _INFER:
+                return await self._admit(handler, message, context)
+            return await self._run(handler, message, context)
+
+        async def respond(requests: Any, context: ServicerContext) -> Any:
+            return await self._answer(run(context), method, context, began)
 
         serializer = None if handler is None else handler.response_serializer
-        return grpc.unary_unary_rpc_method_handler(respond, response_serializer=serializer)
+        # so that this code reads the message; for a unary call gRPC would wait for it
+        return grpc.stream_unary_rpc_method_handler(respond, response_serializer=serializer)
 
     def _stream_handler(self, handler: Any, method: str, began: float) -> Any:
         """Return the handler of a call with many responses, as of reflection and health."""
@@ -141,9 +146,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if not named:
             context.set_trailing_metadata(trailing)
         return result
-
-    async def _refuse_unknown(self, method: str) -> None:
-        raise UnknownMethodError(f"{method}: there is no such method")
 
     async def _admit(self, handler: Any, message: bytes, context: ServicerContext) -> Any:
         with self._in_flight.admit(len(message)):

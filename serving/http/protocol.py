@@ -19,6 +19,7 @@ LOGGER_NAME = "uvicorn.error.requests"  # apart from uvicorn.error, so that it c
 _LOGGER = logging.getLogger(LOGGER_NAME)
 _LINGER_SECONDS = 2.0  # for which a refused client may still send, and read the reason
 _LINGER_BYTES = 2**20
+_UNREAD_SECONDS = 10.0  # for which a client may leave a full buffer, or its last response, unread
 
 
 class _Flow(FlowControl):
@@ -48,6 +49,9 @@ class HttpProtocol(HttpToolsProtocol):
     bytes at most, and a few for each byte of the body. Trailers are dropped: uvicorn adds them to
     the headers, without a limit.
 
+    A client that does not read its responses is disconnected. uvicorn waits for it forever, and the
+    request keeps its slot; so does a closed connection with bytes that the client has not taken.
+
     A request behind another one is parsed after the response to the first, which would be lost if
     the second is invalid. The parser therefore never gets bytes beyond the end of a request.
     """
@@ -64,6 +68,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._refused = False
         self._linger_bytes = _LINGER_BYTES
         self._timer: asyncio.TimerHandle | None = None  # of a head, or of a refused client
+        self._unread_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -72,13 +77,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_unread_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             self._linger_bytes -= len(data)
             if self._linger_bytes < 0:
-                self.transport.close()
+                self._close()
         elif self._unread or self._answering():
             self._hold(self._unread + data)
         else:
@@ -160,11 +166,29 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.transport.is_closing():
+            self._abort_if_unread()
             return
         if not self._in_head:
             self._linger()
         elif self._unread:
             self.loop.call_soon(self._parse_unread)  # and not within the application's task
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._abort_if_unread()
+
+    def resume_writing(self) -> None:
+        if not self.transport.is_closing():
+            self._stop_unread_timer()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():
+            self._abort_if_unread()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(HTTPStatus.BAD_REQUEST, self._fault or "the request is not HTTP/1.1")
@@ -198,11 +222,26 @@ class HttpProtocol(HttpToolsProtocol):
             if self.transport.can_write_eof():  # not with TLS
                 self.transport.write_eof()
         except OSError:  # the client has reset the connection
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Close the connection as soon as the client has taken what is written."""
+        self.transport.close()
+        self._abort_if_unread()
+
+    def _abort_if_unread(self) -> None:
+        """Abort the connection if the client has not read in ``_UNREAD_SECONDS``."""
+        if self._unread_timer is None:
+            self._unread_timer = self.loop.call_later(_UNREAD_SECONDS, self.transport.abort)
+
+    def _stop_unread_timer(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def _close_after(self, seconds: float) -> None:
         self._stop_timer()
-        self._timer = self.loop.call_later(seconds, self.transport.close)
+        self._timer = self.loop.call_later(seconds, self._close)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -112,7 +112,9 @@ def test_grpc_itself_refuses_too_large_messages(server):
     refused, details = call(server, message(id="x" * 2**20))
     assert refused == EXHAUSTED
     assert "larger than max" in details
-    assert not [key for key in server.increases(before) if "gRPC" in key]
+    increases = server.increases(before)
+    assert increases["app_request_count_total", MODEL_INFER, "gRPC", "413"] == 1
+    assert increases["app_request_rejected_count_total", "too_large"] == 1
 
 
 def test_other_methods_refuse_with_fitting_status(server):

@@ -167,6 +167,7 @@ def start(directory, *flags: str) -> subprocess.CompletedProcess[str]:
         (["--max_in_flight", "few"], "--max_in_flight: 'few' is not a whole number"),
         (["--max_in_flight_bytes", "1000"], "less than --max_body_bytes"),
         (["--watch_seconds", "-1"], "--watch_seconds: -1 is not a number of seconds"),
+        (["--watch_seconds", "1e300"], "--watch_seconds: 1e300 is not a number of seconds to wait"),
         (["--capture_sample", "2"], "--capture_sample: 2 is not between 0 and 1; 2% is 0.02"),
         (["--capture_sample", "5%"], "--capture_sample: 5% is not between 0 and 1; 5% is 0.05"),
         (
