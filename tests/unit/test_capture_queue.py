@@ -1,5 +1,6 @@
 """The limit and the counts of a queue of the capture, and the events that it holds."""
 
+import orjson
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
@@ -21,7 +22,8 @@ def feedback(items: int, by: str = "") -> Feedback:
 
 
 def captured(*texts: str) -> CapturedRequest:
-    return CapturedRequest(0.0, "7", "a", 0.5, texts, [{"label": "x"}] * len(texts))
+    predictions = orjson.dumps([{"label": "x"}] * len(texts))
+    return CapturedRequest(0.0, "7", "a", 0.5, texts, predictions)
 
 
 def test_empty_texts_fill_the_queue_too(counters):
