@@ -22,6 +22,7 @@ PROGRAMS = {
     "curl": ("curl",),
     "docker-registry": ("docker-registry",),
     "iptables": ("iptables",),
+    "libc6-arm64-cross": ("qemu-aarch64-static",),  # which runs programs with it
     "mmdebstrap": ("mmdebstrap",),
     "npm": ("npm",),
     "postgresql": ("pg_ctlcluster",),

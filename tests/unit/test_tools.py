@@ -276,7 +276,8 @@ def test_packages_takes_githubs_ubuntu_as_it_is(only):
     assert calls.read_text().splitlines() == [
         "apt-get update -qq",
         "apt-get install -y -qq --no-install-recommends"
-        " docker-registry mmdebstrap prometheus prometheus-alertmanager qemu-user-static",
+        " docker-registry libc6-arm64-cross mmdebstrap prometheus prometheus-alertmanager"
+        " qemu-user-static",
     ]
 
 
