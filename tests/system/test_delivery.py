@@ -226,7 +226,7 @@ def test_broken_serving_image_is_not_pushed(site):
     before = state(site)
     main = site.work / "serving/__main__.py"
     text = main.read_text()
-    broken = text.replace("import argparse\n", "import argparse\n\nraise SystemExit('broken')\n", 1)
+    broken = text.replace("import sys\n", "import sys\n\nraise SystemExit('broken')\n", 1)
     assert broken != text
     site.change("broken-image", "Break the image", **{"serving/__main__.py": broken})
     site.merge("broken-image")
