@@ -26,8 +26,7 @@ from sentiment.characters import MARKS, REMOVED, UNSPACED, is_simple, plain
 
 Span = tuple[int, int]  # start and end (exclusive) in a text, in code points
 
-
-# a text whose tokens are the matches of one regular expression, or else its tokens
+# a text that `_SIMPLE` splits into tokens, or else the list of its tokens
 Prepared = str | list[str]
 
 

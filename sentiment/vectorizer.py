@@ -70,7 +70,7 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         return reduced(TOKENIZERS[self.tokens], self.stemmer)
 
     def index(self) -> dict[str, int]:
-        """Return the number of each token; see :func:`sentiment.keys.numbers`."""
+        """Return the number of each token; see :func:`sentiment.ngram_keys.numbers`."""
         if not hasattr(self, "_index"):
             self._index = ngram_keys.numbers(ngram_keys.unpack(self.tokens_))
         return self._index

@@ -1,6 +1,6 @@
 /* Score texts: tokens, their n-grams' columns, and the sums of weights.
  *
- * The results equal those of the NumPy code in sentiment/lookup.py to the last bit: the same
+ * The results equal those of the NumPy code in sentiment/scores.py to the last bit: the same
  * products are added in the same order, and IEEE 754 rounds them in one way. So this file must be
  * compiled without contraction to fused operations and without reassociation.
  *
@@ -24,7 +24,7 @@ enum { BITS = 21, MAX_COUNT = 255, BLOCK = 256 };
 static const uint32_t NONE = UINT32_MAX; /* no column */
 
 /* A slot of the table of tokens, with the token itself, so that most lookups take one access to
- * memory. Of a longer token it has the beginning. */
+ * memory. A token that is longer than `bytes` is compared in the tokens of the model. */
 typedef struct {
     uint32_t number;   /* from 1, in the order of the tokens; 0: the slot is empty */
     uint32_t start;    /* in the tokens of the model */

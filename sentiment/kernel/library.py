@@ -27,7 +27,8 @@ def load(path: Path = LIBRARY) -> ctypes.PyDLL | None:
         return None
     try:
         library = ctypes.PyDLL(str(path))
-        built_from = ctypes.string_at(ctypes.addressof(ctypes.c_char.in_dll(library, _DIGEST)))
+        symbol = ctypes.c_char.in_dll(library, "source_digest")
+        built_from = ctypes.string_at(ctypes.addressof(symbol))
     except (OSError, ValueError) as error:  # of another processor, or without the symbol
         log.warning("%s: %s; scoring with NumPy", path, error)
         return None
@@ -35,6 +36,3 @@ def load(path: Path = LIBRARY) -> ctypes.PyDLL | None:
         log.warning("%s is of another kernel.c: python -m sentiment.kernel.build", path)
         return None
     return library
-
-
-_DIGEST = "source_digest"

@@ -127,7 +127,8 @@ class CheckedDataPlane(DataPlane):
             return encoded
         event, event_headers = super().encode(model_name, {}, headers, req_attributes)
         event_headers.setdefault("content-type", JSON)
-        if event_headers["content-type"] == JSON:  # no event, or one whose attributes are headers
+        # not an event, or one with its attributes in the headers
+        if event_headers["content-type"] == JSON:
             return response, event_headers
         data = orjson.Fragment(bytes(response))
         return orjson.dumps(orjson.loads(event) | {"data": data}), event_headers

@@ -5,11 +5,11 @@ import random
 
 from kserve.errors import InvalidInput
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving import errors
 from serving.errors import CompressedError, OverloadError
-from serving.http.body import Body
+from serving.http.body import Body, replay
 from serving.in_flight import SMALL_BODY, InFlight
 
 _NEVER_FULL = {"GET", "HEAD", "OPTIONS"}  # take no slot: probes and scrapes are among them
@@ -49,7 +49,7 @@ class Admission:
         if size != 0:
             body.check_size(size or 0)
             await body.read(keep=False)
-            receive = _replay(b"", receive)
+            receive = replay(b"", receive)
         if not body.disconnected:
             await self._app(scope, receive, send)
 
@@ -64,7 +64,7 @@ class Admission:
             return
         with self._in_flight.admit(body.size):
             await self._in_flight.scheduler.wait_turn(body.size)
-            await self._app(scope, _replay(body.content(), receive), send)
+            await self._app(scope, replay(body.content(), receive), send)
 
     async def _refuse(self, error: Exception, body: Body, request: Headers, send: Send) -> None:
         """Send the refusal at once, but end the response later.
@@ -97,15 +97,6 @@ class Admission:
                 await body.wait_for_disconnect(due)
         finally:
             self._in_flight.refused_clients -= 1
-
-
-def _replay(content: bytes, receive: Receive) -> Receive:
-    unread = [{"type": "http.request", "body": content, "more_body": False}]
-
-    async def replay() -> Message:
-        return unread.pop() if unread else await receive()
-
-    return replay
 
 
 def _body_size(headers: list[tuple[bytes, bytes]]) -> int | None:

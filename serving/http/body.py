@@ -2,7 +2,7 @@
 
 import asyncio
 
-from starlette.types import Receive
+from starlette.types import Message, Receive
 
 from serving.errors import TooLargeError, TooSlowError
 from serving.in_flight import InFlight
@@ -97,3 +97,13 @@ class Body:
                 await self._receive()  # after a complete body, only a disconnect can follow
         except TimeoutError:
             return
+
+
+def replay(content: bytes, receive: Receive) -> Receive:
+    """Return a function that receives a body that has been read, and then what follows it."""
+    unread = [{"type": "http.request", "body": content, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return unread.pop() if unread else await receive()
+
+    return receive_again

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import OverloadError
+from serving.http.body import replay
 from serving.in_flight import SMALL_BODY, InFlight
 
 LARGE_EXPLANATIONS = 4  # at a time, until their clients have them: a response may have 40 MB
@@ -45,8 +46,8 @@ class LongRequests:
         if scope["type"] != "http" or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        body = await receive()  # admission has read all of it
-        size = len(body.get("body", b""))
+        body: bytes = (await receive()).get("body", b"")  # admission has read all of it
+        size = len(body)
         check_room(self._in_flight, scope, size)
         if _explains(scope):
             with self._slot(size > SMALL_BODY):
@@ -54,7 +55,7 @@ class LongRequests:
         elif size > SMALL_BODY:
             await self._run_while_connected(scope, body, receive, send)
         else:
-            await self._app(scope, _replay(body, receive), send)
+            await self._app(scope, replay(body, receive), send)
 
     @contextmanager
     def _slot(self, large: bool) -> Iterator[None]:
@@ -72,7 +73,7 @@ class LongRequests:
             self._large_explanations -= large
 
     async def _run_while_connected(
-        self, scope: Scope, body: Message, receive: Receive, send: Send
+        self, scope: Scope, body: bytes, receive: Receive, send: Send
     ) -> None:
         loop = asyncio.get_running_loop()
 
@@ -101,18 +102,9 @@ class LongRequests:
             async with asyncio.timeout(None) as deadline:
                 watching = asyncio.create_task(watch())
                 try:
-                    await self._app(scope, _replay(body, receive_disconnect), send_in_chunks)
+                    await self._app(scope, replay(body, receive_disconnect), send_in_chunks)
                 finally:
                     watching.cancel()
         except TimeoutError:
             if not deadline.expired():
                 raise
-
-
-def _replay(message: Message, receive: Receive) -> Receive:
-    unread = [message]
-
-    async def replay() -> Message:
-        return unread.pop() if unread else await receive()
-
-    return replay

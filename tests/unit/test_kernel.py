@@ -45,7 +45,7 @@ def models():
     kept = np.flatnonzero(lengths(vectorizer.keys_) != 2)
     vectorizer.keys_ = vectorizer.keys_[kept]
     classifier.weights_, classifier.squares_ = classifier.weights_[kept], classifier.squares_[kept]
-    yield model  # whose n-grams of three tokens contain none of two
+    yield model  # with n-grams of one token and of three, and none of two
     yield sentiment.store.load(REPO / "tests/recordings/models/tokens-1")
 
 
