@@ -44,14 +44,14 @@ install: .venv/installed sentiment/kernel/kernel.so ## Install the locked packag
 install-bench: .venv/installed ## Install the packages that only benchmarks/ imports into .venv
 	uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes -r requirements/bench.txt
 
-demo: .venv/installed ## Train, register, promote and serve a model once, and ask it about two reviews
+demo: .venv/installed sentiment/kernel/kernel.so ## Train, register, promote and serve a model once, and ask it about two reviews
 	python -m tools.demo
 
 train: .venv/installed ## Run the stages that are out of date (dvc repro)
 	python -m tools.repro
 
 serve: export MODEL_URI ?= models:/sentiment@champion
-serve: .venv/installed ## Serve the champion on HTTP_PORT (8080) and GRPC_PORT (8081); load each new champion
+serve: .venv/installed sentiment/kernel/kernel.so ## Serve the champion on HTTP_PORT (8080) and GRPC_PORT (8081); load each new champion
 	python -m serving --http_port $(HTTP_PORT) --grpc_port $(GRPC_PORT) --watch_seconds 10
 monitor: .venv/installed ## Serve the champion and monitor it with Prometheus and Alertmanager
 	python -m monitoring.local --predictor-port $(HTTP_PORT) --grpc-port $(GRPC_PORT)
@@ -212,7 +212,7 @@ MOVED := $(filter-out $(realpath .venv),$(shell cat .venv/installed 2>/dev/null)
 	  $(if $(MOVED),--force-reinstall) -r $<
 	@realpath .venv > $@
 
-# without it NumPy computes the same bits, so that no other target needs it
+# without it NumPy computes the same bits, so that only the targets that serve need it
 sentiment/kernel/kernel.so: sentiment/kernel/kernel.c sentiment/kernel/build.py | .venv/installed
 	python -m sentiment.kernel.build
 

@@ -451,8 +451,10 @@ def test_content_fits_the_width_of_the_screen(open_page, width):
 
 
 def fetch(url: str, method: str = "GET", **headers: str):
+    """Ask as a browser does; other clients get JSON at /."""
+    named = {"accept": "text/html,*/*;q=0.8"} | headers
     request = urllib.request.Request(
-        url, headers={k.replace("_", "-"): v for k, v in headers.items()}, method=method
+        url, headers={k.replace("_", "-"): v for k, v in named.items()}, method=method
     )
     try:
         with urllib.request.urlopen(request) as response:
