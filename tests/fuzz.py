@@ -33,11 +33,12 @@ PATHS = [
     *("/v2/models/sentiment/ready", "/openapi.json", "/..%2f..%2fetc/passwd", "/" + "a" * 5000),
     *("http://other/v2", f"{PREDICT}?a=b&%zz", f"{INFER}#part", "*", "no/slash", "/é", "/\xff"),
 ]
+EVENT_TYPE = "Content-Type: application/cloudevents+json"  # of bodies that are events only
 ATTRIBUTES = "ce-id: 1\r\nce-source: s\r\nce-type: t"
 HEADERS = [
     *("Content-Type: text/plain", "Content-Type: application/json", "Content-Type: multipart/x"),
     *("Content-Type:", "Content-Type: ;", "Content-Type: application/x+json; charset=x"),
-    *("Content-Type: application/cloudevents+json", "ce-contenttype: json", "ce-id: 1"),
+    *(EVENT_TYPE, "ce-contenttype: json", "ce-id: 1"),
     *(f"{ATTRIBUTES}\r\nce-specversion: 1.0", f"{ATTRIBUTES}\r\nce-specversion: 9"),
     f"{ATTRIBUTES}\r\nce-specversion: 1.0\r\nce-time: x\r\nce-x: \xe9\r\nce-contenttype: x",
     *("Content-Encoding: gzip", "Content-Encoding: identity", "Accept: nothing", "Range: bytes=5-"),
@@ -52,9 +53,7 @@ HEADERS = [
     ),
     *("Content-Length: 3", "Transfer-Encoding: gzip"),  # not for requests that must stay HTTP
 ]
-
-
-HARMFUL = ("ce-", "Connection:", "Content-Encoding:", "Inference-")
+HARMFUL = ("ce-", "Connection:", "Content-Encoding:", "Inference-", EVENT_TYPE)
 HARMLESS = [line for line in HEADERS[:-2] if not line.startswith(HARMFUL)]
 PIECES = [0] * 20 + [1, 2, 5] * 6 + [40]  # after the first; by forty, the sender is slow
 TRAILERS = [

@@ -37,7 +37,8 @@ SHOW = "include Makefile\n.PHONY: pull demo\npull demo: ; @env\n"
 def project(tmp_path: Path) -> Path:
     for name in ("Makefile", "setup.cfg"):
         shutil.copy(REPO / name, tmp_path / name)
-    shutil.copytree(REPO / "tools", tmp_path / "tools")
+    for name in ("tools", "sentiment"):
+        shutil.copytree(REPO / name, tmp_path / name)
     (tmp_path / "show.mk").write_text(SHOW)
     (tmp_path / ".env").write_text(GOOD)
     return tmp_path
