@@ -21,6 +21,7 @@ from sentiment.steps import STEP, Steps, finish
 from sentiment.tokens import Span
 
 _STEM = 32  # units at most; to make the stem of an unseen token takes 10 to 20 us
+_OCCURRENCES = 16 * STEP  # of n-grams, handled in a step
 _UNKNOWN_TOKEN = 0  # the number of every token that the model does not know
 _POSITION_BITS = 32
 
@@ -126,8 +127,7 @@ class Explainer:
         """Return the steps of :meth:`explain`."""
         located = yield from self._locate_tokens(text)
         columns = yield from self._find_columns(located.ids)
-        known = self._group(columns)
-        yield len(known.firsts) // 16
+        known = yield from self._group(columns)
         terms = TERM_FREQUENCY[np.minimum(known.counts, MAX_COUNT)]
         weights = self._linear.weights[known.columns]
         squared = _total(terms**2 * self._linear.squares[known.columns])
@@ -146,8 +146,7 @@ class Explainer:
             shown.append(_ngram(located, known, number, float(contributions[number])))
             yield 16 + len(shown[-1].spans) // 16
         values = contributions / known.counts / known.lengths
-        shares = _shares(values, known, len(located.tokens), self._max_n)
-        yield len(shares) // 8
+        shares = yield from _shares(values, known, len(located.tokens), self._max_n)
         return Explanation(
             label=label,
             probabilities=probabilities.tolist(),
@@ -209,13 +208,16 @@ class Explainer:
             columns.append(found)
         return columns
 
-    def _group(self, columns: list[Ints]) -> _Known:
+    def _group(self, columns: list[Ints]) -> Steps[_Known]:
         cells = [np.empty(0, np.int64)]
         for found in columns:
             firsts = np.flatnonzero(found >= 0)
             cells.append(found[firsts] << _POSITION_BITS | firsts)
+            cells[-1].sort()
+            yield len(firsts) // 16
         ordered = np.concatenate(cells)
-        ordered.sort()
+        ordered.sort(kind="stable")  # merges what is sorted
+        yield len(ordered) // 16
         starts = ngram_keys.run_starts(ordered >> _POSITION_BITS)
         distinct = ordered[starts] >> _POSITION_BITS
         return _Known(
@@ -239,14 +241,21 @@ def _ngram(located: _Located, known: _Known, number: int, contribution: float) -
     return Ngram(text, contribution, np.column_stack([starts, ends]))
 
 
-def _shares(values: Floats, known: _Known, tokens: int, max_n: int) -> Floats:
+def _shares(values: Floats, known: _Known, tokens: int, max_n: int) -> Steps[Floats]:
     """Return for each token the sum of the values of the occurrences that contain it."""
     at = np.zeros((max_n, tokens))  # by length and first token
-    at[np.repeat(known.lengths, known.counts) - 1, known.firsts] = np.repeat(values, known.counts)
+    rows = np.repeat(known.lengths, known.counts) - 1
+    each = np.repeat(values, known.counts)
+    yield len(rows) // 16
+    for first in range(0, len(rows), _OCCURRENCES):
+        piece = slice(first, first + _OCCURRENCES)
+        at[rows[piece], known.firsts[piece]] = each[piece]
+        yield len(rows[piece]) // 16
     shares = np.zeros(tokens)
     for offset in range(min(max_n, tokens)):
         inside = np.zeros(tokens - offset)
-        for each in at[offset:, : tokens - offset]:
-            inside += each
+        for row in at[offset:, : tokens - offset]:
+            inside += row
         shares[offset:] += inside
+        yield tokens // 16
     return shares

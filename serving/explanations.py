@@ -1,11 +1,12 @@
 """Write v1 predictions, read the options of an ``:explain`` request and write explanations."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 from kserve.errors import InvalidInput
-from orjson import Fragment
 
 from sentiment.exact import Floats
 from sentiment.explanation import Explainer, Explanation, Ngram
@@ -13,6 +14,9 @@ from sentiment.ngram_keys import Ints
 from sentiment.steps import STEP, Steps
 
 MAX_TOP = 100
+_SPANS = 8 * STEP  # written in a step
+_UNIT = 32  # bytes that are written in a unit of work
+_COPIED_UNIT = 1_024
 _NAMES = ("top", "tokens", "class")
 
 
@@ -73,57 +77,62 @@ def steps(
 ) -> Steps[memoryview]:
     """Explain texts in steps, and return the response in JSON.
 
-    It is not copied as it grows, nor on its way to the client: it may have 40 MB.
+    It may have 40 MB, so that it must not be copied as it grows, nor on its way to the client.
     """
-    written = bytearray(b'{"explanations":[')
+    written = deque([b'{"explanations":['])
     for number, text in enumerate(texts):
-        if number:
-            written += b","
         explanation = yield from explainer.steps(text, options.top, options.label)
-        yield from _write(written, explanation, classes, options)
-    written += b"]}"
-    return memoryview(written)
+        written.append(b"," if number else b"")
+        for piece in _json(explanation, classes, options):
+            written.append(piece)
+            yield len(piece) // _UNIT
+    written.append(b"]}")
+    response = memoryview(np.empty(sum(map(len, written)), np.uint8))
+    end = 0
+    while written:
+        piece = written.popleft()
+        start, end = end, end + len(piece)
+        response[start:end] = piece
+        yield len(piece) // _COPIED_UNIT
+    return response
 
 
-def _write(
-    written: bytearray, explanation: Explanation, classes: Sequence[str], options: Options
-) -> Steps[None]:
+def _json(explanation: Explanation, classes: Sequence[str], options: Options) -> Iterator[bytes]:
+    """Yield pieces of an explanation in JSON."""
     most = explanation.probabilities.index(max(explanation.probabilities))
     response: dict[str, Any] = prediction(classes, most, explanation.probabilities)
-    response |= {
-        "class": classes[explanation.label],
-        "log_odds": explanation.log_odds,
-        "bias": explanation.bias,
-        "ngrams": (yield from _write_ngrams(explanation.ngrams)),
-        "other": explanation.other,
-        "words": explanation.words._asdict(),
-    }
-    written += orjson.dumps(response)
+    response["class"] = classes[explanation.label]
+    response |= {"log_odds": explanation.log_odds, "bias": explanation.bias}
+    yield _unclosed(response) + b',"ngrams":['
+    for number, ngram in enumerate(explanation.ngrams):
+        yield b"," if number else b""
+        yield from _ngram_json(ngram)
+    yield b"]," + _unclosed({"other": explanation.other, "words": explanation.words._asdict()})[1:]
     if options.tokens:
-        written[-1:] = b',"tokens":['
-        yield from _write_tokens(written, explanation.spans, explanation.shares)
-        written += b"]}"
+        yield b',"tokens":['
+        yield from _tokens_json(explanation.spans, explanation.shares)
+        yield b"]"
+    yield b"}"
 
 
-def _write_ngrams(ngrams: list[Ngram]) -> Steps[list[Fragment]]:
-    fragments = []
-    for ngram in ngrams:
-        value = {
-            "ngram": ngram.text,
-            "contribution": ngram.contribution,
-            "count": len(ngram.spans),
-            "spans": ngram.spans,
-        }
-        fragments.append(Fragment(orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)))
-        yield len(ngram.spans) // 8
-    return fragments
+def _ngram_json(ngram: Ngram) -> Iterator[bytes]:
+    value = {"ngram": ngram.text, "contribution": ngram.contribution, "count": len(ngram.spans)}
+    yield _unclosed(value) + b',"spans":['
+    for first in range(0, len(ngram.spans), _SPANS):
+        piece = ngram.spans[first : first + _SPANS]
+        yield b"," if first else b""
+        yield orjson.dumps(piece, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    yield b"]}"
 
 
-def _write_tokens(written: bytearray, spans: Ints, shares: Floats) -> Steps[None]:
-    """Write the start, the end and the share of each token."""
+def _tokens_json(spans: Ints, shares: Floats) -> Iterator[bytes]:
+    """Yield the start, the end and the share of each token."""
     for first in range(0, len(shares), STEP):
         piece = slice(first, first + STEP)
         columns = (*spans[piece].T.tolist(), shares[piece].tolist())
-        written += b"," if first else b""
-        written += orjson.dumps([*zip(*columns, strict=True)])[1:-1]
-        yield len(shares[piece])
+        yield b"," if first else b""
+        yield orjson.dumps([*zip(*columns, strict=True)])[1:-1]
+
+
+def _unclosed(value: dict[str, Any]) -> bytes:
+    return orjson.dumps(value)[:-1]
