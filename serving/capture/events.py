@@ -73,6 +73,23 @@ class Feedback:
             yield _event(FEEDBACK, next(ids), f"/models/{model}", time, item)
 
 
+@dataclass(slots=True)
+class Lines:
+    """The events of a request as they are written."""
+
+    time: float
+    number: int
+    content: bytes
+
+    @property
+    def characters(self) -> int:
+        return len(self.content)
+
+
+def line(event: dict[str, Any]) -> bytes:
+    return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+
+
 def _format(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).isoformat()
 

@@ -4,9 +4,9 @@ from collections import deque
 
 from prometheus_client import Counter
 
-from serving.capture.events import CapturedRequest, Feedback
+from serving.capture.events import CapturedRequest, Feedback, Lines
 
-Record = CapturedRequest | Feedback
+Record = CapturedRequest | Feedback | Lines
 REASONS = _QUEUE_FULL, _WRITE_FAILED = "no room", "not written"
 
 

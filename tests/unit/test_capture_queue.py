@@ -4,8 +4,9 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from serving.capture.events import OVERHEAD, CapturedRequest, Feedback
+from serving.capture.events import OVERHEAD, CapturedRequest, Feedback, Lines
 from serving.capture.queue import Queue
+from serving.capture.writer import Capture
 
 LIMIT = 10_000
 
@@ -73,3 +74,24 @@ def test_events_have_the_index_and_masked_texts():
     (event,) = feedback(1, "jo@example.org").events("airline", iter("ab"))
     assert event["source"] == "/models/airline"
     assert event["data"]["by"] == "jo@example.org"
+
+
+def test_lines_of_a_small_request_are_made_at_once_and_of_a_large_one_by_the_thread():
+    class Memory:
+        content = b""
+
+        def write(self, name: str, content: bytes) -> None:
+            self.content += content
+
+    target = Memory()
+    capture = Capture("airline", target, 1.0)
+    texts = ["a" * 100, "b" * 10_000, "+49 30 1234567"]
+    with capture._changed:  # the thread waits
+        for text in texts:
+            capture.offer("7", "a", [text], [{"label": "x"}])
+        kinds = list(map(type, capture._predictions._records))
+    capture.stop()
+    assert kinds == [Lines, CapturedRequest, Lines]
+    events = list(map(orjson.loads, target.content.splitlines()))
+    assert [event["data"]["text"] for event in events] == [*texts[:2], "[phone]"]
+    assert len({event["id"] for event in events}) == 3
