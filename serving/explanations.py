@@ -87,7 +87,7 @@ def steps(
             written.append(piece)
             yield len(piece) // _UNIT
     written.append(b"]}")
-    response = memoryview(np.empty(sum(map(len, written)), np.uint8))
+    response = np.empty(sum(map(len, written)), np.uint8).data
     end = 0
     while written:
         piece = written.popleft()
