@@ -51,6 +51,7 @@ train: .venv/installed ## Run the stages that are out of date (dvc repro)
 	python -m tools.repro
 
 serve: export MODEL_URI ?= models:/sentiment@champion
+serve: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 serve: .venv/installed sentiment/kernel/kernel.so ## Serve the champion on HTTP_PORT (8080) and GRPC_PORT (8081); load each new champion
 	python -m serving --http_port $(HTTP_PORT) --grpc_port $(GRPC_PORT) --watch_seconds 10
 monitor: .venv/installed ## Serve the champion and monitor it with Prometheus and Alertmanager

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+_DECIMALS = [code for code in range(0x20000) if chr(code).isdecimal()]  # all that \d matches
 # runs of digits, with the usual marks between them
 _DIGITS = re.compile(r"(?<![\w.])\+?\(?\d(?:[ ()./-]{0,2}\d){6,18}(?!\w)")
 _SEVEN = re.compile(r"\d(?:[ ()./-]{0,2}\d){6}")  # in every such run; fast to search for
@@ -12,7 +13,8 @@ _DATE = re.compile(
     r"\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{4}"
     r"|(?:1[89]|20)\d\d ?[/-] ?(?:1[89]|20)\d\d"
 )
-_NO_DIGIT = bytes(code for code in range(256) if not chr(code).isdecimal())
+_FIRST_BYTES = {chr(code).encode()[0] for code in _DECIMALS}  # in UTF-8
+_OTHER_BYTES = bytes(set(range(256)) - _FIRST_BYTES)
 _DOUBLED = [sum(divmod(2 * digit, 10)) for digit in range(10)]
 _CARD, _PHONE = range(13, 20), range(7, 16)  # digits: ISO/IEC 7812, and ITU-T E.164
 
@@ -26,7 +28,8 @@ def mask(text: str) -> str:
     """
     if "@" in text:
         text = _EMAIL.sub("[email]", text)
-    if text.isascii() and len(text.encode().translate(None, _NO_DIGIT)) < _PHONE.start:
+    may_be_digits = text.encode("utf-8", "surrogatepass").translate(None, _OTHER_BYTES)
+    if len(may_be_digits) < _PHONE.start:
         return text  # most texts; a search takes ten times as long
     return _DIGITS.sub(_mask_number, text) if _SEVEN.search(text) else text
 

@@ -19,9 +19,7 @@ OVERHEAD = 256
 class CapturedRequest:
     """A request and its predictions; ``sample`` is the fraction of requests that are captured.
 
-    ``predictions`` are in JSON: as objects, thousands in the queue would have Python's garbage
-    collector traverse them again and again. ``traceparent`` is the valid header of the request, an
-    extension of CloudEvents.
+    ``traceparent`` is the valid header of the request, an extension of CloudEvents.
     """
 
     time: float
@@ -29,7 +27,7 @@ class CapturedRequest:
     request_id: str
     sample: float
     texts: Sequence[str]
-    predictions: bytes
+    predictions: Sequence[dict[str, Any]]
     traceparent: str | None = None
 
     @property
@@ -43,7 +41,7 @@ class CapturedRequest:
     def events(self, model: str, ids: Iterator[str]) -> Iterator[dict[str, Any]]:
         source = f"/models/{model}/versions/{self.version}"
         time = _format(self.time)
-        pairs = zip(self.texts, orjson.loads(self.predictions), strict=True)
+        pairs = zip(self.texts, self.predictions, strict=True)
         for index, (text, prediction) in enumerate(pairs):
             named = {"request_id": self.request_id, "index": index, "sample": self.sample}
             data = named | {"text": mask(text)} | prediction
@@ -75,7 +73,7 @@ class Feedback:
 
 @dataclass(slots=True)
 class Lines:
-    """The events of a request as they are written."""
+    """The events of some requests as they are written."""
 
     time: float
     number: int

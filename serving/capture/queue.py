@@ -19,6 +19,7 @@ class Queue:
     def __init__(self, folder: str, limit: int, written: Counter, dropped: Counter) -> None:
         self.folder = folder
         self.characters = 0
+        self.number = 0  # of events
         self._limit = limit
         self._records: deque[Record] = deque()
         self._written = written
@@ -31,6 +32,7 @@ class Queue:
             self._full.inc(record.number)
             return False
         self.characters = characters
+        self.number += record.number
         self._records.append(record)
         return True
 
@@ -44,6 +46,7 @@ class Queue:
         while self._records and events > 0:
             record = self._records.popleft()
             self.characters -= record.characters
+            self.number -= record.number
             events -= record.number
             batch.append(record)
         return batch

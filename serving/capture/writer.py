@@ -10,12 +10,13 @@ import socket
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, takewhile
 from typing import Any, Protocol
 
-import orjson
 from prometheus_client import Counter
 
 from serving.capture.events import CapturedRequest, Feedback, Lines, line
@@ -36,9 +37,13 @@ FEEDBACK_FOLDER = "feedback/"
 MAX_QUEUED = 16_000_000  # characters of predictions in their queue
 MAX_FEEDBACK = 4_000_000  # characters of feedback in its queue, which predictions cannot fill
 FILE_EVENTS = 5_000
-# Lines of so many characters take 0.1 ms, or 3 if most are digits. They are made at once, because a
-# thread that makes them and requests would take the interpreter lock from each other.
-_SMALL = 8_192
+# The event loop makes the lines of so many characters in a row, in about a millisecond. One at a
+# time they would take several times as long, because the processor's cache then has other things
+# in it; a thread would take the interpreter lock from the requests. Texts that are mostly digits
+# take a hundred times as long: what is left after ``_SECONDS``, and long texts, the thread makes.
+_TOGETHER = 65_536
+_LONG = 8_192  # characters of a text
+_SECONDS = 0.002
 # After so many lines, the thread pauses: it would only give the interpreter lock to requests that
 # already wait for it, and take it again at once.
 _LINES = 16
@@ -59,6 +64,8 @@ class Capture:
         self._sample = sample
         self._predictions = Queue("", MAX_QUEUED, CAPTURED, DROPPED)
         self._feedback = Queue(FEEDBACK_FOLDER, MAX_FEEDBACK, FEEDBACK, FEEDBACK_DROPPED)
+        self._requests: deque[CapturedRequest] = deque()  # not yet in the queue of predictions
+        self._characters = 0  # of about as many
         self._changed = threading.Condition()
         self._stopping = False
         # a UUID for each event would take as long as the rest of its line
@@ -78,9 +85,12 @@ class Capture:
         """Queue a request if it is in the sample and the queue has room; never wait."""
         if random.random() < self._sample:  # noqa: S311 - not for cryptography
             named = (time.time(), version, request_id, self._sample)
-            request = CapturedRequest(*named, texts, orjson.dumps(predictions), traceparent)
-            is_small = request.characters <= _SMALL
-            self._put(self._predictions, self._written(request) if is_small else request)
+            request = CapturedRequest(*named, texts, predictions, traceparent)
+            self._requests.append(request)
+            self._characters += request.characters
+            if self._characters > _TOGETHER:
+                self._characters = 0
+                self._queue_lines()
 
     def accept_feedback(self, items: Sequence[dict[str, Any]]) -> bool:
         """Queue all items of feedback, or return False if the queue has no room; never wait."""
@@ -95,9 +105,30 @@ class Capture:
         if self._writer.is_alive():  # the process ends without it, and its counters with both
             log.warning("predictions and feedback are lost: not written in %g s", timeout)
 
-    def _written(self, request: CapturedRequest) -> Lines:
-        lines = b"".join(map(line, request.events(self._model, self._event_ids)))
-        return Lines(request.time, request.number, lines)
+    def _queue_lines(self) -> None:
+        """Queue the lines of all requests, or a request itself if its lines take long."""
+        lines: list[bytes] = []
+        first = time.time()
+        deadline = time.perf_counter() + _SECONDS
+        for request in self._taken():
+            made: list[bytes] = []
+            if max(map(len, request.texts), default=0) <= _LONG:
+                within = takewhile(lambda _: time.perf_counter() < deadline, self._events(request))
+                made = list(map(line, within))
+            if len(made) == request.number:
+                lines += made
+            else:
+                self._put(self._predictions, request)
+        if lines:
+            self._put(self._predictions, Lines(first, len(lines), b"".join(lines)))
+
+    def _events(self, record: CapturedRequest | Feedback) -> Iterator[dict[str, Any]]:
+        return record.events(self._model, self._event_ids)
+
+    def _taken(self) -> Iterator[CapturedRequest]:
+        with suppress(IndexError):  # the thread takes them too
+            while True:
+                yield self._requests.popleft()
 
     def _put(self, queue: Queue, record: Record) -> bool:
         with self._changed:
@@ -113,16 +144,19 @@ class Capture:
                 if not self._stopping:
                     self._changed.wait(FILE_SECONDS)
                 stopping = self._stopping
-            # a file of each in turn, so that neither waits for the other's whole queue
-            while self._write_file(self._feedback) | self._write_file(self._predictions):
-                pass
+            for request in self._taken():
+                self._put(self._predictions, request)
+            # and no later events, which would make a file of a few each
+            due = {queue: queue.number for queue in (self._feedback, self._predictions)}
+            while any(number > 0 for number in due.values()):
+                for queue in due:  # in turn, so that neither waits for the other's whole queue
+                    if due[queue] > 0:
+                        due[queue] -= self._write_file(queue)
 
-    def _write_file(self, queue: Queue) -> bool:
-        """Write the oldest events of a queue to a file; return whether there were any."""
+    def _write_file(self, queue: Queue) -> int:
+        """Write the oldest events of a queue to a file; return their number."""
         with self._changed:
             batch = queue.take(FILE_EVENTS)
-        if not batch:
-            return False
         events = sum(record.number for record in batch)
         moment = datetime.fromtimestamp(batch[0].time, UTC)
         name = f"{queue.folder}{moment:%Y-%m-%d}/{moment:%H%M%S}-{next(self._names)}.jsonl"
@@ -133,7 +167,7 @@ class Capture:
             queue.count_failed(events)
         else:
             queue.count_written(events)
-        return True
+        return events
 
     def _content(self, batch: Sequence[Record]) -> Iterator[bytes]:
         lines = 0
@@ -141,7 +175,7 @@ class Capture:
             if isinstance(record, Lines):
                 yield record.content
                 continue
-            for event in record.events(self._model, self._event_ids):
+            for event in self._events(record):
                 if lines % _LINES == 0:
                     time.sleep(_PAUSE)
                 lines += 1

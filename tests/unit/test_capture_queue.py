@@ -1,9 +1,12 @@
 """The limit and the counts of a queue of the capture, and the events that it holds."""
 
+from typing import Any
+
 import orjson
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from serving.capture import events, writer
 from serving.capture.events import OVERHEAD, CapturedRequest, Feedback, Lines
 from serving.capture.queue import Queue
 from serving.capture.writer import Capture
@@ -23,8 +26,7 @@ def feedback(items: int, by: str = "") -> Feedback:
 
 
 def captured(*texts: str) -> CapturedRequest:
-    predictions = orjson.dumps([{"label": "x"}] * len(texts))
-    return CapturedRequest(0.0, "7", "a", 0.5, texts, predictions)
+    return CapturedRequest(0.0, "7", "a", 0.5, texts, [{"label": "x"}] * len(texts))
 
 
 def test_empty_texts_fill_the_queue_too(counters):
@@ -76,22 +78,58 @@ def test_events_have_the_index_and_masked_texts():
     assert event["data"]["by"] == "jo@example.org"
 
 
-def test_lines_of_a_small_request_are_made_at_once_and_of_a_large_one_by_the_thread():
-    class Memory:
-        content = b""
+class Memory:
+    """A target that keeps the files."""
 
-        def write(self, name: str, content: bytes) -> None:
-            self.content += content
+    def __init__(self) -> None:
+        self.files: list[list[dict[str, Any]]] = []
 
-    target = Memory()
-    capture = Capture("airline", target, 1.0)
-    texts = ["a" * 100, "b" * 10_000, "+49 30 1234567"]
+    def write(self, name: str, content: bytes) -> None:
+        self.files.append([orjson.loads(line) for line in content.splitlines()])
+
+
+def offer_all(capture: Capture, texts: list[str]) -> list[type]:
+    """Offer each text in a request of its own; return the kinds of records that are queued."""
     with capture._changed:  # the thread waits
         for text in texts:
             capture.offer("7", "a", [text], [{"label": "x"}])
-        kinds = list(map(type, capture._predictions._records))
+        return list(map(type, capture._predictions._records))
+
+
+def test_lines_of_short_texts_are_made_together_and_of_long_ones_by_the_thread():
+    target = Memory()
+    capture = Capture("airline", target, 1.0)
+    texts = ["a" * 8_000] * 7 + ["b" * 10_000, "+49 30 1234567"]
+    assert offer_all(capture, texts) == [CapturedRequest, Lines]
     capture.stop()
-    assert kinds == [Lines, CapturedRequest, Lines]
-    events = list(map(orjson.loads, target.content.splitlines()))
-    assert [event["data"]["text"] for event in events] == [*texts[:2], "[phone]"]
-    assert len({event["id"] for event in events}) == 3
+    assert len(target.files) == 1
+    written = [event["data"]["text"] for event in target.files[0]]
+    assert sorted(written) == sorted([*texts[:-1], "[phone]"])
+    assert len({event["id"] for event in target.files[0]}) == len(texts)
+
+
+def test_lines_that_take_long_are_left_to_the_thread(monkeypatch):
+    masked = []
+    monkeypatch.setattr(writer, "_SECONDS", 0.0)
+    monkeypatch.setattr(events, "mask", lambda text: masked.append(text) or text)
+    target = Memory()
+    capture = Capture("airline", target, 1.0)
+    with capture._changed:
+        capture.offer("7", "a", ["1 " * 4_000] * 60, [{"label": "x"}] * 60)
+        assert len(masked) == 1
+    capture.stop()
+    assert [len(file) for file in target.files] == [60]
+
+
+def test_events_that_come_while_a_file_is_written_wait_for_the_next():
+    class Growing(Memory):
+        def write(self, name: str, content: bytes) -> None:
+            super().write(name, content)
+            if len(self.files) < 9:
+                offer_all(capture, ["a" * 8_192] * 9)
+
+    target = Growing()
+    capture = Capture("airline", target, 1.0)
+    offer_all(capture, ["a" * 8_192] * 9)
+    capture.stop()
+    assert len(target.files) == 1
