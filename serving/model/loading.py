@@ -10,6 +10,7 @@ import numpy as np
 
 from sentiment import drift, model_file
 from sentiment.explanation import Explainer
+from sentiment.kernel import library
 from sentiment.model_file import MODEL_FILE
 from sentiment.scorer import Scorer
 from serving.model import metadata, registry
@@ -79,7 +80,9 @@ class ServedModel:
             self._refused = error.state
             raise
         # before it answers, so that the log has each version that an answer names
-        log.info("serving %s, version %s, digest %s", self._uri, loaded.version, loaded.digest)
+        named = self._uri, loaded.version, loaded.digest
+        scorer = "the compiled kernel" if library.load() else "NumPy"
+        log.info("serving %s, version %s, digest %s, scored by %s", *named, scorer)
         self.current = loaded
 
     def is_outdated(self) -> bool:

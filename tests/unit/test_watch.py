@@ -112,9 +112,8 @@ def test_a_refused_version_is_not_downloaded_again(models, monkeypatch, caplog):
         assert fake.downloads == downloads
         assert served.current.version == "1"
     watch.stop()
-    assert caplog.messages[0] == (
-        f"serving models:/sentiment@champion, version 1, digest {digests[0]}"
-    )
+    named = f"serving models:/sentiment@champion, version 1, digest {digests[0]}, scored by "
+    assert caplog.messages[0].startswith(named)
     refusal = f"{served.current and 'models:/sentiment@champion'}: version 2"
     assert len(caplog.messages) == 3
     assert all(message.startswith(refusal) for message in caplog.messages[1:])
