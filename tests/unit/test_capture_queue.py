@@ -108,17 +108,27 @@ def test_lines_of_short_texts_are_made_together_and_of_long_ones_by_the_thread()
     assert len({event["id"] for event in target.files[0]}) == len(texts)
 
 
-def test_lines_that_take_long_are_left_to_the_thread(monkeypatch):
+def test_no_line_is_made_on_the_event_loop_after_its_time(monkeypatch):
     masked = []
-    monkeypatch.setattr(writer, "_SECONDS", 0.0)
     monkeypatch.setattr(events, "mask", lambda text: masked.append(text) or text)
+    monkeypatch.setattr(writer, "_SECONDS", 0.0)
     target = Memory()
     capture = Capture("airline", target, 1.0)
     with capture._changed:
-        capture.offer("7", "a", ["1 " * 4_000] * 60, [{"label": "x"}] * 60)
-        assert len(masked) == 1
+        assert offer_all(capture, ["1 " * 4_000] * 8) == [CapturedRequest] * 8
+        assert masked == []
     capture.stop()
-    assert [len(file) for file in target.files] == [60]
+    assert [len(file) for file in target.files] == [8]
+
+
+def test_line_that_cannot_be_made_fails_no_request_and_is_counted():
+    target = Memory()
+    capture = Capture("airline", target, 1.0)
+    failed = writer.DROPPED.labels("not written")._value
+    before = failed.get()
+    assert CapturedRequest in offer_all(capture, ["a" * 8_000] * 7 + ["\ud800" * 8_000])
+    capture.stop()
+    assert failed.get() - before + sum(map(len, target.files)) == 8
 
 
 def test_events_that_come_while_a_file_is_written_wait_for_the_next():
