@@ -44,7 +44,7 @@ FILE_EVENTS = 5_000
 # Under full load it makes a few thousand lines a second, far fewer than the event loop.
 _TOGETHER = 65_536
 _LONG = 8_192  # characters of a text
-_SECONDS = 0.002
+_SECONDS = 0.01
 # After so many lines, the thread pauses: it would only give the interpreter lock to requests that
 # already wait for it, and take it again at once.
 _LINES = 16
@@ -109,10 +109,10 @@ class Capture:
     def _queue_lines(self) -> None:
         """Queue the lines of all requests, or a request itself if its lines take long or fail."""
         lines: list[bytes] = []
-        first = time.time()
+        requests = list(self._taken())
         deadline = time.perf_counter() + _SECONDS
         in_time = takewhile(lambda _: time.perf_counter() < deadline, count())
-        for request in self._taken():
+        for request in requests:
             made: list[bytes] = []
             if max(map(len, request.texts), default=0) <= _LONG:
                 # the thread will report the error, and the request that is now answered succeeds
@@ -124,7 +124,7 @@ class Capture:
             else:
                 self._put(self._predictions, request)
         if lines:
-            self._put(self._predictions, Lines(first, len(lines), b"".join(lines)))
+            self._put(self._predictions, Lines(requests[0].time, len(lines), b"".join(lines)))
 
     def _events(self, record: CapturedRequest | Feedback) -> Iterator[dict[str, Any]]:
         return record.events(self._model, self._event_ids)
