@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import grpc
 import pytest
@@ -44,12 +45,25 @@ def one_slot(trained, tmp_path_factory):
 
 @contextmanager
 def unfinished_requests(server, count: int, size: int, sent: int):
-    """Have clients send the first bytes of a body, and stop."""
+    """Have clients send the first bytes of a body, which the server reads, and stop."""
     with ExitStack() as stack:
         for _ in range(count):
             connection = stack.enter_context(server.connect())
             connection.sendall(head(PREDICT, size) + b" " * sent)
+            port = connection.getsockname()[1]
+            wait_until(lambda port=port: not waiting_bytes(port))
         yield
+
+
+def waiting_bytes(port: int) -> int:
+    """Return how many bytes of a client's connection the kernel holds, on both of its ends."""
+    total = 0
+    for path in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(path).read_text().splitlines()[1:]:
+            _, local, remote, _, queues, *_ = line.split()
+            if f":{port:04X}" in (local[-5:], remote[-5:]):
+                total += sum(int(queue, 16) for queue in queues.split(":"))
+    return total
 
 
 def large(size: int = 100_000) -> bytes:
