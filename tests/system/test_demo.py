@@ -60,7 +60,7 @@ def test_served_equals_evaluated(demo):
     http, grpc = free_port(), free_port()
     command = ["make", "serve", f"HTTP_PORT={http}", f"GRPC_PORT={grpc}", "-o", ".venv/installed"]
     address = f"http://127.0.0.1:{http}/v1/models/sentiment"
-    recipe = run([*command, "--dry-run"], directory).stdout.strip()
+    recipe = run([*command, "--dry-run"], directory).stdout.splitlines()[-1]  # after the kernel's
     command = [sys.executable, *recipe.split()[1:], "--model_uri", "models:/sentiment@champion"]
     served = []
     with running(command, address, directory, **environment(directory.parent / "home")):
