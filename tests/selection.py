@@ -1,4 +1,4 @@
-"""Mark as heavy the tests that `make test` leaves to `make test-all`.
+"""Mark as heavy the tests that `make test` leaves out, and as slow those that only nightly runs.
 
 A test is heavy if it needs minutes, root, or a program outside the virtual environment: if it has a
 ``skipif`` with a reason that begins with "needs", uses a fixture of FIXTURES, or matches a pattern
@@ -8,6 +8,7 @@ of TESTS. While `make test` runs, a test that starts such a program fails.
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -19,6 +20,10 @@ PROGRAMS = (
     *("node", "npm", "podman", "prometheus", "prometheus-alertmanager", "promtool", "psql"),
     "qemu-aarch64-static",
 )
+SLOW = {  # by path beneath tests/; `make test-most` leaves them to `make test-all`
+    "integration/test_faults.py::*": "kills each stage many times",
+    "system/test_deploy_to_a_stand_in_cluster.py::*": "waits for eighteen canaries",
+}
 FIXTURES = {
     "alertmanager": "Alertmanager",
     "images": "podman",
@@ -44,6 +49,7 @@ TESTS = {  # by path beneath tests/
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "heavy: needs minutes or a program outside .venv")
+    config.addinivalue_line("markers", "slow: heavy, and takes most of its time to wait or repeat")
     if config.option.markexpr == NOT_HEAVY and not hasattr(config, "workerinput"):
         folder = Path(tempfile.mkdtemp(prefix="no-programs-"))
         for name in PROGRAMS:
@@ -61,8 +67,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         reasons = why_heavy(item)
         if reasons:
             item.add_marker(pytest.mark.heavy)
-        used.update(reasons)
-    unused = (FIXTURES.keys() | TESTS.keys()) - used
+        slow = _matching(item, SLOW)
+        if slow:
+            item.add_marker(pytest.mark.slow)
+        used.update(reasons, slow)
+    unused = (FIXTURES.keys() | TESTS.keys() | SLOW.keys()) - used
     whole = config.args == config.getini("testpaths") and not config.option.ignore
     if unused and whole:
         raise pytest.UsageError(f"tests/selection.py: no test has {', '.join(sorted(unused))}")
@@ -70,10 +79,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def why_heavy(item: pytest.Item) -> set[str]:
     """Return the fixtures, patterns and reasons that make a test heavy."""
-    name = item.nodeid.removeprefix("tests/")
     skips = {str(mark.kwargs.get("reason", "")) for mark in item.iter_markers("skipif")}
     return {
         *(fixture for fixture in FIXTURES if fixture in getattr(item, "fixturenames", ())),
-        *(pattern for pattern in TESTS if fnmatch(name, pattern)),
+        *_matching(item, TESTS),
         *(reason for reason in skips if reason.startswith("needs ")),
     }
+
+
+def _matching(item: pytest.Item, patterns: Iterable[str]) -> set[str]:
+    name = item.nodeid.removeprefix("tests/")
+    return {pattern for pattern in patterns if fnmatch(name, pattern)}
