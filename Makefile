@@ -91,7 +91,7 @@ test: lint ## Check style and types, and run the tests that need only .venv, in 
 
 test-all: checkov definitions lint-workflows ## Run what `make test` leaves out: containers, a browser, servers; see make packages
 	pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m heavy
-test-most: checkov definitions lint-workflows ## Run `make test-all` but for the slowest, which repeat kills and canaries
+test-most: checkov definitions lint-workflows ## Run `make test-all` but for the slowest: images, canaries, kills, whole trainings
 	pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m 'heavy and not slow'
 
 lint: .venv/installed lint-scripts ## Check style, types, imports, words, Dockerfiles and CloudFormation

@@ -22,7 +22,15 @@ PROGRAMS = (
 )
 SLOW = {  # by path beneath tests/; `make test-most` leaves them to `make test-all`
     "integration/test_faults.py::*": "kills each stage many times",
+    "system/test_delivery.py::*": "images",
     "system/test_deploy_to_a_stand_in_cluster.py::*": "waits for eighteen canaries",
+    "system/test_drift_demo.py::*": "trains twice",
+    "system/test_forget.py::*": "trains twice",
+    "system/test_images.py::*": "images",
+    "system/test_interruptions.py::*": "trains twice",
+    "system/test_pipeline_local.py::*": "images",
+    "system/test_reproducible.py::*": "trains twice",
+    "system/test_two_models.py::*": "trains twice",
 }
 FIXTURES = {
     "alertmanager": "Alertmanager",
