@@ -86,13 +86,12 @@ aws-up: .venv/installed ## Create or update the AWS stacks after a question (non
 aws-down: .venv/installed ## Delete the AWS stacks and their data but for a snapshot of the database, and list what is still billed
 	python -m deploy.aws down $(if $(YES),--yes)
 
-test: lint ## Check style and types, and run the tests that need only .venv, in at most 12 minutes
+test: lint ## Check style and types, and run the tests that need only .venv, in 12 to 25 minutes on two cores
 	pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m 'not heavy'
-
 test-all: checkov definitions lint-workflows ## Run what `make test` leaves out: containers, a browser, servers; see make packages
-	pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m heavy
-test-most: checkov definitions lint-workflows ## Run `make test-all` but for the slowest: images, canaries, kills, whole trainings
-	pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m 'heavy and not slow'
+	pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m '$(or $(HEAVY),heavy)'
+test-most: HEAVY = heavy and not slow
+test-most: test-all ## Run `make test-all` but for the slowest: images, canaries, kills, whole trainings
 
 lint: .venv/installed lint-scripts ## Check style, types, imports, words, Dockerfiles and CloudFormation
 	ruff check . && ruff format --check .

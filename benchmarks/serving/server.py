@@ -10,8 +10,6 @@ from pathlib import Path
 import psutil
 
 START_SECONDS = 90
-
-
 _HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # for all, as in our image
 
 
