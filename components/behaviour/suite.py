@@ -36,11 +36,11 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from components.io import records
 from components.report.languages import NAMES, UNDETERMINED
 
-SHIFT = 0.1  # the largest change of the probability by an edit that must not change it
+SHIFT = 0.1  # by which an edit that must not change a probability, or not lower it, may do so
 MOST_CASES = 20_000
 MOST_TIMES = 10_000
 _OWN_CLASS = "{class}"
-_COMPARING = ("steady", "higher", "lower")
+_COMPARING = ("steady", "higher", "lower", "not_higher", "not_lower")
 _OWN = ("text", "class")  # names that fill may not define
 _PLACE = re.compile(r"\{(\w+)(?::([^{}]*))?\}")
 _TIMES = re.compile(r"(\d+) times")
@@ -49,6 +49,7 @@ _EDITS: dict[str, Callable[[str], str]] = {
     "lower": str.lower,
     "title": str.title,
     "breaks": lambda text: text.replace(". ", ".<br /><br />"),
+    "typo": lambda text: _typo(text),
 }
 Class = TypeVar("Class")
 
@@ -64,31 +65,37 @@ def _part(cls: type[Class]) -> type[Class]:
 class Expectation:
     """What a case expects; all that are given must hold.
 
-    ``right``: each text's most probable class. ``steady``: the same, and the probability of the
-    class differs by at most ``SHIFT`` from that of the first text; closeness alone would not do,
-    as a model that knows nothing always gives the same probability. ``higher``, ``lower``: the
-    class is more, or less, probable for the last text than for the first. ``not``: the class has
-    less than half of the probability for the last text. ``between``: bounds of the probability of
-    a class, for each text.
+    ``right``: each text's most probable class, or one for each text. ``steady``: the same, and the
+    probability of the class differs by at most ``SHIFT`` from that of the first text; closeness
+    alone would not do, as a model that knows nothing always gives the same probability.
+    ``higher``, ``lower``: the class is more, or less, probable for the last text than for the
+    first. ``not_higher``, ``not_lower``: the same, but by at most ``SHIFT``, as the probability of
+    a class that is nearly certain cannot grow. ``not``: the class has less than half of the
+    probability for the last text. ``between``: bounds of the probability of a class, for each text.
     """
 
-    right: str | None = None
+    right: str | tuple[str, ...] | None = None
     steady: str | None = None
     higher: str | None = None
     lower: str | None = None
+    not_higher: str | None = None
+    not_lower: str | None = None
     excluded: str | None = Field(default=None, alias="not")
     between: dict[str, tuple[float, float]] = Field(default_factory=dict)
 
     def named(self) -> list[tuple[str, str]]:
         """Return each expectation: its word in the file, and the class that it names."""
+        right = (self.right,) if isinstance(self.right, str) else self.right or ()
         words = [
-            ("right", self.right),
             ("steady", self.steady),
             ("higher", self.higher),
             ("lower", self.lower),
+            ("not_higher", self.not_higher),
+            ("not_lower", self.not_lower),
             ("not", self.excluded),
         ]
-        found = [(word, name) for word, name in words if name is not None]
+        found = [("right", name) for name in right]
+        found += [(word, name) for word, name in words if name is not None]
         return found + [("between", name) for name in self.between]
 
 
@@ -121,6 +128,9 @@ class Block:
         for word, _ in expected:
             if word in _COMPARING and len(self.texts) < 2:
                 raise ValueError(f"expect: {word} compares texts, and there is only one")
+        if isinstance(self.expect.right, tuple) and len(self.expect.right) != len(self.texts):
+            number = len(self.expect.right)
+            raise ValueError(f"expect: right: {number} classes for {len(self.texts)} texts")
         for low, high in self.expect.between.values():
             if not 0 <= low < high <= 1:
                 raise ValueError(f"expect: between: {low:g} and {high:g} are no bounds from 0 to 1")
@@ -141,24 +151,38 @@ class Case(NamedTuple):
         """Return the class that an expectation names, or that ``{class}`` stands for."""
         return self.own if name == _OWN_CLASS else name
 
+    def right_classes(self) -> tuple[str, ...]:
+        """Return the class of each text, () if the texts need not be of any."""
+        right = self.expect.right
+        if right is None:
+            return ()
+        names = (right,) * len(self.texts) if isinstance(right, str) else right
+        return tuple(map(self.expected_class, names))
+
     def passes(self, p: NDArray[np.float64], classes: Sequence[str]) -> bool:
         """Tell whether the probabilities are as expected; ``p`` has the shape (texts, classes)."""
-        return all(
+        found = [classes[label] for label in p.argmax(axis=1)[: len(self.right_classes())]]
+        return found == [*self.right_classes()] and all(
             self._is_met(word, name, p, classes.index(self.expected_class(name)))
             for word, name in self.expect.named()
+            if word != "right"
         )
 
     def _is_met(self, word: str, name: str, p: NDArray[np.float64], column: int) -> bool:
-        each, right = p[:, column], bool((p.argmax(axis=1) == column).all())
+        each = p[:, column]
+        change = each[-1] - each[0]
         match word:
-            case "right":
-                return right
             case "steady":
-                return right and bool((abs(each - each[0]) <= SHIFT).all())
+                right = (p.argmax(axis=1) == column).all()
+                return bool(right and (abs(each - each[0]) <= SHIFT).all())
             case "higher":
-                return bool(each[-1] > each[0])
+                return bool(change > 0)
             case "lower":
-                return bool(each[-1] < each[0])
+                return bool(change < 0)
+            case "not_higher":
+                return bool(change <= SHIFT)
+            case "not_lower":
+                return bool(change >= -SHIFT)
             case "not":
                 return bool(each[-1] < 0.5)
             case _:
@@ -224,6 +248,17 @@ class Suite:
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
     return _PLACE.sub(lambda match: _edit(match[2], values[match[1]]), text)
+
+
+def _typo(text: str) -> str:
+    """Swap the two letters in the middle of the longest word, the first of several."""
+    words = re.findall(r"\w+", text)
+    if not words or len(longest := max(words, key=len)) < 2:
+        return text
+    at = len(longest) // 2
+    return text.replace(
+        longest, longest[: at - 1] + longest[at] + longest[at - 1] + longest[at + 1 :], 1
+    )
 
 
 def _edit(edit: str | None, text: str) -> str:

@@ -44,30 +44,34 @@ def test_all_capabilities_are_reported(trained):
     assert all(0 <= each["passed"] <= each["cases"] for each in results)
 
 
-def test_the_builtin_suite_asks_what_earlier_releases_asked():
-    """Their 349 cases were code; the gate compares versions by the same ones."""
-    texts = sorted([case.capability, *case.texts] for case in ENGLISH.each_case())
-    digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
-    assert digest == "56534312be6bc7d20377a74e98df8f502cb86d827e175dbf0ec543b9d8d9a3ac"
-    assert Counter(case.capability for case in ENGLISH.each_case()) == {
-        **{"negation": 48, "intensifiers": 48, "neutral edits": 48, "typos": 31, "casing": 36},
-        **{"names": 48, "length": 24, "HTML": 12, "emoji": 36, "very long": 12, "empty": 6},
-    }
+def test_the_builtin_suite_is_broad():
+    assert min(map(len, ENGLISH.texts.values())) >= 20
+    counted = Counter(case.capability for case in ENGLISH.each_case())
+    negated = [counted[name] for name in counted if "negation" in name]
+    assert len(negated) == 3
+    assert min(negated) > 60
+    swaps = ["names", "places", "numbers", "religions", "nationalities", "genders"]
+    assert all(counted[name] >= 8 * 40 for name in swaps)
 
 
 def test_weak_models_fail_the_right_capabilities():
     words = {"good": 2, "funny": 2, "great": 2, "wonderful": 2, "superb": 2, "loved": 2}
     rates = pass_rates(Words(words | {"bad": -2, "terrible": -2, "stupid": -2}))
-    assert rates["casing"] == rates["names"] > 0.8
-    assert rates["negation"] == rates["intensifiers"] == 0
+    assert rates["casing"] == rates["names"] > 0.3
+    assert rates["plain sentences"] > 0.3
+    assert all(rates[name] == 0 for name in rates if "negation" in name)
     assert pass_rates(Words(words, lower=False))["casing"] < rates["casing"]
     assert pass_rates(Words(words | {"tuesday": 1}))["neutral edits"] < rates["neutral edits"]
     assert pass_rates(Words(words | {"ahmed": -1}))["names"] < rates["names"]
-    # a model without weights never changes its probability, and passes only the empty texts
-    assert {name for name, rate in pass_rates(Words({})).items() if rate > 0.6} == {"empty"}
-    failure = judging.run(ENGLISH, Words(words))[0].failures[0]
-    assert failure.expected == "lower positive, not positive"
-    assert failure.answers[0] == ("The film is good.", 0.8808)
+    assert pass_rates(Words(words | {"very": -9}))["intensifiers"] < rates["intensifiers"]
+    # a model without weights never changes its probability
+    assert {name for name, rate in pass_rates(Words({})).items() if rate > 0.6} == {
+        *("empty", "reducers"),
+    }
+    negated = judging.run(ENGLISH, Words(words))[1]
+    assert negated.capability == "negation of praise"
+    assert negated.failures[0].expected == "right positive, right negative"
+    assert negated.failures[0].answers[0] == ("The film is good.", 0.8808)
 
 
 def pair(cases: int, lost: int, gained: int = 0) -> tuple[list[bool], list[bool]]:

@@ -74,6 +74,33 @@ def test_expectations_name_a_class_among_three():
     assert asked(between={"good": [0.4, 0.8], "bad": [0, 0.4]})(surely, hardly)
     assert not asked(between={"good": [0.4, 0.8], "bad": [0, 0.3]})(surely, hardly)
     assert not asked(lower="good", higher="bad", right="good")(surely, bad)  # all must hold
+    assert asked(right=["good", "bad"])(surely, bad)
+    assert not asked(right=["good", "bad"])(bad, surely)
+    assert not asked(right=["bad", "bad"])(surely, bad)
+
+
+def test_a_probability_that_must_not_fall_may_fall_a_little():
+    first, close, far = [0.0, 0.01, 0.99], [0.05, 0.05, 0.9], [0.1, 0.1, 0.8]
+    assert asked(not_lower="good")(first, close)
+    assert not asked(not_lower="good")(first, far)
+    assert asked(not_lower="good")(far, first)
+    assert asked(not_higher="good")(close, first)
+    assert not asked(not_higher="good")(far, first)
+
+
+@pytest.mark.parametrize(
+    ("text", "typo"),
+    [
+        ("A wonderful film.", "A wonedrful film."),
+        ("Ab cd.", "bA cd."),
+        ("a b", "a b"),
+        ("...", "..."),
+        ("größer, kleiner", "größer, kliener"),
+    ],
+)
+def test_a_typo_swaps_two_letters_of_the_longest_word(text, typo):
+    suite = parse(GERMAN.replace("[gut, ", f"['{text}', ").replace("ist {wort}", "ist {wort:typo}"))
+    assert next(suite.each_case()).texts[0] == f"Das ist {typo}."
 
 
 def test_the_digest_is_of_the_content():
@@ -92,6 +119,8 @@ def test_the_digest_is_of_the_content():
         ("texts:\n  positive", "texts:\n  postive", "texts: 'postive' is none of classes: negativ"),
         ("lower: positive,", "lower: postive,", "case 1: expect: lower: 'postive' is none of clas"),
         ("lower: positive,", "lower: 5,", "case 1: expect.lower: 5: it should be a valid string"),
+        ("lower: positive,", "right: [positive], lower: positive,", "case 1: expect: right: 1 clas"),
+        ("lower: positive,", "right: [good, bad], lower: positive,", "right: 'good' is none of cla"),
         ("lower: positive,", "lowr: positive,", "case 1: expect.lowr: no such field"),
         ("{lower: positive, not: positive}", "{}", "case 1: expect: names no expectation"),
         ("{was: [Das, Es], wort:", "{wort:", "case 1: texts: fill has no 'was'"),
@@ -146,7 +175,9 @@ def test_the_documented_suite_is_one():
     documented = set(
         re.findall(r"`(\w+): ", page.partition("| `expect` |")[2].partition("\n\n")[0])
     )
-    assert words < documented == {"right", "steady", "higher", "lower", "not", "between"}
+    assert words < documented == {
+        *("right", "steady", "higher", "lower", "not_higher", "not_lower", "not", "between"),
+    }
 
 
 @pytest.mark.parametrize(
