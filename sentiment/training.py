@@ -1,6 +1,6 @@
 """Fit the classifier to rows in shards: find the number of iterations and the calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from sklearn.metrics import log_loss
 from sentiment import regression, weighting
 from sentiment.exact import class_probabilities
 from sentiment.linear import Linear
+from sentiment.negation import NO_OPPOSITES, Opposites
 from sentiment.regression import Calibration, calibrate, least_squares_path
 from sentiment.shards import Shard, parallel_map
 
@@ -20,7 +21,8 @@ _DIGITS = 12  # of a log loss: the 16th digit of NumPy's logarithm depends on th
 class Weighting(NamedTuple):
     """The parameters of :func:`sentiment.weighting.scale`.
 
-    ``allowed`` has False for each column with weight 0.
+    ``allowed`` has False for each column with weight 0, and ``opposites`` are those of
+    :func:`sentiment.negation.opposites`.
     """
 
     min_df: int
@@ -28,6 +30,14 @@ class Weighting(NamedTuple):
     ratio_power: float
     idf_power: float
     allowed: NDArray[np.bool_]
+    opposites: Opposites = NO_OPPOSITES
+
+    def path(self, rows: Sequence[Shard], classes: int) -> Iterator[Linear]:
+        """Yield the fits to ``rows``; see :func:`sentiment.regression.least_squares_path`."""
+        counted = weighting.frequencies(rows, len(self.allowed), classes)
+        factors = (self.min_df, self.alpha, self.ratio_power, self.idf_power)
+        scale = np.where(self.allowed, weighting.scale(counted, *factors), 0.0)
+        return least_squares_path(rows, scale, classes, self.opposites)
 
 
 class Trial(NamedTuple):
@@ -59,8 +69,7 @@ def attempt(
     labels = np.concatenate([shard()[1] for shard in valid])
     best: Trial | None = None
     losses: list[float] = []
-    scale = _scale(weighting, train, classes)
-    for linear in islice(least_squares_path(train, scale, classes), max_iterations):
+    for linear in islice(weighting.path(train, classes), max_iterations):
         scores = np.concatenate(
             list(parallel_map(lambda shard, at=linear: regression.score(at, shard()[0]), valid))
         )
@@ -90,15 +99,9 @@ def fit(
     Raises:
         ValueError: no n-gram correlates with the labels.
     """
-    path = least_squares_path(rows, _scale(weighting, rows, classes), classes)
     fitted = None
-    for linear in islice(path, iterations):
+    for linear in islice(weighting.path(rows, classes), iterations):
         fitted = linear
     if fitted is None:
         raise ValueError("no n-gram tells the labels apart: nothing to learn")
     return regression.calibrated(fitted, slope, offset)
-
-
-def _scale(parameters: Weighting, rows: Sequence[Shard], classes: int) -> NDArray[np.float64]:
-    counted = weighting.frequencies(rows, len(parameters.allowed), classes)
-    return np.where(parameters.allowed, weighting.scale(counted, *parameters[:-1]), 0.0)
