@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
+from sentiment.kernel import counting
 from sentiment.ngram_keys import (
     MASK,
     MAX_COUNT,
@@ -29,6 +30,7 @@ from sentiment.ngram_keys import (
     translate,
     unpack,
 )
+from sentiment.tokens import Prepared, split
 
 
 class Counts(NamedTuple):
@@ -47,17 +49,27 @@ class Counts(NamedTuple):
     counts: NDArray[np.uint8]
 
 
-def count(texts: Iterable[str], max_n: int, tokenize: Callable[[str], list[str]]) -> Counts:
+def count(texts: Iterable[str], max_n: int, prepare: Callable[[str], Prepared]) -> Counts:
     """Count the n-grams of 1 to ``max_n`` tokens in each text, in one pass.
+
+    ``prepare`` is that of a :class:`sentiment.tokens.Tokenizer`, or returns the tokens. The kernel
+    in C counts where it is compiled, else NumPy does.
 
     Raises:
         ValueError: the texts have more distinct tokens than a key can number.
     """
+    prepared = map(prepare, texts)
+    compiled = counting.load()
+    return Counts(*compiled.count(prepared, max_n)) if compiled else count_numpy(prepared, max_n)
+
+
+def count_numpy(texts: Iterable[Prepared], max_n: int) -> Counts:
+    """Do what :func:`count` does, without the kernel."""
     seen: dict[str, int] = defaultdict(counter().__next__)
     ids: list[int] = []
     lengths: list[int] = []
     for text in texts:
-        words = tokenize(text)
+        words = split(text)
         ids.extend(map(seen.__getitem__, words))
         lengths.append(len(words))
     if len(seen) > MASK:
