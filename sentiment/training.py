@@ -1,19 +1,26 @@
 """Fit the classifier to rows in shards: find the number of iterations and the calibration."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import log_loss
 
 from sentiment import regression, weighting
 from sentiment.exact import class_probabilities
 from sentiment.linear import Linear
-from sentiment.regression import Calibration, calibrate, least_squares_path
+from sentiment.regression import (
+    Calibration,
+    calibrate,
+    inverse_lengths,
+    least_squares_path,
+)
 from sentiment.shards import Shard, parallel_map
+from sentiment.weighting import Frequencies
 
+_EPSILON = np.finfo(float).eps  # the least probability whose logarithm is taken
 _DIGITS = 12  # of a log loss: the 16th digit of NumPy's logarithm depends on the processor
 
 
@@ -50,8 +57,11 @@ def attempt(
     valid: Sequence[Shard],
     max_iterations: int,
     classes: int = 2,
+    counted: Frequencies | None = None,
 ) -> Trial:
     """Fit to ``train`` and return the best number of iterations on ``valid``.
+
+    ``counted`` has the frequencies in ``train``, where they are known.
 
     Raises:
         ValueError: no n-gram correlates with the labels.
@@ -59,14 +69,14 @@ def attempt(
     labels = np.concatenate([shard()[1] for shard in valid])
     best: Trial | None = None
     losses: list[float] = []
-    scale = _scale(weighting, train, classes)
+    scale = _scale(weighting, counted or frequencies(weighting, train, classes))
+    inverse = [*parallel_map(lambda shard: inverse_lengths(shard()[0], scale * scale), valid)]
     for linear in islice(least_squares_path(train, scale, classes), max_iterations):
-        scores = np.concatenate(
-            list(parallel_map(lambda shard, at=linear: regression.score(at, shard()[0]), valid))
-        )
+        score = partial(_score, linear)
+        scores = np.concatenate([*parallel_map(score, valid, inverse)])
         slope, offset = calibrate(scores, labels, classes)
         p = class_probabilities(np.asarray(slope) * scores + np.asarray(offset))
-        losses.append(round(float(log_loss(labels, p, labels=range(classes))), _DIGITS))
+        losses.append(round(log_loss(p, labels), _DIGITS))
         if best is None or losses[-1] < best.log_loss:
             accuracy = float((p.argmax(axis=1) == labels).mean())
             best = Trial(len(losses), slope, offset, losses[-1], accuracy, losses)
@@ -90,7 +100,8 @@ def fit(
     Raises:
         ValueError: no n-gram correlates with the labels.
     """
-    path = least_squares_path(rows, _scale(weighting, rows, classes), classes)
+    scale = _scale(weighting, frequencies(weighting, rows, classes))
+    path = least_squares_path(rows, scale, classes)
     fitted = None
     for linear in islice(path, iterations):
         fitted = linear
@@ -99,6 +110,19 @@ def fit(
     return regression.calibrated(fitted, slope, offset)
 
 
-def _scale(parameters: Weighting, rows: Sequence[Shard], classes: int) -> NDArray[np.float64]:
-    counted = weighting.frequencies(rows, len(parameters.allowed), classes)
+def log_loss(p: NDArray[np.float64], labels: NDArray[np.int8]) -> float:
+    """Return the mean log loss of probabilities, shape (rows, classes)."""
+    of_label = p[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(of_label, _EPSILON, 1 - _EPSILON)).mean())
+
+
+def frequencies(parameters: Weighting, rows: Sequence[Shard], classes: int = 2) -> Frequencies:
+    return weighting.frequencies(rows, len(parameters.allowed), classes)
+
+
+def _score(linear: Linear, shard: Shard, inverse: NDArray[np.float64]) -> NDArray[np.float64]:
+    return regression.score(linear, shard()[0], inverse)
+
+
+def _scale(parameters: Weighting, counted: Frequencies) -> NDArray[np.float64]:
     return np.where(parameters.allowed, weighting.scale(counted, *parameters[:-1]), 0.0)

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 import sentiment.model
 import sentiment.store
 from components.io import reviews
-from sentiment import ngrams, tokens
-from sentiment.kernel import build, counting, library
-from sentiment.kernel.counting import Counter
+from sentiment.kernel import build, library
 from sentiment.kernel.scores import CompiledScores
 from sentiment.model import parameters
 from sentiment.ngram_keys import lengths
@@ -27,26 +25,10 @@ WORDS = st.sampled_from(["good", "bad", "film", "not", "—", "für", "ß", "映
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    path = tmp_path_factory.mktemp("kernel") / "kernel.so"
-    command = build.compiler()
-    assert command is not None
-    build.build(command, path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def compiled(built):
-    loaded = library.load(built)
+def compiled(kernel):
+    loaded = library.load(kernel)
     assert loaded is not None
     return loaded
-
-
-@pytest.fixture(scope="module")
-def counter(built):
-    loaded = library.load_unlocked(built)
-    assert loaded is not None
-    return Counter(loaded)
 
 
 def models():
@@ -105,62 +87,6 @@ def test_reviews(compiled, trained):
     found = parameters(sentiment.store.load(trained.model))
     texts = reviews.read(trained.test)["text"].tolist()
     check(NumpyScores(found), CompiledScores(compiled, found), found.tokenizer(), texts)
-
-
-def check_counts(counter: Counter, prepared, max_n: int) -> None:
-    expected = ngrams.count_numpy(prepared, max_n)
-    for name, found, wanted in zip(
-        expected._fields, counter.count(prepared, max_n), expected, strict=True
-    ):
-        assert found.dtype == wanted.dtype, name
-        np.testing.assert_array_equal(found, wanted, name)
-
-
-LISTS = st.lists(WORDS.filter(str.strip), max_size=30)
-
-
-@settings(deadline=None)
-@given(texts=st.lists(LISTS.map(" ".join) | LISTS, max_size=5), max_n=st.integers(1, 3))
-def test_ngrams_are_counted_as_by_numpy(counter, texts, max_n):
-    """A text is prepared as a text or as the list of its tokens."""
-    check_counts(counter, texts, max_n)
-
-
-@settings(deadline=None)
-@given(texts=st.lists(st.text(max_size=60), max_size=5), max_n=st.integers(1, 3))
-def test_ngrams_of_any_unicode_are_counted_as_by_numpy(counter, texts, max_n):
-    check_counts(counter, [*map(tokens.prepare, texts)], max_n)
-
-
-def test_many_distinct_tokens_and_counts_beyond_a_byte_are_those_of_numpy(counter):
-    """The table of tokens grows from 2,048; tokens share their first eight bytes."""
-    many = " ".join(f"word-numbr{i}{'x' * (i % 13)}" for i in range(20_000))
-    check_counts(counter, [many, "good " * 300, "", f"bad {many[:5_000]}"], 3)
-
-
-def test_reviews_are_counted_as_by_numpy(counter, imdb):
-    check_counts(counter, [*map(tokens.prepare, imdb["text"][:500])], 3)
-
-
-def test_a_surrogate_is_refused_as_by_numpy(counter):
-    for count in (counter.count, ngrams.count_numpy):
-        with pytest.raises(UnicodeEncodeError):
-            count(["good \ud800"], 3)
-
-
-def test_more_distinct_tokens_than_a_key_holds_are_refused(counter, monkeypatch):
-    monkeypatch.setattr("sentiment.kernel.counting.MASK", 2)
-    with pytest.raises(ValueError, match="3 distinct tokens in one shard; make the shards smaller"):
-        counter.count(["a b c a"], 1)
-
-
-def test_counts_use_the_kernel_where_it_is_compiled(counter, monkeypatch):
-    expected = ngrams.count_numpy(["a fine film"], 3)
-    monkeypatch.setattr(counting, "load", lambda: counter)
-    monkeypatch.setattr(ngrams, "count_numpy", None)
-    np.testing.assert_array_equal(
-        ngrams.count(["a fine film"], 3, tokens.prepare).keys, expected.keys
-    )
 
 
 def test_a_scorer_without_the_kernel_uses_numpy(monkeypatch: pytest.MonkeyPatch, trained):
