@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
-from sentiment.kernel import counting
+from sentiment.kernel import counting, merges
+from sentiment.kernel.merges import Cells
 from sentiment.ngram_keys import (
     MASK,
     MAX_COUNT,
@@ -128,12 +129,22 @@ def count_pairs(keys: Ints, rows: Rows) -> tuple[Ints, Rows, NDArray[np.uint8]]:
 
 def columns(counts: Counts, index: dict[str, int], keys: Ints) -> csr_array:
     """Return the counts of the n-grams ``keys``, shape (texts, keys)."""
-    by_own_column = positions(translate(counts.keys, token_numbers(counts, index)), keys)
-    column = by_own_column[counts.columns]
+    found = token_numbers(counts, index)
+    cells = counts.starts, counts.columns, counts.counts
+    if compiled := merges.load():
+        starts, indices, data = compiled.keep(cells, compiled.find(counts.keys, found, keys))
+    else:
+        starts, indices, data = _keep(cells, positions(translate(counts.keys, found), keys))
+    return csr_array((data, indices, starts), shape=(len(starts) - 1, len(keys)))
+
+
+def _keep(cells: Cells, new_columns: Ints) -> Cells:
+    """Do what the kernel does: give the cells new columns, and leave out those of column -1."""
+    starts, columns, counts = cells
+    column = new_columns[columns]
     known = column >= 0
-    starts = np.append(0, np.cumsum(known))[counts.starts].astype(np.int32)
-    indices = column[known].astype(np.int32)
-    return csr_array((counts.counts[known], indices, starts), shape=(len(starts) - 1, len(keys)))
+    kept_starts = np.append(0, np.cumsum(known))[starts].astype(np.int32)
+    return kept_starts, column[known].astype(np.int32), counts[known]
 
 
 def token_numbers(shard: Counts, index: dict[str, int]) -> Ints:

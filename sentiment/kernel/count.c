@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "columns.h"
+#include "keys.h"
 #include "tokens.h"
 
 typedef struct {

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "columns.h"
+#include "keys.h"
 #include "tokens.h"
 
 enum { BLOCK = 256 };

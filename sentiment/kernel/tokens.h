@@ -8,8 +8,6 @@
 #include <string.h>
 
 enum { OTHER, WORD, SPACE }; /* classes of characters */
-/* an n-gram's key has BITS for each token; a count of an n-gram in a text is at most MAX_COUNT */
-enum { BITS = 21, MAX_COUNT = 255 };
 
 static inline uint64_t mixed(uint64_t value) {
     value *= UINT64_C(0x9E3779B97F4A7C15);

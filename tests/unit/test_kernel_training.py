@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from sklearn.metrics import log_loss
 
-from sentiment import ngrams, regression, tokens, training, weighting
-from sentiment.kernel import counting, library, passes
+from sentiment import merging, ngram_keys, ngrams, regression, tokens, training, weighting
+from sentiment.kernel import counting, library, merges, passes
 from sentiment.kernel.counting import Counter
+from sentiment.kernel.merges import Merges
 from sentiment.kernel.passes import Passes
 from sentiment.shards import split_rows
 
@@ -23,6 +24,13 @@ def counter(kernel):
     loaded = library.load_unlocked(kernel)
     assert loaded is not None
     return Counter(loaded)
+
+
+@pytest.fixture(scope="module")
+def merger(kernel):
+    loaded = library.load_unlocked(kernel)
+    assert loaded is not None
+    return Merges(loaded)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +94,58 @@ def test_counts_use_the_kernel_where_it_is_compiled(counter, monkeypatch):
     np.testing.assert_array_equal(
         ngrams.count(["a fine film"], 3, tokens.prepare).keys, expected.keys
     )
+
+
+def merged(counted, min_df, max_features):
+    """Return the tokens and keys of counted shards, and the rows of each, as lists."""
+    try:
+        tokens, keys = merging.merge(
+            [lambda each=each: each for each in counted], min_df, max_features
+        )
+    except ValueError as error:
+        return str(error)
+    index = ngram_keys.numbers(tokens)
+    rows = [ngrams.columns(each, index, keys) for each in counted]
+    cells = [[part.tolist() for part in (row.indptr, row.indices, row.data)] for row in rows]
+    return tokens, keys.tolist(), cells, [row.indices.dtype for row in rows]
+
+
+SHARDS = st.lists(st.lists(LISTS, max_size=5), min_size=1, max_size=5)
+
+
+@settings(deadline=None)
+@given(
+    texts=SHARDS,
+    max_n=st.integers(1, 3),
+    min_df=st.integers(1, 3),
+    limits=st.sampled_from([(1, 5), (10, 10**6), (10**6, 3)]),
+)
+def test_shards_are_merged_as_by_numpy(merger, texts, max_n, min_df, limits):
+    counted = [ngrams.count_numpy(each, max_n) for each in texts]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merging, "_RANGE_KEYS", limits[0])
+        patch.setattr(merges, "load", lambda: None)
+        expected = merged(counted, min_df, limits[1])
+        patch.setattr(merges, "load", lambda: merger)
+        patch.setattr(merging, "_merge_runs", None)
+        patch.setattr(ngrams, "_keep", None)
+        assert merged(counted, min_df, limits[1]) == expected
+
+
+def test_damaged_counts_are_refused(merger):
+    keys, numbers = np.array([1, 2, 3]) << 42, np.array([0, 1, 3, 2])
+    starts, counts = np.array([0, 1, 3], np.int32), np.ones(3, np.uint8)
+    columns = np.array([0, 0, 2], np.int32)
+    for use in (
+        lambda: merger.translate(keys, np.ones(3, np.int32), numbers),
+        lambda: merger.find(keys, numbers, keys),
+        lambda: merger.keep((starts, columns, counts), columns[:2]),
+        lambda: merger.keep((starts, -columns, counts), columns),
+        lambda: merger.keep((starts[::-1], columns, counts), columns),
+        lambda: merger.keep((starts + 1, columns, counts), columns),
+    ):
+        with pytest.raises(ValueError, match="damaged; run count again"):
+            use()
 
 
 @st.composite
