@@ -214,8 +214,8 @@ MOVED := $(filter-out $(realpath .venv),$(shell cat .venv/installed 2>/dev/null)
 	  $(if $(MOVED),--force-reinstall) -r $<
 	@realpath .venv > $@
 
-# without it NumPy computes the same bits, so that only the targets that serve need it
-sentiment/kernel/kernel.so: sentiment/kernel/kernel.c sentiment/kernel/build.py | .venv/installed
+# without it NumPy computes the same bits, more slowly
+sentiment/kernel/kernel.so: $(wildcard sentiment/kernel/*.[ch]) sentiment/kernel/build.py | .venv/installed
 	python -m sentiment.kernel.build
 
 # environments of their own: checkov pins another boto3, and Sphinx needs none of our packages

@@ -26,7 +26,7 @@ from components.stage import Artifact, parameters
 from sentiment import ngrams
 from sentiment.ngram_keys import MAX_N
 from sentiment.shards import write_counts
-from sentiment.tokens import tokenize
+from sentiment.tokens import prepare
 
 log = logging.getLogger("count")
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
@@ -98,7 +98,7 @@ def _count_shard(max_n: int, output: Path, shard: tuple[str, Path]) -> tuple[str
     table = reviews.read(path)
     if table[reviews.SCHEMA.names].isna().any(axis=None):  # a group may be missing
         raise UserError(f"{path}: has missing values; run prepare first")
-    counts = ngrams.count(table["text"], max_n, tokenize)
+    counts = ngrams.count(table["text"], max_n, prepare)
     write_counts(counts, table["label"].to_numpy(), output / name)
     facts = ShardFacts(len(table), reviews.digest([table]), max_n, reviews.classes(path))
     records.write(output / name / SHARD_FILE, facts)

@@ -18,7 +18,9 @@ from components.io.matrices import Matrix
 from components.io.parts import PartText
 from components.stage import Artifact, parameters
 from sentiment import negation, ngram_keys, training
+from sentiment.kernel import library
 from sentiment.training import Weighting
+from sentiment.weighting import Frequencies
 
 log = logging.getLogger("trial")
 
@@ -57,7 +59,8 @@ def trial(
         if path.name not in wanted:
             path.unlink()
     rows = matrix.train[: max(1, round(budget * len(matrix.train)))]
-    trials = []
+    trials: list[Trial] = []
+    counted: Frequencies | None = None
     for candidate in given:
         path = output / f"{candidate.name}.json"
         kept = _reusable(path, candidate, budget, max_iterations, matrix)
@@ -66,14 +69,10 @@ def trial(
             trials.append(kept)
             continue
         started = time.monotonic()
+        weights, classes = weighting(matrix, candidate), len(matrix.facts.classes)
         try:
-            result = training.attempt(
-                weighting(matrix, candidate),
-                rows,
-                matrix.valid,
-                max_iterations,
-                len(matrix.facts.classes),
-            )
+            counted = counted or training.frequencies(weights, rows, classes)
+            result = training.attempt(weights, rows, matrix.valid, max_iterations, classes, counted)
         except ValueError as error:
             raise UserError(f"{candidate.name}: {error}") from error
         trials.append(
@@ -137,9 +136,10 @@ def weighting(matrix: Matrix, candidate: Candidate) -> Weighting:
 
 
 def _code_digest() -> str:
-    """Return the SHA-256 of the code that decides the result of a trial."""
+    """Return the SHA-256 of the code that decides the result of a trial, the kernel's included."""
     folder = Path(str(sentiment.__file__)).parent
     paths = [Path(__file__), *(folder / f"{name}.py" for name in CODE)]
+    paths += [*sorted((folder / "kernel").glob("*.py")), *library.SOURCES]
     return sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 

@@ -7,7 +7,7 @@ divisions and square roots, which IEEE 754 rounds in one way, and from decimal a
 
 import math
 from decimal import Decimal, localcontext
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,9 +23,13 @@ _DEGREE = 13  # the next term of the series is below half a unit in the last pla
 def ln(values: ArrayLike) -> Floats:
     """Return natural logarithms, correctly rounded; fast for values that repeat, such as counts."""
     distinct, inverse = np.unique(np.asarray(values, float), return_inverse=True)
+    return np.array([_ln(value) for value in distinct.tolist()])[inverse.reshape(np.shape(values))]
+
+
+@lru_cache(1 << 16)  # candidates have the same counts
+def _ln(value: float) -> float:
     with localcontext(prec=30):
-        logarithms = [float(Decimal(value).ln()) for value in distinct.tolist()]
-    return np.array(logarithms)[inverse.reshape(np.shape(values))]
+        return float(Decimal(value).ln())
 
 
 def exp(values: Floats) -> Floats:

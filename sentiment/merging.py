@@ -6,11 +6,13 @@ from itertools import pairwise
 import numpy as np
 
 from sentiment import negation
+from sentiment.kernel import merges
+from sentiment.kernel.merges import Frequencies
 from sentiment.ngram_keys import BITS, MASK, Ints, numbers, run_starts, translate, unpack
 from sentiment.ngrams import Counts, token_numbers
 
 Loader = Callable[[], Counts]  # opens a shard, which may be mapped into memory
-_RANGE_KEYS = 1_000_000  # keys merged at a time
+_RANGE_KEYS = 4_000_000  # keys merged at a time
 
 
 def merge(shards: Sequence[Loader], min_df: int, max_features: int) -> tuple[list[str], Ints]:
@@ -37,10 +39,8 @@ def merge(shards: Sequence[Loader], min_df: int, max_features: int) -> tuple[lis
     entries = sum(len(shard().keys) for shard in shards)
     keys, frequencies = np.empty(0, np.int64), np.empty(0, np.int64)
     for low, high in _ranges([known[token] for token in tokens], entries):
-        more, document_frequencies = _merge_range(shards, translations, low, high)
-        frequent = document_frequencies >= min_df
-        keys = np.concatenate([keys, more[frequent]])
-        frequencies = np.concatenate([frequencies, document_frequencies[frequent]])
+        found = _merge_range(shards, translations, low, high, min_df)
+        keys, frequencies = map(np.concatenate, zip((keys, frequencies), found, strict=True))
         if len(keys) > 2 * max_features:  # not after each range: sorting is slow
             keys, frequencies = _most_frequent(keys, frequencies, max_features)
     keys = np.append(keys, np.array([index[token] << 2 * BITS for token in opposites], np.int64))
@@ -81,10 +81,17 @@ def _ranges(frequencies: Sequence[int], entries: int) -> Iterator[tuple[int, int
 
 
 def _merge_range(
-    shards: Sequence[Loader], translations: Sequence[Ints], low: int, high: int
+    shards: Sequence[Loader], translations: Sequence[Ints], low: int, high: int, min_df: int
 ) -> tuple[Ints, Ints]:
-    """Return the n-grams with a first token in [low, high), and in how many texts each occurs."""
-    keys, frequencies = [], []
+    """Return the n-grams with a first token in [low, high), and in how many texts each occurs.
+
+    They occur in at least ``min_df`` texts. The kernel in C does the work where it is compiled.
+    """
+    compiled = merges.load()
+    renumber, merge_runs = (
+        (compiled.translate, compiled.merge) if compiled else (_translate, _merge_runs)
+    )
+    keys, frequencies = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
     for open_shard, translation in zip(shards, translations, strict=True):
         inside = np.flatnonzero((translation >= low) & (translation < high))
         if not len(inside):
@@ -92,15 +99,30 @@ def _merge_range(
         bounds = [int(inside[0]) << 2 * BITS, int(inside[-1]) + 1 << 2 * BITS]
         shard = open_shard()
         first, last = np.searchsorted(shard.keys, bounds)
-        translated = translate(shard.keys[first:last], translation)
-        known = translated >= 0
-        keys.append(translated[known])
-        frequencies.append(shard.frequencies[first:last][known])
+        each = renumber(shard.keys[first:last], shard.frequencies[first:last], translation)
+        keys.append(each[0])
+        frequencies.append(each[1])
     if not keys:  # a range of marked words alone that no text has
         return np.empty(0, np.int64), np.empty(0, np.int64)
+    return merge_runs(keys, frequencies, min_df)
+
+
+# what the kernel does, with NumPy
+
+
+def _translate(keys: Ints, frequencies: Frequencies, translation: Ints) -> tuple[Ints, Frequencies]:
+    translated = translate(keys, translation)
+    known = translated >= 0
+    return translated[known], frequencies[known]
+
+
+def _merge_runs(
+    keys: Sequence[Ints], frequencies: Sequence[Frequencies], min_df: int
+) -> tuple[Ints, Ints]:
     merged = np.concatenate(keys)
     order = np.argsort(merged)
     merged = merged[order]
     starts = run_starts(merged)
     totals = np.add.reduceat(np.concatenate(frequencies)[order], starts, dtype=np.int64)
-    return merged[starts], totals
+    frequent = totals >= min_df
+    return merged[starts][frequent], totals[frequent]

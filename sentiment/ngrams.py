@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_array, csr_array
 
+from sentiment.kernel import counting, merges
+from sentiment.kernel.merges import Cells
 from sentiment.ngram_keys import (
     MASK,
     MAX_COUNT,
@@ -29,6 +31,7 @@ from sentiment.ngram_keys import (
     translate,
     unpack,
 )
+from sentiment.tokens import Prepared, split
 
 
 class Counts(NamedTuple):
@@ -47,17 +50,27 @@ class Counts(NamedTuple):
     counts: NDArray[np.uint8]
 
 
-def count(texts: Iterable[str], max_n: int, tokenize: Callable[[str], list[str]]) -> Counts:
+def count(texts: Iterable[str], max_n: int, prepare: Callable[[str], Prepared]) -> Counts:
     """Count the n-grams of 1 to ``max_n`` tokens in each text, in one pass.
+
+    ``prepare`` is that of a :class:`sentiment.tokens.Tokenizer`, or returns the tokens. The kernel
+    in C counts where it is compiled, else NumPy does.
 
     Raises:
         ValueError: the texts have more distinct tokens than a key can number.
     """
+    prepared = map(prepare, texts)
+    compiled = counting.load()
+    return Counts(*compiled.count(prepared, max_n)) if compiled else count_numpy(prepared, max_n)
+
+
+def count_numpy(texts: Iterable[Prepared], max_n: int) -> Counts:
+    """Do what :func:`count` does, without the kernel."""
     seen: dict[str, int] = defaultdict(counter().__next__)
     ids: list[int] = []
     lengths: list[int] = []
     for text in texts:
-        words = tokenize(text)
+        words = split(text)
         ids.extend(map(seen.__getitem__, words))
         lengths.append(len(words))
     if len(seen) > MASK:
@@ -116,12 +129,22 @@ def count_pairs(keys: Ints, rows: Rows) -> tuple[Ints, Rows, NDArray[np.uint8]]:
 
 def columns(counts: Counts, index: dict[str, int], keys: Ints) -> csr_array:
     """Return the counts of the n-grams ``keys``, shape (texts, keys)."""
-    by_own_column = positions(translate(counts.keys, token_numbers(counts, index)), keys)
-    column = by_own_column[counts.columns]
+    found = token_numbers(counts, index)
+    cells = counts.starts, counts.columns, counts.counts
+    if compiled := merges.load():
+        starts, indices, data = compiled.keep(cells, compiled.find(counts.keys, found, keys))
+    else:
+        starts, indices, data = _keep(cells, positions(translate(counts.keys, found), keys))
+    return csr_array((data, indices, starts), shape=(len(starts) - 1, len(keys)))
+
+
+def _keep(cells: Cells, new_columns: Ints) -> Cells:
+    """Do what the kernel does: give the cells new columns, and leave out those of column -1."""
+    starts, columns, counts = cells
+    column = new_columns[columns]
     known = column >= 0
-    starts = np.append(0, np.cumsum(known))[counts.starts].astype(np.int32)
-    indices = column[known].astype(np.int32)
-    return csr_array((counts.counts[known], indices, starts), shape=(len(starts) - 1, len(keys)))
+    kept_starts = np.append(0, np.cumsum(known))[starts].astype(np.int32)
+    return kept_starts, column[known].astype(np.int32), counts[known]
 
 
 def token_numbers(shard: Counts, index: dict[str, int]) -> Ints:

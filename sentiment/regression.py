@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from sentiment.exact import Floats, sigmoid, total
+from sentiment.kernel import passes
 from sentiment.linear import TERM_FREQUENCY, Linear
 from sentiment.negation import NO_OPPOSITES, Opposites
 from sentiment.shards import Shard, parallel_map
@@ -26,17 +27,29 @@ _NEWTON_STEPS = 30
 _RIDGE = 1e-6  # avoids a division by zero where all scores are equal
 
 
-def score(linear: Linear, counts: csr_array) -> Floats:
-    """Return the scores of the rows of ``counts``; see :class:`sentiment.linear.Linear`."""
-    terms = _terms(counts)
-    scores = _by_row(terms @ linear.weights, _inverse_lengths(terms, linear.squares))
-    return scores + linear.intercept
+def score(linear: Linear, counts: csr_array, inverse: Floats | None = None) -> Floats:
+    """Return the scores of the rows of ``counts``; see :class:`sentiment.linear.Linear`.
+
+    ``inverse`` has the result of :func:`inverse_lengths`, where it is known.
+    """
+    if inverse is None:
+        inverse = inverse_lengths(counts, linear.squares)
+    compiled = passes.of(counts)
+    product = compiled.product if compiled else _product
+    return _by_row(product(counts, linear.weights), inverse) + linear.intercept
+
+
+def inverse_lengths(counts: csr_array, squares: Floats) -> Floats:
+    """Return one divided by the length of each row, 0 for a row of length 0."""
+    compiled = passes.of(counts)
+    squared = (compiled.squared_lengths if compiled else _squared_lengths)(counts, squares)
+    return np.divide(1.0, np.sqrt(squared), out=np.zeros(len(squared)), where=squared > 0)
 
 
 def contributions(linear: Linear, counts: csr_array, label: int = 1) -> csr_array:
     """Return what each count adds to the score of its row for a class, beside the intercept."""
     terms = _terms(counts)
-    lengths = np.repeat(_inverse_lengths(terms, linear.squares), np.diff(terms.indptr))
+    lengths = np.repeat(inverse_lengths(counts, linear.squares), np.diff(terms.indptr))
     values = terms.data * linear.toward(linear.weights[terms.indices], label) * lengths
     return csr_array((values, terms.indices, terms.indptr), shape=terms.shape)
 
@@ -154,16 +167,21 @@ def _start(squares: Floats, classes: int, shard: Shard) -> tuple[Floats, Floats,
     targets = labels.astype(float)
     if classes > 2:
         targets = (labels[:, np.newaxis] == np.arange(classes)).astype(float)
-    terms = _terms(counts)
-    inverse = _inverse_lengths(terms, squares)
-    of_class = terms.T @ _by_row(targets, inverse)
-    return inverse, total(targets), terms.T @ inverse, of_class
+    inverse = inverse_lengths(counts, squares)
+    values = np.column_stack([inverse, _by_row(targets, inverse)])
+    compiled = passes.of(counts)
+    columns = (compiled.transposed_product if compiled else _transposed_product)(counts, values)
+    return inverse, total(targets), columns[:, 0], columns[:, 1 if classes == 2 else slice(1, None)]
 
 
 def _step(scaled_direction: Floats, shard: Shard, inverse: Floats) -> tuple[Floats, Floats]:
-    terms = _terms(shard()[0])
-    scores = _by_row(terms @ scaled_direction, inverse)
-    return terms.T @ _by_row(scores, inverse), total(scores)
+    counts = shard()[0]
+    if compiled := passes.of(counts):
+        columns, scores = compiled.step(counts, scaled_direction, inverse)
+    else:
+        scores = _by_row(_product(counts, scaled_direction), inverse)
+        columns = _transposed_product(counts, _by_row(scores, inverse))
+    return columns, total(scores)
 
 
 def _by_row(values: Floats, factors: Floats) -> Floats:
@@ -177,11 +195,27 @@ def _divide(above: Floats, below: Floats, where: NDArray[np.bool_]) -> Floats:
     return np.divide(above, below, out=np.zeros_like(above), where=where)
 
 
+# what the kernel does, with SciPy
+
+
+def _product(counts: csr_array, weights: Floats) -> Floats:
+    product: Floats = _terms(counts) @ weights
+    return product
+
+
+def _transposed_product(counts: csr_array, values: Floats) -> Floats:
+    product: Floats = _terms(counts).T @ values
+    return product
+
+
+def _squared_lengths(counts: csr_array, squares: Floats) -> Floats:
+    terms = _terms(counts)
+    terms.data **= 2
+    squared: Floats = terms @ squares
+    return squared
+
+
 def _terms(counts: csr_array) -> csr_array:
+    passes.check(counts)
     weights = TERM_FREQUENCY[counts.data]
     return csr_array((weights, counts.indices, counts.indptr), shape=counts.shape)
-
-
-def _inverse_lengths(terms: csr_array, squares: Floats) -> Floats:
-    squared = csr_array((terms.data**2, terms.indices, terms.indptr), shape=terms.shape) @ squares
-    return np.divide(1.0, np.sqrt(squared), out=np.zeros(len(squared)), where=squared > 0)

@@ -1,7 +1,6 @@
 """Keep shards of rows in directories of ``.npy`` files, and process several at a time.
 
-Files that are read in part are mapped into memory, and files that are read whole are copied, so
-that memory holds only the data in use.
+Files are mapped into memory for as long as they are in use.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -65,8 +64,8 @@ def _open(directory: Path) -> Counts:
 
 
 def _read(directory: Path, width: int) -> tuple[csr_array, NDArray[np.int8]]:
-    starts, columns, counts, labels = (np.array(each) for each in _map(directory, _ROWS))
-    return csr_array((counts, columns, starts), shape=(len(labels), width)), labels
+    starts, columns, counts, labels = map(np.asarray, _map(directory, _ROWS))
+    return csr_array((counts, columns, starts), shape=(len(labels), width)), np.array(labels)
 
 
 def _map(directory: Path, names: Sequence[str]) -> list[NDArray[Any]]:

@@ -1,20 +1,27 @@
 """Fit the classifier to rows in shards: find the number of iterations and the calibration."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import log_loss
 
 from sentiment import regression, weighting
 from sentiment.exact import class_probabilities
 from sentiment.linear import Linear
 from sentiment.negation import NO_OPPOSITES, Opposites
-from sentiment.regression import Calibration, calibrate, least_squares_path
+from sentiment.regression import (
+    Calibration,
+    calibrate,
+    inverse_lengths,
+    least_squares_path,
+)
 from sentiment.shards import Shard, parallel_map
+from sentiment.weighting import Frequencies
 
+_EPSILON = np.finfo(float).eps  # the least probability whose logarithm is taken
 _DIGITS = 12  # of a log loss: the 16th digit of NumPy's logarithm depends on the processor
 
 
@@ -32,9 +39,14 @@ class Weighting(NamedTuple):
     allowed: NDArray[np.bool_]
     opposites: Opposites = NO_OPPOSITES
 
-    def path(self, rows: Sequence[Shard], classes: int) -> Iterator[Linear]:
-        """Yield the fits to ``rows``; see :func:`sentiment.regression.least_squares_path`."""
-        counted = weighting.frequencies(rows, len(self.allowed), classes)
+    def path(
+        self, rows: Sequence[Shard], classes: int, counted: Frequencies | None = None
+    ) -> Iterator[Linear]:
+        """Yield the fits to ``rows``; see :func:`sentiment.regression.least_squares_path`.
+
+        ``counted`` has the frequencies in ``rows``, where they are known.
+        """
+        counted = counted or frequencies(self, rows, classes)
         factors = (self.min_df, self.alpha, self.ratio_power, self.idf_power)
         scale = np.where(self.allowed, weighting.scale(counted, *factors), 0.0)
         return least_squares_path(rows, scale, classes, self.opposites)
@@ -60,8 +72,11 @@ def attempt(
     valid: Sequence[Shard],
     max_iterations: int,
     classes: int = 2,
+    counted: Frequencies | None = None,
 ) -> Trial:
     """Fit to ``train`` and return the best number of iterations on ``valid``.
+
+    ``counted`` has the frequencies in ``train``, where they are known.
 
     Raises:
         ValueError: no n-gram correlates with the labels.
@@ -69,13 +84,14 @@ def attempt(
     labels = np.concatenate([shard()[1] for shard in valid])
     best: Trial | None = None
     losses: list[float] = []
-    for linear in islice(weighting.path(train, classes), max_iterations):
-        scores = np.concatenate(
-            list(parallel_map(lambda shard, at=linear: regression.score(at, shard()[0]), valid))
-        )
+    inverse: list[NDArray[np.float64]] = []  # all fits of a path have the same squares
+    for linear in islice(weighting.path(train, classes, counted), max_iterations):
+        inverse = inverse or [*parallel_map(partial(_inverse, linear), valid)]
+        score = partial(_score, linear)
+        scores = np.concatenate([*parallel_map(score, valid, inverse)])
         slope, offset = calibrate(scores, labels, classes)
         p = class_probabilities(np.asarray(slope) * scores + np.asarray(offset))
-        losses.append(round(float(log_loss(labels, p, labels=range(classes))), _DIGITS))
+        losses.append(round(log_loss(p, labels), _DIGITS))
         if best is None or losses[-1] < best.log_loss:
             accuracy = float((p.argmax(axis=1) == labels).mean())
             best = Trial(len(losses), slope, offset, losses[-1], accuracy, losses)
@@ -105,3 +121,21 @@ def fit(
     if fitted is None:
         raise ValueError("no n-gram tells the labels apart: nothing to learn")
     return regression.calibrated(fitted, slope, offset)
+
+
+def log_loss(p: NDArray[np.float64], labels: NDArray[np.int8]) -> float:
+    """Return the mean log loss of probabilities, shape (rows, classes)."""
+    of_label = p[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(of_label, _EPSILON, 1 - _EPSILON)).mean())
+
+
+def frequencies(parameters: Weighting, rows: Sequence[Shard], classes: int = 2) -> Frequencies:
+    return weighting.frequencies(rows, len(parameters.allowed), classes)
+
+
+def _inverse(linear: Linear, shard: Shard) -> NDArray[np.float64]:
+    return inverse_lengths(shard()[0], linear.squares)
+
+
+def _score(linear: Linear, shard: Shard, inverse: NDArray[np.float64]) -> NDArray[np.float64]:
+    return regression.score(linear, shard()[0], inverse)

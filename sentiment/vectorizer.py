@@ -94,9 +94,9 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         return shards
 
     def _count(self, texts: Iterable[str]) -> Iterator[Counts]:
-        rest, tokenize = iter(texts), self.tokenizer().tokenize
+        rest, prepare = iter(texts), self.tokenizer().prepare
         while block := list(islice(rest, _BLOCK)):
-            yield ngrams.count(block, self.max_n, tokenize)
+            yield ngrams.count(block, self.max_n, prepare)
 
     def _matrix(self, shards: Iterable[Counts]) -> csr_array:
         index = self.index()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment.exact import Floats, ln, power
+from sentiment.kernel import passes
 from sentiment.shards import Shard, parallel_map
 
 
@@ -44,6 +45,10 @@ def _frequencies(
     labels: Sequence[int], shard: Shard
 ) -> tuple[int, NDArray[np.int64], list[NDArray[np.int64]]]:
     matrix, found = shard()
+    if compiled := passes.of(matrix):
+        counted = compiled.count_texts(matrix, found, labels[0], len(labels))
+        return len(found), counted[:, 0], [*counted[:, 1:].T]
+    passes.check(matrix)
     label_of, width = np.repeat(found, np.diff(matrix.indptr)), matrix.shape[1]
     of_class = [matrix.indices[label_of == label] for label in labels]
     texts, *counts = (
@@ -62,11 +67,20 @@ def scale(
     ratio = reduce(
         np.maximum, (_ratio(counted.texts, of_class, alpha) for of_class in counted.of_class)
     )
-    idf = ln(1 + counted.rows) - ln(1 + counted.texts)
+    idf = ln(1 + counted.rows) - _ln(counted.texts, 1)
     factors = power(ratio, ratio_power) * power(idf, idf_power)
     return np.where(counted.texts >= min_df, factors, 0.0)
 
 
 def _ratio(texts: NDArray[np.int64], of_class: NDArray[np.int64], alpha: float) -> Floats:
-    p, q = of_class + alpha, texts - of_class + alpha
-    return np.abs((ln(p) - ln(p.sum())) - (ln(q) - ln(q.sum())))
+    others = texts - of_class
+    p, q = (of_class + alpha).sum(), (others + alpha).sum()
+    return np.abs((_ln(of_class, alpha) - ln(p)) - (_ln(others, alpha) - ln(q)))
+
+
+def _ln(counts: NDArray[np.int64], added: float) -> Floats:
+    """Return the logarithm of each count with ``added``: of few distinct counts, in a table."""
+    present = np.flatnonzero(np.bincount(counts, minlength=1))
+    table = np.zeros(present[-1] + 1 if len(present) else 0)
+    table[present] = ln(present + added)
+    return table[counts]

@@ -22,6 +22,7 @@ from components.io.files import write_json
 from components.io.models import load_trials
 from components.reading.options import Options
 from components.report import plots
+from sentiment.kernel import build
 from tests import forked
 
 REPO = Path(__file__).parent.parent
@@ -155,6 +156,16 @@ def assert_one_line(
     assert len(errors) == 1, result.stderr
     for word in words:
         assert word in errors[0]
+
+
+@pytest.fixture(scope="session")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compile the kernel to a directory of its own."""
+    path = tmp_path_factory.mktemp("kernel") / "kernel.so"
+    command = build.compiler()
+    assert command is not None
+    build.build(command, path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "../sentiment/kernel/kernel.c"
+#include "../sentiment/kernel/score.c"
 
 static void *block(int64_t *size) {
     if (fread(size, sizeof *size, 1, stdin) != 1)

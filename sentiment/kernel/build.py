@@ -1,4 +1,4 @@
-"""Compile the kernel beside its source, with Zig's C compiler from PyPI or else with cc.
+"""Compile the kernel beside its sources, with Zig's C compiler from PyPI or else with cc.
 
 Without the kernel, NumPy computes the same bits, more slowly.
 """
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sentiment.kernel.library import LIBRARY, SOURCE, source_digest
+from sentiment.kernel.library import LIBRARY, SOURCES, source_digest
 
 # without contraction, a*b + c rounds twice, as in NumPy and on every processor
 FLAGS = ("-std=c11", "-O2", "-fPIC", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror")
@@ -35,10 +35,18 @@ def build(command: Sequence[str], target: Path) -> None:
     """
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         made = Path(scratch) / target.name
-        files = ["-shared", "-o", str(made), str(SOURCE), "-lm"]
+        files = [*(str(path) for path in SOURCES if path.suffix == ".c"), "-lm"]
         caches = {"ZIG_GLOBAL_CACHE_DIR": scratch, "ZIG_LOCAL_CACHE_DIR": scratch}
         subprocess.run(
-            [*command, *FLAGS, f'-DSOURCE_DIGEST="{source_digest()}"', *files],
+            [
+                *command,
+                *FLAGS,
+                f'-DSOURCE_DIGEST="{source_digest()}"',
+                "-shared",
+                "-o",
+                made,
+                *files,
+            ],
             check=True,
             env=os.environ | caches,
         )

@@ -6,22 +6,22 @@ import logging
 from functools import cache
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("kernel.c")
+SOURCES = sorted(path for end in ("c", "h") for path in Path(__file__).parent.glob(f"*.{end}"))
 LIBRARY = Path(__file__).with_name("kernel.so")
 
 log = logging.getLogger("sentiment")
 
 
 def source_digest() -> str:
-    return hashlib.sha256(SOURCE.read_bytes()).hexdigest()
+    return hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()
 
 
 @cache
 def load(path: Path = LIBRARY) -> ctypes.PyDLL | None:
-    """Return the library at ``path``; None if it was not built, or from another source.
+    """Return the library at ``path``; None if it was not built, or from other sources.
 
-    A call keeps the interpreter lock: it is short, and without the lock a request would wait for
-    other threads after each text.
+    A call keeps the interpreter lock: a text's score takes microseconds, and without the lock a
+    request would wait for other threads after each text.
     """
     if not path.exists():
         return None
@@ -30,9 +30,14 @@ def load(path: Path = LIBRARY) -> ctypes.PyDLL | None:
         symbol = ctypes.c_char.in_dll(library, "source_digest")
         built_from = ctypes.string_at(ctypes.addressof(symbol))
     except (OSError, ValueError) as error:  # of another processor, or without the symbol
-        log.warning("%s: %s; scoring with NumPy", path, error)
+        log.warning("%s: %s; NumPy does its work", path, error)
         return None
     if built_from.decode() != source_digest():
-        log.warning("%s is of another kernel.c: python -m sentiment.kernel.build", path)
+        log.warning("%s is of other sources: python -m sentiment.kernel.build", path)
         return None
     return library
+
+
+def load_unlocked(path: Path = LIBRARY) -> ctypes.CDLL | None:
+    """Return the library as :func:`load` does, for long calls: they release the lock."""
+    return ctypes.CDLL(str(path)) if load(path) else None

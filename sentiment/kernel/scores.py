@@ -1,9 +1,7 @@
 """Sum the weights of texts' n-grams with the compiled kernel."""
 
 import ctypes
-import re
 from collections.abc import Sequence
-from functools import cache
 from itertools import compress
 from typing import Any
 
@@ -11,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sentiment import ngram_keys
+from sentiment.kernel.characters import character_classes
 from sentiment.linear import TERM_FREQUENCY
 from sentiment.ngram_keys import BITS
 from sentiment.parameters import Parameters
@@ -26,13 +25,12 @@ _NUMBERS = (
     *("max_n", "nested"),
 )
 _NONE = 0xFFFFFFFF
-_WORD, _SPACE = 1, 2
 _LINE_FEED = 10
-_TOKEN_BYTES = 32  # of a Token in kernel.c
+_TOKEN_BYTES = 32  # of a Token in score.c
 
 
 class _Model(ctypes.Structure):
-    """``Model`` in kernel.c."""
+    """``Model`` in score.c."""
 
     _fields_ = [(name, ctypes.c_void_p) for name in ARRAYS] + [
         (name, ctypes.c_uint32) for name in _NUMBERS
@@ -116,14 +114,3 @@ def tables(parameters: Parameters) -> tuple[dict[str, NDArray[Any]], tuple[int, 
 def _slot_bits(entries: int) -> int:
     """Return the bits of a number of slots that is at least twice the number of entries."""
     return max((2 * entries).bit_length(), 1)
-
-
-@cache
-def character_classes() -> NDArray[np.uint8]:
-    """Return the class of each code point, by the regular expressions of this interpreter."""
-    every = np.arange(0x110000, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
-    classes = np.zeros(len(every), np.uint8)
-    for pattern, number in ((r"\w+", _WORD), (r"\s+", _SPACE)):
-        for match in re.finditer(pattern, every):
-            classes[match.start() : match.end()] = number
-    return classes

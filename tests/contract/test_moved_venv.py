@@ -23,7 +23,7 @@ def checkout(tmp_path: Path) -> Path:
     python.chmod(0o755)
     kernel = directory / "sentiment/kernel"
     kernel.mkdir(parents=True)
-    for name in ("kernel.c", "build.py", "kernel.so"):
+    for name in ("score.c", "tokens.h", "build.py", "kernel.so"):
         (kernel / name).touch()
     (directory / ".venv/installed").write_text(f"{directory}/.venv\n")
     return directory

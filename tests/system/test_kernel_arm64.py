@@ -13,7 +13,8 @@ import sentiment.model
 import sentiment.store
 from components.io import reviews
 from sentiment.kernel import build
-from sentiment.kernel.scores import ARRAYS, character_classes, tables
+from sentiment.kernel.characters import character_classes
+from sentiment.kernel.scores import ARRAYS, tables
 from sentiment.model import parameters
 from sentiment.parameters import Parameters
 from sentiment.scores import NumpyScores
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 def program(tmp_path_factory) -> Path:
     directory = tmp_path_factory.mktemp("arm64")
     path = directory / "kernel"
-    target = ["-target", "aarch64-linux-gnu.2.31", '-DSOURCE_DIGEST=""', "-o", str(path)]
+    target = ["-target", "aarch64-linux-gnu.2.31", "-o", str(path)]
     subprocess.run(
         [
             sys.executable,

@@ -60,7 +60,7 @@ def test_forms_are_reduced_where_validation_gains(inflected, tmp_path):
 def test_the_matrix_is_that_of_the_reduced_tokens(inflected, tmp_path, monkeypatch):
     merge.merge([inflected], 2, tmp_path / "matrix", stemmers=["first-4"])
     shorten = stems.reduction("first-4", CURRENT)
-    monkeypatch.setattr(count, "tokenize", lambda text: [*map(shorten, tokenize(text))])
+    monkeypatch.setattr(count, "prepare", lambda text: [*map(shorten, tokenize(text))])
     count.count(tmp_path / "train", tmp_path / "valid", 3, tmp_path / "short")
     merge.merge([tmp_path / "short"], 2, tmp_path / "expected")
     found, expected = (matrices.load(tmp_path / name) for name in ("matrix", "expected"))

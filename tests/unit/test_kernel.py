@@ -25,12 +25,8 @@ WORDS = st.sampled_from(["good", "bad", "film", "not", "—", "für", "ß", "映
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    path = tmp_path_factory.mktemp("kernel") / "kernel.so"
-    command = build.compiler()
-    assert command is not None
-    build.build(command, path)
-    loaded = library.load(path)
+def compiled(kernel):
+    loaded = library.load(kernel)
     assert loaded is not None
     return loaded
 
@@ -113,7 +109,7 @@ def test_a_library_of_another_source_is_not_used(
         build.build(command, path)
     with caplog.at_level(logging.WARNING, "sentiment"):
         assert library.load(path) is None
-    assert f"{path} is of another kernel.c: python -m sentiment.kernel.build" in caplog.text
+    assert f"{path} is of other sources: python -m sentiment.kernel.build" in caplog.text
 
 
 def test_a_file_that_is_no_library_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -12,16 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* the digest of this file, by which a library of another version is found out */
-#ifndef SOURCE_DIGEST
-#error "SOURCE_DIGEST must be the SHA-256 of this file; see build.py"
-#endif
-const char source_digest[] = SOURCE_DIGEST;
+#include "columns.h"
+#include "keys.h"
+#include "tokens.h"
 
-enum { OTHER, WORD, SPACE }; /* classes of characters */
-enum { BITS = 21, MAX_COUNT = 255, BLOCK = 256 };
-
-static const uint32_t NONE = UINT32_MAX; /* no column */
+enum { BLOCK = 256 };
 
 /* A slot of the table of tokens, with the token itself, so that most lookups take one access to
  * memory. A token that is longer than `bytes` is compared in the tokens of the model. */
@@ -48,26 +43,6 @@ typedef struct {
     uint32_t max_n;
     uint32_t nested; /* each n-gram of three tokens contains two that have columns, see fill_slots */
 } Model;
-
-static uint64_t mixed(uint64_t value) {
-    value *= UINT64_C(0x9E3779B97F4A7C15);
-    return value ^ value >> 32;
-}
-
-static uint64_t hash_bytes(const uint8_t *bytes, size_t size) {
-    uint64_t hash = size;
-    while (size >= 8) {
-        uint64_t word;
-        memcpy(&word, bytes, 8);
-        hash = mixed(hash ^ word);
-        bytes += 8;
-        size -= 8;
-    }
-    uint64_t last = 0;
-    for (size_t i = 0; i < size; i++)
-        last |= (uint64_t)bytes[i] << 8 * i;
-    return mixed(mixed(hash ^ last));
-}
 
 static uint64_t hash_key(uint64_t key) {
     return mixed(mixed(key));
@@ -168,42 +143,6 @@ static void columns_of(const Model *model, const uint64_t *keys, int64_t count, 
     }
 }
 
-static uint32_t code_point(const uint8_t **at) {
-    const uint8_t *p = *at;
-    if (p[0] < 0x80) {
-        *at = p + 1;
-        return p[0];
-    }
-    if (p[0] < 0xE0) {
-        *at = p + 2;
-        return (p[0] & 0x1Fu) << 6 | (p[1] & 0x3Fu);
-    }
-    if (p[0] < 0xF0) {
-        *at = p + 3;
-        return (p[0] & 0xFu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu);
-    }
-    *at = p + 4;
-    return (p[0] & 7u) << 18 | (p[1] & 0x3Fu) << 12 | (p[2] & 0x3Fu) << 6 | (p[3] & 0x3Fu);
-}
-
-/* Return the end of the token that begins at `at`, which is before `end`, or NULL if a character of
- * the class SPACE is there; then `next` is behind it. */
-static const uint8_t *token_end(const uint8_t *at, const uint8_t *end, const uint8_t *classes,
-                                const uint8_t **next) {
-    if (classes == NULL) { /* each line is a token */
-        const uint8_t *stop = memchr(at, '\n', (size_t)(end - at));
-        *next = stop ? stop + 1 : end;
-        return stop ? stop : end;
-    }
-    const uint8_t *stop = at;
-    uint8_t class = classes[code_point(&stop)];
-    if (class == WORD)
-        for (const uint8_t *after = stop; after < end && classes[code_point(&after)] == WORD;)
-            stop = after;
-    *next = stop;
-    return class == SPACE ? NULL : stop;
-}
-
 /* Write the number of each token of a text in valid UTF-8, 0 for an unknown one, and return how many
  * they are: at most `size`. A token is a run of characters of the class WORD, or one of the class
  * OTHER; `classes` has the class of each code point. Without `classes`, each line is a token. */
@@ -232,16 +171,6 @@ int64_t number_tokens(const Model *model, const uint8_t *text, int64_t size,
     return count;
 }
 
-/* Move the columns that are not NONE to `found`, and return how many they are. */
-static int64_t keep(const uint32_t *columns, int64_t count, uint32_t *found) {
-    int64_t kept = 0;
-    for (int64_t i = 0; i < count; i++) {
-        found[kept] = columns[i];
-        kept += columns[i] != NONE;
-    }
-    return kept;
-}
-
 /* Write the column of each n-gram that has one, and return how many they are. `keys` and `columns`
  * have room for `count` values, `found` for three times as many. */
 static int64_t find(const Model *model, const uint32_t *ids, int64_t count, uint64_t *keys,
@@ -265,24 +194,6 @@ static int64_t find(const Model *model, const uint32_t *ids, int64_t count, uint
     }
     columns_of(model, keys, count - 2, columns);
     return kept + keep(columns, count - 2, found + kept);
-}
-
-/* Sort by least significant digits; `spare` is as long as `values`. Returns the sorted array. */
-static uint32_t *sorted(uint32_t *values, uint32_t *spare, int64_t count, uint32_t bits) {
-    enum { DIGIT = 8, BUCKETS = 1 << DIGIT };
-    for (uint32_t shift = 0; shift < bits; shift += DIGIT) {
-        int64_t starts[BUCKETS + 1] = {0};
-        for (int64_t i = 0; i < count; i++)
-            starts[(values[i] >> shift & (BUCKETS - 1)) + 1]++;
-        for (int64_t digit = 0; digit < BUCKETS; digit++)
-            starts[digit + 1] += starts[digit];
-        for (int64_t i = 0; i < count; i++)
-            spare[starts[values[i] >> shift & (BUCKETS - 1)]++] = values[i];
-        uint32_t *swap = values;
-        values = spare;
-        spare = swap;
-    }
-    return values;
 }
 
 /* Write the score of each linear function for the n-grams of the tokens `ids`. Returns 0, or -1 if
