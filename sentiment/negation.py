@@ -13,13 +13,16 @@ The words are English. Texts of other languages hardly have them, and stay as th
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from sentiment import ngram_keys
 from sentiment.characters import MARKS, UNSPACED
+from sentiment.kernel.library import load
+from sentiment.kernel.marking import Kinds, Marker
 from sentiment.ngram_keys import BITS, Ints
 
 VERSION = 3  # of the tokens, the first with marks
@@ -40,7 +43,8 @@ _FUNCTION = _words(
     " i in is it its just me much my of on one our quite really she should so that the their them"
     " these they this those to too very was we were will with would you your"
 )
-_ENDS = _words("but because although though not never cannot") | {
+_CONJUNCTIONS = _words("but because although though not never cannot")
+_ENDS = _CONJUNCTIONS | {
     verb + ending for verb in (*_VERBS, *_IRREGULAR.values()) for ending in ("n't", "nt")
 }
 _ADDITION = _words("just merely only simply")  # "not only good" is praise
@@ -60,7 +64,7 @@ class _Patterns(NamedTuple):
 
 def _patterns(part_of_word: str, word: str) -> _Patterns:
     def whole(*words: str) -> str:
-        return "|".join(f"(?<=(?<!{part_of_word}){word})" for word in words)
+        return "|".join(rf"(?<=(?<!\w){word})" for word in words)
 
     def contracted(*verbs: str) -> str:
         return whole(*(verb + ending for verb in verbs for ending in ("n't", "nt")))
@@ -71,11 +75,12 @@ def _patterns(part_of_word: str, word: str) -> _Patterns:
     ]
     # the end comes first, and the whole word after it: re finds a literal fastest
     negation = rf"n(?:ot|ever|'?t)(?!{part_of_word})(?:{'|'.join(kinds)})"
-    return _Patterns(re.compile(negation), re.compile(rf"{word}(?:'t)?|[.,;:!?()\"]"))
+    return _Patterns(re.compile(negation), re.compile(rf"{word}(?:(?<=n)'t)?|[.,;:!?()\"]"))
 
 
-_ASCII = _patterns(r"\w", r"[^\W_]+")
-_UNICODE = _patterns(rf"[\w{MARKS}]", rf"(?:[^\W_{UNSPACED}][{MARKS}]*)+")
+_ASCII = _patterns(r"\w", r"\w+")
+_UNICODE = _patterns(rf"[\w{MARKS}]", rf"(?:[^\W{UNSPACED}][{MARKS}]*)+")
+_A_MARK = re.compile(f"[{MARKS}]")
 
 
 class Opposites(NamedTuple):
@@ -88,26 +93,43 @@ class Opposites(NamedTuple):
 NO_OPPOSITES = Opposites(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
-def edits(text: str) -> list[Edit]:
-    """Return what to change in a text in lower case, in its order and without overlaps."""
-    found: list[Edit] = []
+def edits(text: str) -> Iterator[Edit]:
+    """Yield what to change in a text in lower case, in its order and without overlaps.
+
+    A token begins in the changed text where an edit begins, and ends before it.
+    """
     patterns = _ASCII if text.isascii() else _UNICODE
     for match in patterns.negation.finditer(text):
         start, end = match.span()
         verb = match.lastgroup
+        if patterns is _UNICODE and _follows_marks(text, start):
+            continue
         if verb == "cannot":
-            found.append((start, start, " "))
+            yield start, start, " "
         elif verb is not None:  # the n belongs to the verb: can't, won't
-            begin = start - len(_IRREGULAR[verb])
-            found += [(begin, start + 1, verb), (start + 1, end, " not")]
-        elif end - start < 3 or text[start + 1] == "'":
-            found.append((start, end, " not"))
-        found += [(word, word, MARK) for word in _scope(patterns.word, text, end)]
-    return found
+            yield start - len(_IRREGULAR[verb]), start + 1, verb
+            yield start + 1, end, " not"
+        elif match[0] not in ("not", "never"):
+            yield start, end, " not"
+        for word in _scope(patterns.word, text, end):
+            yield word, word, MARK
+
+
+def _follows_marks(text: str, at: int) -> bool:
+    """Tell whether the letters before ``at`` follow a letter with combining marks."""
+    while at and text[at - 1].isalnum():
+        at -= 1
+    with_marks = at
+    while at and _A_MARK.match(text, at - 1):
+        at -= 1
+    return 0 < at < with_marks and (text[at - 1].isalnum() or text[at - 1] == "_")
 
 
 def _scope(words: re.Pattern[str], text: str, start: int) -> list[int]:
-    """Return where the words begin that a negation before ``start`` turns."""
+    """Return where the words begin that a negation before ``start`` turns.
+
+    The next negation ends them, so that no word is turned twice.
+    """
     found: list[int] = []
     for number, match in enumerate(words.finditer(text, start)):
         word = match[0]
@@ -127,27 +149,33 @@ def is_turned(word: str) -> bool:
 
 def marked(text: str) -> str:
     """Return a text in lower case with its negations written out and their words marked."""
-    found = edits(text)
-    if not found:
-        return text
-    pieces, done = [], 0
-    for start, end, replacement in found:
+    compiled = _compiled() if text.isascii() else None
+    return compiled.marked(text) if compiled else changed(text, edits(text))
+
+
+def changed(text: str, changes: Iterable[Edit]) -> str:
+    """Return a text with all edits made."""
+    pieces, done = list[str](), 0
+    for start, end, replacement in changes:
         pieces += [text[done:start], replacement]
         done = end
-    return "".join([*pieces, text[done:]])
+    return "".join([*pieces, text[done:]]) if pieces else text
 
 
-def positions(text: str) -> list[int]:
-    """Return for each character of :func:`marked` where it is in ``text``.
+@cache
+def _compiled() -> Marker | None:
+    """Return the compiled function, None where the kernel is not compiled."""
+    library = load()
+    return Marker(library, kinds()) if library else None
 
-    What replaces some characters begins at the first of them, and ends at the last.
-    """
-    found, done = list[int](), 0
-    for start, end, replacement in edits(text):
-        found += range(done, start)
-        found += [start] * (len(replacement) - 1) + [max(start, end - 1)] if replacement else []
-        done = end
-    return [*found, *range(done, len(text))]
+
+def kinds() -> dict[str, Kinds]:
+    """Return what each word is that the kernel must know."""
+    verbs = {verb: verb for verb in _VERBS} | {short: verb for verb, short in _IRREGULAR.items()}
+    return {
+        word: Kinds(word in _FUNCTION, word in _CONJUNCTIONS, word in _ADDITION, verbs.get(word))
+        for word in (*_FUNCTION, *_CONJUNCTIONS, *_ADDITION, *verbs)
+    }
 
 
 def reduced(reduce: Callable[[str], str], token: str) -> str:

@@ -18,6 +18,7 @@ the second does not. A model is always used with the version of the tokens that 
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -73,10 +74,12 @@ def tokenize(text: str) -> list[str]:
 def locate(text: str) -> Iterator[tuple[str, Span]]:
     """Yield each token of :func:`tokenize` with its span in ``text``."""
     shown, positions = _shown_positions(text)
-    changed = negation.marked(shown)
-    if changed != shown:
-        positions = [positions[each] for each in negation.positions(shown)]
-    yield from _located(changed, positions)
+    written, begin, done = "", 0, 0  # what the last edit wrote, and what it replaced
+    for start, end, replacement in chain(negation.edits(shown), [(len(shown), len(shown), "")]):
+        of_written = [*[begin] * (len(written) - 1), max(begin, done - 1)] if written else []
+        where = [positions[each] for each in (*of_written, *range(done, start))]
+        yield from _located(written + shown[done:start], where)
+        written, begin, done = replacement, start, end
 
 
 def locate_v2(text: str) -> Iterator[tuple[str, Span]]:

@@ -4,11 +4,13 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import sentiment.model
 from sentiment import negation, ngram_keys
+from sentiment.kernel import library
+from sentiment.kernel.marking import Kinds, Marker
 from sentiment.model import NgramClassifier
 from sentiment.tokens import TOKENIZERS, tokenize
 from sentiment.vectorizer import NgramVectorizer
@@ -51,12 +53,44 @@ TEXTS = st.text(alphabet="not ' good,ca") | st.lists(st.sampled_from(WORDS)).map
 
 
 @given(text=TEXTS)
-@example("can't")
-def test_positions_are_those_of_the_characters(text):
-    marked, positions = negation.marked(text), negation.positions(text)
-    assert len(marked) == len(positions)
-    assert positions == sorted(positions)
-    assert all(0 <= position < len(text) for position in positions)
+def test_edits_are_in_order_and_begin_tokens(text):
+    done = 0
+    for start, end, replacement in negation.edits(text):
+        assert done <= start <= end <= len(text)
+        assert replacement[0] == " " or not text[:start][-1:].isalnum()
+        done = end
+
+
+@pytest.fixture(scope="module")
+def marker(kernel):
+    compiled = library.load(kernel)
+    assert compiled is not None
+    return Marker(compiled, negation.kinds())
+
+
+@settings(max_examples=1_000)
+@given(text=TEXTS | st.text(st.characters(max_codepoint=127)))
+@example("not a not't cannot't n't isn'ts dont't not _a not A 7th")
+def test_the_kernel_marks_as_the_interpreter_does(marker, text):
+    assert marker.marked(text) == negation.changed(text, negation.edits(text))
+
+
+@pytest.mark.parametrize("unit", ["not x ", "isn't ", "wont x y z ", "cannot ", "n't", "\0not b\0"])
+def test_the_kernel_marks_long_texts(marker, unit):
+    text = unit * 20_000
+    assert marker.marked(text) == negation.changed(text, negation.edits(text))
+
+
+def test_the_kernel_marks_reviews(marker, imdb):
+    texts = [text.lower() for text in imdb["text"][:500] if text.isascii()]
+    changed = [negation.changed(text, negation.edits(text)) for text in texts]
+    assert [*map(marker.marked, texts)] == changed
+    assert changed != texts
+
+
+def test_words_that_the_kernel_cannot_hold_are_refused(kernel):
+    with pytest.raises(ValueError, match="'considering' has more than 8 bytes"):
+        Marker(library.load(kernel), {"considering": Kinds(function=True)})
 
 
 @given(text=TEXTS)
