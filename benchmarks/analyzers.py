@@ -31,7 +31,7 @@ from components.io import candidates
 from sentiment import ngram_keys, regression, training
 from sentiment.exact import class_probabilities
 from sentiment.shards import split_rows
-from sentiment.stems import FIRST, LANGUAGES, reduced
+from sentiment.stems import FIRST, LANGUAGES, reduced, reduction
 from sentiment.tokens import CURRENT, TOKENIZERS
 from sentiment.training import Weighting, attempt
 from sentiment.vectorizer import NgramVectorizer
@@ -105,15 +105,15 @@ def read(path: Path) -> Data:
 
 def tokenizers(language: str) -> dict[str, Tokenize]:
     """Return the tokens to compare by name; the first are the model's."""
-    model = TOKENIZERS[CURRENT]
+    stem = reduction(language, CURRENT)
     tweet = TweetTokenizer(preserve_case=False, reduce_len=True).tokenize
     return {
-        MODEL: model.tokenize,
-        STEMS: reduced(model, language).tokenize,
+        MODEL: TOKENIZERS[CURRENT].tokenize,
+        STEMS: reduced(CURRENT, language).tokenize,
         "TweetTokenizer": tweet,
-        "TweetTokenizer, stems": reduced(model._replace(prepare=tweet), language).tokenize,
-        "negation marks": lambda text: _negated(model.tokenize(text), language),
-    } | {f"*first {n} letters*": reduced(model, name).tokenize for name, n in FIRST.items()}
+        "TweetTokenizer, stems": lambda text: [stem(token) for token in tweet(text)],
+        "negation marks": lambda text: _negated(TOKENIZERS[2].tokenize(text), language),
+    } | {f"*first {n} letters*": reduced(CURRENT, name).tokenize for name, n in FIRST.items()}
 
 
 def variants(

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from components.errors import UserError
 from components.io.candidates import Candidate
-from sentiment import merging, ngram_keys, ngrams, regression, shards, stems, training
+from sentiment import merging, negation, ngram_keys, ngrams, regression, shards, stems, training
 from sentiment.exact import class_probabilities
 from sentiment.ngrams import Counts
 from sentiment.shards import Shard
+from sentiment.tokens import CURRENT
 from sentiment.training import Weighting
 
 log = logging.getLogger("merge")
@@ -75,14 +76,14 @@ def require(name: str) -> None:
     """
     try:
         if name != NONE:
-            stems.reduction(name)
+            stems.reduction(name, CURRENT)
     except ValueError as error:
         raise UserError(f"--stemmers: {error}") from error
 
 
 def reduce(counted: Path, name: str, output: Path) -> None:
     """Write the counts of a shard with its tokens reduced."""
-    counts = ngrams.reduce(shards.counts_of(counted)(), stems.reduction(name))
+    counts = ngrams.reduce(shards.counts_of(counted)(), stems.reduction(name, CURRENT))
     shards.write_counts(counts, shards.labels_of(counted), output)
 
 
@@ -105,6 +106,7 @@ def _losses(name: str, reviews: Reviews) -> NDArray[np.float64]:
             ratio_power=default.ratio_power,
             idf_power=default.idf_power,
             allowed=ngram_keys.lengths(keys) <= default.max_n,
+            opposites=negation.opposites(tokens, keys),
         )
         trial = training.attempt(weighting, learned, judged, _ITERATIONS, reviews.classes)
         found = (trial.iterations, trial.slope, trial.offset, reviews.classes)
@@ -124,7 +126,7 @@ def _open(name: str, paths: Sequence[Path]) -> list[tuple[Counts, NDArray[np.int
     found, rows = [], 0
     for path in paths:
         counts, labels = shards.counts_of(path)(), shards.labels_of(path)
-        reduced = counts if name == NONE else ngrams.reduce(counts, stems.reduction(name))
+        reduced = counts if name == NONE else ngrams.reduce(counts, stems.reduction(name, CURRENT))
         found.append((reduced, labels))
         rows += len(labels)
         if rows >= MOST_ROWS:

@@ -17,7 +17,7 @@ from components.io.candidates import Candidate, CandidateText, Score, Selection,
 from components.io.matrices import Matrix
 from components.io.parts import PartText
 from components.stage import Artifact, parameters
-from sentiment import ngram_keys, training
+from sentiment import negation, ngram_keys, training
 from sentiment.kernel import library
 from sentiment.training import Weighting
 from sentiment.weighting import Frequencies
@@ -26,7 +26,17 @@ log = logging.getLogger("trial")
 
 MAX_ITERATIONS = 8
 CODE = (  # of sentiment, as in dvc.yaml
-    *("exact", "linear", "ngram_keys", "regression", "shards", "training", "weighting"),
+    *(
+        "characters",
+        "exact",
+        "linear",
+        "negation",
+        "ngram_keys",
+        "regression",
+        "shards",
+        "training",
+        "weighting",
+    ),
 )
 
 
@@ -121,6 +131,7 @@ def weighting(matrix: Matrix, candidate: Candidate) -> Weighting:
         alpha=candidate.alpha,
         ratio_power=candidate.ratio_power,
         idf_power=candidate.idf_power,
+        opposites=negation.opposites(ngram_keys.unpack(matrix.tokens), matrix.keys),
     )
 
 

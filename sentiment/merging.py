@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from sentiment import negation
 from sentiment.kernel import merges
 from sentiment.kernel.merges import Frequencies
 from sentiment.ngram_keys import BITS, MASK, Ints, numbers, run_starts, translate, unpack
@@ -21,12 +22,17 @@ def merge(shards: Sequence[Loader], min_df: int, max_features: int) -> tuple[lis
     first. One range of the keys is merged at a time, so that memory grows with the n-grams that
     are kept and not with those that were counted.
 
+    If some words are marked as negated (:mod:`sentiment.negation`), each other word gets a marked
+    one, too, which counts as frequent as the word.
+
     Raises:
         ValueError: no token occurs in ``min_df`` texts.
     """
     known = _frequent_tokens(shards, min_df)
     if not known:
         raise ValueError(f"no token occurs in {min_df} texts or more: nothing to learn")
+    opposites = negation.missing(known)
+    known |= opposites
     tokens = sorted(known)
     index = numbers(tokens)
     translations = [token_numbers(shard(), index) for shard in shards]
@@ -37,7 +43,10 @@ def merge(shards: Sequence[Loader], min_df: int, max_features: int) -> tuple[lis
         keys, frequencies = map(np.concatenate, zip((keys, frequencies), found, strict=True))
         if len(keys) > 2 * max_features:  # not after each range: sorting is slow
             keys, frequencies = _most_frequent(keys, frequencies, max_features)
-    return tokens, _most_frequent(keys, frequencies, max_features)[0]
+    keys = np.append(keys, np.array([index[token] << 2 * BITS for token in opposites], np.int64))
+    frequencies = np.append(frequencies, np.array([*opposites.values()], np.int64))
+    order = np.argsort(keys)
+    return tokens, _most_frequent(keys[order], frequencies[order], max_features)[0]
 
 
 def _most_frequent(keys: Ints, frequencies: Ints, limit: int) -> tuple[Ints, Ints]:
@@ -93,6 +102,8 @@ def _merge_range(
         each = renumber(shard.keys[first:last], shard.frequencies[first:last], translation)
         keys.append(each[0])
         frequencies.append(each[1])
+    if not keys:  # a range of marked words alone that no text has
+        return np.empty(0, np.int64), np.empty(0, np.int64)
     return merge_runs(keys, frequencies, min_df)
 
 

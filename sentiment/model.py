@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from sentiment import regression, weighting
 from sentiment.exact import Floats, class_probabilities
 from sentiment.linear import Linear
+from sentiment.negation import NO_OPPOSITES, Opposites
 from sentiment.parameters import LABELS, Parameters
 from sentiment.regression import calibrate, least_squares_path
 from sentiment.shards import split_rows
@@ -40,8 +41,11 @@ class NgramClassifier(ClassifierMixin, BaseEstimator):
         self.idf_power = idf_power
         self.iterations = iterations
 
-    def fit(self, X: csr_array, y: ArrayLike) -> Self:
+    def fit(self, X: csr_array, y: ArrayLike, opposites: Opposites = NO_OPPOSITES) -> Self:
         """Fit to labels 0, 1, …, and calibrate on the same rows.
+
+        ``opposites`` are those of :meth:`sentiment.vectorizer.NgramVectorizer.opposites`, which a
+        Pipeline does not pass on: without them, marked words have weights of their own.
 
         Scores of training rows are too extreme for a good calibration; the stage train
         calibrates on validation rows.
@@ -54,7 +58,9 @@ class NgramClassifier(ClassifierMixin, BaseEstimator):
         shards = split_rows(X, labels)
         counted = weighting.frequencies(shards, X.shape[1], classes)
         scale = weighting.scale(counted, 1, self.alpha, self.ratio_power, self.idf_power)
-        fitted = list(islice(least_squares_path(shards, scale, classes), self.iterations))
+        fitted = list(
+            islice(least_squares_path(shards, scale, classes, opposites), self.iterations)
+        )
         if not fitted:
             raise ValueError("no n-gram tells the labels apart: nothing to learn")
         calibration = calibrate(regression.score(fitted[-1], X), labels, classes)

@@ -33,7 +33,7 @@ class Parameters(NamedTuple):
     linear: Linear
 
     def tokenizer(self) -> Tokenizer:
-        return reduced(TOKENIZERS[self.version], self.stemmer)
+        return reduced(self.version, self.stemmer)
 
 
 def read_version(tokens: object) -> tuple[int, str]:

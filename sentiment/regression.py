@@ -17,6 +17,7 @@ from scipy.sparse import csr_array
 from sentiment.exact import Floats, sigmoid, total
 from sentiment.kernel import passes
 from sentiment.linear import TERM_FREQUENCY, Linear
+from sentiment.negation import NO_OPPOSITES, Opposites
 from sentiment.shards import Shard, parallel_map
 
 # slope and offset of scores: a number, or one for each of more than two classes
@@ -64,15 +65,32 @@ def calibrated(linear: Linear, slope: Calibration, offset: Calibration) -> Linea
 
 
 def least_squares_path(
-    shards: Sequence[Shard], scale: Floats, classes: int = 2
+    shards: Sequence[Shard], scale: Floats, classes: int = 2, opposites: Opposites = NO_OPPOSITES
 ) -> Iterator[Linear]:
     """Yield the fit to the labels after each iteration, until the residual is 0.
 
     Columns are multiplied by ``scale``, and rows normalised to length 1. The mean of each column
     is subtracted implicitly, so that the matrix stays sparse. The functions of more than two
-    classes are fitted in the same passes over the rows.
+    classes are fitted in the same passes over the rows. The weight of a marked column is minus that
+    of its opposite: a marked word counts as minus one of the word.
     """
+    marked, plain = opposites
+    scale = scale.copy()
+    scale[marked] = 0.0
+
+    def collect(columns: Floats) -> Floats:
+        """Return sums over rows by column as those by coefficient, the transpose of ``spread``."""
+        columns[plain] -= columns[marked]
+        return _by_row(columns, scale)
+
+    def spread(coefficients: Floats) -> Floats:
+        """Return the weights of the columns."""
+        weights = _by_row(coefficients, scale)
+        weights[marked] = -weights[plain]
+        return weights
+
     squares = scale * scale
+    squares[marked] = squares[plain]
     shape = scale.shape if classes == 2 else (len(scale), classes)
     inverse, texts = [], np.zeros(shape[1:])
     mean, residual = np.zeros_like(scale), np.zeros(shape)
@@ -84,8 +102,9 @@ def least_squares_path(
         mean += columns
         residual += columns_of_class
     rows = sum(map(len, inverse))
+    mean[plain] -= mean[marked]
     mean *= scale / rows
-    residual = _by_row(residual, scale)
+    residual = collect(residual)
     negligible = _ROUNDING * total(residual * residual)
     residual -= np.multiply.outer(mean, texts)
     weights, direction = np.zeros(shape), residual
@@ -93,11 +112,11 @@ def least_squares_path(
     while (norm > negligible).any():
         product, scores = np.zeros(shape), np.zeros(shape[1:])
         for columns, sum_of_scores in parallel_map(
-            partial(_step, _by_row(direction, scale)), shards, inverse
+            partial(_step, spread(direction)), shards, inverse
         ):
             product += columns
             scores += sum_of_scores
-        product = _by_row(product, scale) - np.multiply.outer(mean, scores)
+        product = collect(product) - np.multiply.outer(mean, scores)
         # a class that is fitted before the others stays as it is
         length = _divide(norm, total(direction * product), norm > negligible)
         weights = weights + length * direction
@@ -105,7 +124,7 @@ def least_squares_path(
         norm, before = total(residual * residual), norm
         direction = residual + _divide(norm, before, before > negligible) * direction
         intercept = texts / rows - total(_by_row(weights, mean))
-        yield Linear(_by_row(weights, scale), squares, intercept)
+        yield Linear(spread(weights), squares, intercept)
 
 
 def calibrate(

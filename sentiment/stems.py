@@ -10,7 +10,8 @@ is imported when a model with stems is made or loaded, and by no other model.
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 
-from sentiment.tokens import Span, Tokenizer
+from sentiment import negation
+from sentiment.tokens import TOKENIZERS, Span, Tokenizer
 
 LANGUAGES = (
     *("arabic", "danish", "dutch", "english", "finnish", "french", "german", "hungarian"),
@@ -23,15 +24,16 @@ _REMEMBERED = 1 << 17  # stems, about 20 MB; the tokens of most data sets are fe
 Reduce = Callable[[str], str]
 
 
-def reduced(tokenizer: Tokenizer, name: str) -> Tokenizer:
-    """Return a tokenizer of the same spans, whose tokens are reduced as ``name`` says.
+def reduced(version: int, name: str) -> Tokenizer:
+    """Return the tokenizer of a version, whose tokens are reduced as ``name`` says.
 
     Raises:
         ValueError: ``name`` is none of ``NAMES``, or needs NLTK, which is not installed.
     """
+    tokenizer = TOKENIZERS[version]
     if not name:
         return tokenizer
-    reduce = reduction(name)
+    reduce = reduction(name, version)
     return Tokenizer(
         partial(_prepare, tokenizer.tokenize, reduce), partial(_locate, tokenizer.locate, reduce)
     )
@@ -48,14 +50,16 @@ def _locate(
 
 
 @lru_cache(None)  # so that all models of a process remember the same stems
-def reduction(name: str) -> Reduce:
-    """Return the function that reduces a token, as one of ``NAMES`` but the first says.
+def reduction(name: str, version: int) -> Reduce:
+    """Return the function that reduces a token of a version; ``name`` is in ``NAMES``, and not "".
 
     Raises:
         ValueError: ``name`` is no such name, or needs NLTK, which is not installed.
     """
+    with_marks = version >= negation.VERSION
     if name in FIRST:
-        return partial(_beginning, FIRST[name])
+        beginning = partial(_beginning, FIRST[name])
+        return partial(negation.reduced, beginning) if with_marks else beginning
     if name not in LANGUAGES:
         raise ValueError(f"{name!r} is none of the stemmers {', '.join(NAMES[1:])}")
     try:
@@ -69,7 +73,7 @@ def reduction(name: str) -> Reduce:
         stemmed: str = SnowballStemmer(name).stem(token)
         return stemmed or token  # the Arabic stem of a mark is empty
 
-    return _Memo(stem).__getitem__
+    return _Memo(partial(negation.reduced, stem) if with_marks else stem).__getitem__
 
 
 class _Memo(dict[str, str]):

@@ -11,7 +11,8 @@ NFC, so that none of these changes what a text says. NFKC would change what a te
 11/2. Without its joiners, an emoji of a family is the emoji of its members, and their n-gram. The
 non-joiner of Persian stands between parts of one word, which many people write without it.
 
-A model is always used with the version of the tokens that it was trained with.
+The third version of the tokens marks the words that a negation turns (:mod:`sentiment.negation`);
+the second does not. A model is always used with the version of the tokens that it was trained with.
 """
 
 import re
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sentiment import tokens_v1
+from sentiment import negation, tokens_v1
 from sentiment.characters import MARKS, REMOVED, UNSPACED, is_simple, plain
 
 Span = tuple[int, int]  # start and end (exclusive) in a text, in code points
@@ -57,11 +58,12 @@ def split(prepared: Prepared) -> list[str]:
 
 
 def prepare(text: str) -> Prepared:
-    lowered = _TAG.sub(" ", plain(text)).lower()
-    if is_simple(lowered):
-        return lowered
-    shown = REMOVED.sub("", lowered)
-    return shown if is_simple(shown) else _composed(_TOKEN.findall(shown), shown)
+    shown = _shown(_TAG.sub(" ", plain(text)).lower())
+    return _prepared(negation.marked(shown))
+
+
+def prepare_v2(text: str) -> Prepared:
+    return _prepared(_shown(_TAG.sub(" ", plain(text)).lower()))
 
 
 def tokenize(text: str) -> list[str]:
@@ -70,19 +72,43 @@ def tokenize(text: str) -> list[str]:
 
 def locate(text: str) -> Iterator[tuple[str, Span]]:
     """Yield each token of :func:`tokenize` with its span in ``text``."""
+    shown, positions = _shown_positions(text)
+    changed = negation.marked(shown)
+    if changed != shown:
+        positions = [positions[each] for each in negation.positions(shown)]
+    yield from _located(changed, positions)
+
+
+def locate_v2(text: str) -> Iterator[tuple[str, Span]]:
+    yield from _located(*_shown_positions(text))
+
+
+def _shown(lowered: str) -> str:
+    """Return a text without its invisible characters."""
+    return lowered if is_simple(lowered) else REMOVED.sub("", lowered)
+
+
+def _shown_positions(text: str) -> tuple[str, Sequence[int]]:
+    """Return a text in lower case as it is shown, and where each of its characters is in it."""
     lowered = _TAG.sub(_blanks, plain(text)).lower()  # as long as ``text``
     if is_simple(lowered):
-        for match in _SIMPLE.finditer(lowered):
-            yield match[0], match.span()
-        return
+        return lowered, range(len(lowered))
     kept = REMOVED.split(lowered)  # each match is one character
     shown = "".join(kept)
-    positions: Sequence[int] = range(len(shown))
-    if len(kept) > 1:
-        removed_before = np.repeat(np.arange(len(kept)), [*map(len, kept)])
-        positions = (np.arange(len(shown)) + removed_before).tolist()
+    if len(kept) == 1:
+        return shown, range(len(shown))
+    removed_before = np.repeat(np.arange(len(kept)), [*map(len, kept)])
+    return shown, (np.arange(len(shown)) + removed_before).tolist()
+
+
+def _prepared(shown: str) -> Prepared:
+    return shown if is_simple(shown) else _composed(_TOKEN.findall(shown), shown)
+
+
+def _located(shown: str, positions: Sequence[int]) -> Iterator[tuple[str, Span]]:
+    pattern = _SIMPLE if is_simple(shown) else _TOKEN  # equal in a simple text, and faster
     composed = unicodedata.is_normalized("NFC", shown)
-    for match in _TOKEN.finditer(shown):  # equal to _SIMPLE in a simple text
+    for match in pattern.finditer(shown):
         start, end = match.span()
         token = match[0] if composed else unicodedata.normalize("NFC", match[0])
         yield token, (positions[start], positions[end - 1] + 1)
@@ -99,8 +125,9 @@ def _composed(tokens: list[str], text: str) -> list[str]:
     return [unicodedata.normalize("NFC", token) for token in tokens]
 
 
-CURRENT = 2
+CURRENT = 3
 TOKENIZERS = {
     1: Tokenizer(tokens_v1.prepare, tokens_v1.locate),
+    2: Tokenizer(prepare_v2, locate_v2),
     CURRENT: Tokenizer(prepare, locate),
 }

@@ -1,6 +1,6 @@
 """Fit the classifier to rows in shards: find the number of iterations and the calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sentiment import regression, weighting
 from sentiment.exact import class_probabilities
 from sentiment.linear import Linear
+from sentiment.negation import NO_OPPOSITES, Opposites
 from sentiment.regression import (
     Calibration,
     calibrate,
@@ -27,7 +28,8 @@ _DIGITS = 12  # of a log loss: the 16th digit of NumPy's logarithm depends on th
 class Weighting(NamedTuple):
     """The parameters of :func:`sentiment.weighting.scale`.
 
-    ``allowed`` has False for each column with weight 0.
+    ``allowed`` has False for each column with weight 0, and ``opposites`` are those of
+    :func:`sentiment.negation.opposites`.
     """
 
     min_df: int
@@ -35,6 +37,19 @@ class Weighting(NamedTuple):
     ratio_power: float
     idf_power: float
     allowed: NDArray[np.bool_]
+    opposites: Opposites = NO_OPPOSITES
+
+    def path(
+        self, rows: Sequence[Shard], classes: int, counted: Frequencies | None = None
+    ) -> Iterator[Linear]:
+        """Yield the fits to ``rows``; see :func:`sentiment.regression.least_squares_path`.
+
+        ``counted`` has the frequencies in ``rows``, where they are known.
+        """
+        counted = counted or frequencies(self, rows, classes)
+        factors = (self.min_df, self.alpha, self.ratio_power, self.idf_power)
+        scale = np.where(self.allowed, weighting.scale(counted, *factors), 0.0)
+        return least_squares_path(rows, scale, classes, self.opposites)
 
 
 class Trial(NamedTuple):
@@ -69,9 +84,9 @@ def attempt(
     labels = np.concatenate([shard()[1] for shard in valid])
     best: Trial | None = None
     losses: list[float] = []
-    scale = _scale(weighting, counted or frequencies(weighting, train, classes))
-    inverse = [*parallel_map(lambda shard: inverse_lengths(shard()[0], scale * scale), valid)]
-    for linear in islice(least_squares_path(train, scale, classes), max_iterations):
+    inverse: list[NDArray[np.float64]] = []  # all fits of a path have the same squares
+    for linear in islice(weighting.path(train, classes, counted), max_iterations):
+        inverse = inverse or [*parallel_map(partial(_inverse, linear), valid)]
         score = partial(_score, linear)
         scores = np.concatenate([*parallel_map(score, valid, inverse)])
         slope, offset = calibrate(scores, labels, classes)
@@ -100,10 +115,8 @@ def fit(
     Raises:
         ValueError: no n-gram correlates with the labels.
     """
-    scale = _scale(weighting, frequencies(weighting, rows, classes))
-    path = least_squares_path(rows, scale, classes)
     fitted = None
-    for linear in islice(path, iterations):
+    for linear in islice(weighting.path(rows, classes), iterations):
         fitted = linear
     if fitted is None:
         raise ValueError("no n-gram tells the labels apart: nothing to learn")
@@ -120,9 +133,9 @@ def frequencies(parameters: Weighting, rows: Sequence[Shard], classes: int = 2) 
     return weighting.frequencies(rows, len(parameters.allowed), classes)
 
 
+def _inverse(linear: Linear, shard: Shard) -> NDArray[np.float64]:
+    return inverse_lengths(shard()[0], linear.squares)
+
+
 def _score(linear: Linear, shard: Shard, inverse: NDArray[np.float64]) -> NDArray[np.float64]:
     return regression.score(linear, shard()[0], inverse)
-
-
-def _scale(parameters: Weighting, counted: Frequencies) -> NDArray[np.float64]:
-    return np.where(parameters.allowed, weighting.scale(counted, *parameters[:-1]), 0.0)

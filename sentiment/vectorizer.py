@@ -11,12 +11,13 @@ from scipy.sparse import csr_array, vstack
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sentiment import merging, ngram_keys, ngrams
+from sentiment import merging, negation, ngram_keys, ngrams
+from sentiment.negation import Opposites
 from sentiment.ngram_keys import Ints
 from sentiment.ngrams import Counts
 from sentiment.parameters import read_version
 from sentiment.stems import reduced
-from sentiment.tokens import CURRENT, TOKENIZERS, Tokenizer
+from sentiment.tokens import CURRENT, Tokenizer
 
 _BLOCK = 2_000  # texts counted at a time, which bounds working memory
 
@@ -67,13 +68,18 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
         return np.array([name[:-1] for name in first + second + third], object)
 
     def tokenizer(self) -> Tokenizer:
-        return reduced(TOKENIZERS[self.tokens], self.stemmer)
+        return reduced(self.tokens, self.stemmer)
 
     def index(self) -> dict[str, int]:
         """Return the number of each token; see :func:`sentiment.ngram_keys.numbers`."""
         if not hasattr(self, "_index"):
             self._index = ngram_keys.numbers(ngram_keys.unpack(self.tokens_))
         return self._index
+
+    def opposites(self) -> Opposites:
+        """Return the columns of marked words; see :func:`sentiment.negation.opposites`."""
+        check_is_fitted(self)
+        return negation.opposites(self.index(), self.keys_)
 
     def adopt(self, tokens: NDArray[np.uint8], keys: Ints) -> Self:
         """Become fitted, with tokens and keys from :func:`sentiment.merging.merge`."""

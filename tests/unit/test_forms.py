@@ -14,7 +14,7 @@ from components.errors import UserError
 from components.io import candidates, matrices, records, reviews
 from sentiment import ngram_keys, stems
 from sentiment.model import probabilities
-from sentiment.tokens import tokenize
+from sentiment.tokens import CURRENT, tokenize
 
 ROOTS = [f"{first}{second}" for first in ("kuva", "talo", "ilta", "pulu") for second in "bdfgh"]
 ENDINGS = ["", *(a + b for a in ("ssa", "lla", "n", "t", "ksi", "tta") for b in ("", "ko", "kin"))]
@@ -59,7 +59,7 @@ def test_forms_are_reduced_where_validation_gains(inflected, tmp_path):
 
 def test_the_matrix_is_that_of_the_reduced_tokens(inflected, tmp_path, monkeypatch):
     merge.merge([inflected], 2, tmp_path / "matrix", stemmers=["first-4"])
-    shorten = stems.reduction("first-4")
+    shorten = stems.reduction("first-4", CURRENT)
     monkeypatch.setattr(count, "prepare", lambda text: [*map(shorten, tokenize(text))])
     count.count(tmp_path / "train", tmp_path / "valid", 3, tmp_path / "short")
     merge.merge([tmp_path / "short"], 2, tmp_path / "expected")

@@ -15,7 +15,6 @@ from sentiment.tokens import CURRENT, TOKENIZERS
 from sentiment.vectorizer import NgramVectorizer
 from tests.conftest import REPO
 
-TOKENS = TOKENIZERS[CURRENT]
 GOOD = ["Todella hyvä elokuva", "hyvän elokuvan hyvät näyttelijät", "hyviä elokuvia!", "hyvää 😀"]
 BAD = ["Todella huono elokuva", "huonon elokuvan näyttelijä", "huonoja elokuvia.", "huonot 😞"]
 TEXTS = ["Hyville näyttelijöille <br/> hyvä", "HUONOILLA elokuvilla", "😀", "", "tuntematon 7"]
@@ -53,18 +52,23 @@ def nltk():
 
 
 def test_first_letters():
-    tokenizer = stems.reduced(TOKENS, "first-5")
+    tokenizer = stems.reduced(CURRENT, "first-5")
     assert tokenizer.tokenize("Hyvästi, näyttelijät!") == ["hyväs", ",", "näytt", "!"]
 
 
+def test_marks_of_negation_stay():
+    assert stems.reduced(CURRENT, "first-5").tokenize("not amazing") == ["not", "not_amazi"]
+    assert stems.reduced(2, "first-5").tokenize("not_amazing") == ["not_a"]
+
+
 def test_without_a_stemmer_tokens_are_the_same():
-    assert stems.reduced(TOKENS, "") is TOKENS
+    assert stems.reduced(CURRENT, "") is TOKENIZERS[CURRENT]
 
 
 @pytest.mark.parametrize("language", stems.LANGUAGES)
 def test_stems_are_those_that_were_recorded(nltk, language):
     word, stem = RECORDED[language].split()
-    assert stems.reduced(TOKENS, language).tokenize(word) == [stem]
+    assert stems.reduced(CURRENT, language).tokenize(word) == [stem]
 
 
 def test_languages_are_all_of_nltk(nltk):
@@ -77,23 +81,23 @@ def test_stems_do_not_depend_on_the_words_before(nltk):
     """NLTK's Arabic stemmer remembers: after the first word, the second would lose a letter."""
     first, second = "كسبنا", "موسكو"
     stems.reduction.cache_clear()
-    tokenize = stems.reduced(TOKENS, "arabic").tokenize
+    tokenize = stems.reduced(CURRENT, "arabic").tokenize
     (together,) = tokenize(f"{first} {second}")[1:]
     stems.reduction.cache_clear()
-    assert stems.reduced(TOKENS, "arabic").tokenize(second) == [together]
+    assert stems.reduced(CURRENT, "arabic").tokenize(second) == [together]
 
 
 def test_only_so_many_stems_are_remembered(nltk, monkeypatch):
     monkeypatch.setattr(stems, "_REMEMBERED", 3)
     stems.reduction.cache_clear()
     text = "elokuvissa elokuvasta elokuvan elokuvat elokuvia"
-    tokenize = stems.reduced(TOKENS, "finnish").tokenize
+    tokenize = stems.reduced(CURRENT, "finnish").tokenize
     assert tokenize(text) == tokenize(text) == ["elokuv"] * 5
-    assert 0 < len(stems.reduction("finnish").__self__) <= 3
+    assert 0 < len(stems.reduction("finnish", CURRENT).__self__) <= 3
 
 
 def test_no_stem_is_empty(nltk):
-    assert stems.reduced(TOKENS, "arabic").tokenize("ـ") == ["ـ"]
+    assert stems.reduced(CURRENT, "arabic").tokenize("ـ") == ["ـ"]
 
 
 def test_forms_of_a_word_are_one_token(model):

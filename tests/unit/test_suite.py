@@ -119,8 +119,8 @@ def test_the_digest_is_of_the_content():
         ("texts:\n  positive", "texts:\n  postive", "texts: 'postive' is none of classes: negativ"),
         ("lower: positive,", "lower: postive,", "case 1: expect: lower: 'postive' is none of clas"),
         ("lower: positive,", "lower: 5,", "case 1: expect.lower: 5: it should be a valid string"),
-        ("lower: positive,", "right: [positive], lower: positive,", "case 1: expect: right: 1 clas"),
-        ("lower: positive,", "right: [good, bad], lower: positive,", "right: 'good' is none of cla"),
+        ("lower: positive,", "right: [positive], lower: positive,", "case 1: expect: right: 1 cla"),
+        ("lower: positive,", "right: [good, bad], lower: positive,", "right: 'good' is none of"),
         ("lower: positive,", "lowr: positive,", "case 1: expect.lowr: no such field"),
         ("{lower: positive, not: positive}", "{}", "case 1: expect: names no expectation"),
         ("{was: [Das, Es], wort:", "{wort:", "case 1: texts: fill has no 'was'"),
@@ -175,9 +175,9 @@ def test_the_documented_suite_is_one():
     documented = set(
         re.findall(r"`(\w+): ", page.partition("| `expect` |")[2].partition("\n\n")[0])
     )
-    assert words < documented == {
-        *("right", "steady", "higher", "lower", "not_higher", "not_lower", "not", "between"),
-    }
+    expectations = {"right", "steady", "higher", "lower", "not_higher", "not_lower", "not"}
+    assert documented == expectations | {"between"}
+    assert words < documented
 
 
 @pytest.mark.parametrize(
