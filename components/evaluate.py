@@ -18,7 +18,7 @@ from components.behaviour.reading import Parameters
 from components.errors import UserError
 from components.io import records, reviews
 from components.io.files import replacing, replacing_directory, write_json
-from components.io.models import load_model, load_trials
+from components.io.models import load_trials, read_model
 from components.report import languages, measures
 from components.report.plots import write_curves, write_trials
 from components.stage import Artifact
@@ -53,7 +53,7 @@ def evaluate(
     monitor compares requests with, and the ``unseen_limit`` by which the predictor recognises other
     languages.
     """
-    model = load_model(model_directory)
+    model = read_model(model_directory)
     tables, p = zip(*_score(model, test, predictions), strict=True)
     scored = Scored(pd.concat(tables, ignore_index=True), np.concatenate(p))
     labels, names = scored.table["label"].to_numpy(), class_names(model)
@@ -78,7 +78,7 @@ def freshly_labelled(model_directory: Path, test: Path) -> dict[str, float]:
     folder = reviews.freshly_labelled(test)
     if folder is None:
         return {}
-    model = load_model(model_directory)
+    model = read_model(model_directory)
     right = [
         probabilities(model, table["text"].tolist()).argmax(axis=1) == table["label"]
         for table in map(reviews.read, reviews.shards(folder))
@@ -100,7 +100,7 @@ def describe(model_directory: Path, train: Path, behaviour: str) -> dict[str, An
     texts = (text for shard in reviews.shards(train) for text in _texts(shard))
     found = languages.shares(texts)
     name = behaviour if behaviour in (reading.BUILTIN, reading.NONE) else Path(behaviour).name
-    judged = judging.judge(load_model(model_directory), name, suite, found)
+    judged = judging.judge(read_model(model_directory), name, suite, found)
     return {"languages": records.plain(found), "behaviour": records.plain(judged)}
 
 
@@ -141,7 +141,7 @@ def run(
     metrics: Annotated[Path, Artifact("JSON file to write", output=True)],
     parameters: Parameters,
 ) -> None:
-    names, tested = class_names(load_model(model)), reviews.classes(test)
+    names, tested = class_names(read_model(model)), reviews.classes(test)
     if names != tested:
         both = f"{', '.join(tested)}, and those of the model {', '.join(names)}"
         raise UserError(f"--test {test}: its classes are {both}")

@@ -20,7 +20,7 @@ from components.io import accounts
 from components.io.accounts import FileAccount
 from components.io.files import replacing
 from components.io.reviews import GROUP, GROUPED, LABELLED, SCHEMA, class_metadata
-from components.reading import builtin, databases, exclusion, formats, labels, several
+from components.reading import builtin, exclusion, formats, labels, several
 from components.reading.batches import Batch
 from components.reading.content import Rows, identify
 from components.reading.labels import Values
@@ -172,6 +172,8 @@ def _opened(options: Options) -> Iterator[tuple[_File, Iterator[Batch]]]:
         yield _File(options.source), builtin.read(options.source)
         return
     if is_database(options.source):
+        from components.reading import databases  # SQLAlchemy, which takes a third of a second
+
         yield _File(shown(options.source)), databases.read(options)
         return
     with tempfile.TemporaryDirectory() as scratch:

@@ -108,6 +108,16 @@ def build(
     return Pipeline([("ngrams", vectorizer), ("classifier", NgramClassifier(**parameters))])
 
 
+def of(parameters: Parameters) -> Pipeline:
+    """Return a fitted Pipeline with these parameters, which :func:`parameters` returns of it."""
+    vectorizer = NgramVectorizer(tokens=parameters.version, stemmer=parameters.stemmer)
+    steps = [
+        ("ngrams", vectorizer.adopt(parameters.tokens, parameters.keys)),
+        ("classifier", NgramClassifier().adopt(parameters.linear, parameters.names)),
+    ]
+    return Pipeline(steps)
+
+
 def probabilities(model: Pipeline, texts: Iterable[str]) -> NDArray[np.float64]:
     """Return the probability of each class for each text, shape (texts, classes).
 

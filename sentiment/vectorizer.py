@@ -53,7 +53,7 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
 
     def fit_transform(self, texts: Iterable[str], y: Any = None) -> csr_array:
         """Fit and return the counts, in one pass; ``fit(texts).transform(texts)`` takes two."""
-        return self._matrix(self._fit(texts))
+        return self._matrix(_released(self._fit(texts)))
 
     def transform(self, texts: Iterable[str]) -> csr_array:
         """Return the counts of n-grams, at most 255 each, shape (texts, n-grams)."""
@@ -132,6 +132,12 @@ class NgramVectorizer(TransformerMixin, BaseEstimator):
             state["tokens_"] = state.pop("vocabulary_")
         super().__setstate__(state)
         self.tokenizer()  # so that a server without NLTK says so when it loads the model
+
+
+def _released(shards: list[Counts]) -> Iterator[Counts]:
+    """Yield the shards, and keep none in memory after its turn."""
+    while shards:
+        yield shards.pop(0)
 
 
 def _same(shard: Counts) -> Counts:

@@ -4,14 +4,15 @@ from pathlib import Path
 
 from sklearn.pipeline import Pipeline
 
-import sentiment.store
+import sentiment.model
 from components.errors import UserError
 from components.io import records
 from components.io.candidates import Score, Trial
 from components.io.files import read_json
 from components.io.records import record
 from components.io.reviews import CLASSES
-from sentiment.model_file import FACTS_FILE
+from sentiment import model_file
+from sentiment.model_file import FACTS_FILE, MODEL_FILE
 
 TRIALS_FILE = "trials.json"  # trials of the search; the model was made from the first
 
@@ -30,13 +31,31 @@ class TrainingFacts:
 
 
 def load_model(directory: Path) -> Pipeline:
-    """Load the model in ``directory``.
+    """Load the model in ``directory``, as it was fitted.
+
+    Raises:
+        UserError: the model file is missing or damaged.
+    """
+    import sentiment.store  # and skops, which imports each estimator of scikit-learn
+
+    try:
+        return sentiment.store.load(directory)
+    except OSError as error:
+        raise UserError(f"{error.filename or directory}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def read_model(directory: Path) -> Pipeline:
+    """Return a Pipeline with the parameters that the predictor reads of the model in ``directory``.
+
+    It gives the same probabilities as the one that was fitted.
 
     Raises:
         UserError: the model file is missing or damaged.
     """
     try:
-        return sentiment.store.load(directory)
+        return sentiment.model.of(model_file.read(directory / MODEL_FILE)[0])
     except OSError as error:
         raise UserError(f"{error.filename or directory}: {error.strerror}") from error
     except ValueError as error:
@@ -54,6 +73,8 @@ def verified_digest(directory: Path) -> str:
 
     It reads no other fact, so that versions of any earlier release pass.
     """
+    import sentiment.store
+
     try:
         digest = sentiment.store.digest(directory)
     except OSError as error:

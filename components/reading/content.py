@@ -10,9 +10,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-import boto3
-
-from components.reading import builtin, databases, exclusion, several, sources, storage
+from components.reading import builtin, exclusion, several, sources, storage
 from components.reading.batches import Batch
 from components.reading.options import Options
 from components.reading.passwords import is_database, shown
@@ -70,7 +68,7 @@ def _content(options: Options) -> str:
             return f"etags:{_together(sources.objects(options))}"
         bucket, key = sources.bucket_and_key(source)
         with sources.s3_errors(source):
-            return f"etag:{boto3.client('s3').head_object(Bucket=bucket, Key=key)['ETag']}"
+            return f"etag:{sources.s3_client().head_object(Bucket=bucket, Key=key)['ETag']}"
     if rest and scheme in ("http", "https"):
         return _of_web(source)
     if storage.is_address(source):
@@ -86,6 +84,8 @@ def _content(options: Options) -> str:
 def _of_rows(options: Options) -> str:
     log.info("reading the query of %s", shown(options.source))
     rows = Rows()
+    from components.reading import databases
+
     for batch in databases.read(options):
         rows.add(batch)
     return str(rows)

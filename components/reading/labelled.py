@@ -2,10 +2,7 @@
 
 from pathlib import Path
 
-import boto3
-import botocore.exceptions
-
-from components.reading.sources import bucket_and_key, s3_errors
+from components.reading.sources import bucket_and_key, s3_client, s3_errors
 
 _ABSENT = ("404", "NoSuchKey")
 
@@ -19,10 +16,12 @@ def exists(address: str) -> bool:
     """
     if not address.startswith("s3://"):
         return Path(address).exists()
+    import botocore.exceptions
+
     bucket, key = bucket_and_key(address)
     with s3_errors(address):
         try:
-            boto3.client("s3").head_object(Bucket=bucket, Key=key)
+            s3_client().head_object(Bucket=bucket, Key=key)
         except botocore.exceptions.ClientError as error:
             if error.response["Error"]["Code"] in _ABSENT:
                 return False

@@ -1,11 +1,11 @@
 """No password stands in an address of a source: it is refused there, and never shown."""
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-import sqlalchemy.dialects
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+if TYPE_CHECKING:  # for a database only: the import takes a third of a second
+    from sqlalchemy.engine import URL
 
 VARIABLE = "SOURCE_PASSWORD"
 _SCHEME = re.compile(r"([A-Za-z]\w*(?:\+\w+)?)://", re.ASCII)  # of SQLAlchemy
@@ -21,6 +21,9 @@ def is_database(address: str) -> bool:
     scheme = _SCHEME.match(address)
     if not scheme:
         return False
+    import sqlalchemy.dialects
+    from sqlalchemy.exc import NoSuchModuleError
+
     try:
         sqlalchemy.dialects.registry.load(_usual(scheme[1]).partition("+")[0])
     except NoSuchModuleError:
@@ -28,12 +31,15 @@ def is_database(address: str) -> bool:
     return True
 
 
-def database_url(address: str) -> URL:
+def database_url(address: str) -> "URL":
     """Return the parts of the address of a database.
 
     Raises:
         ValueError: it is malformed or has a password in it; the message shows no part of it.
     """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
     scheme, separator, rest = address.partition("://")
     try:
         url = make_url(f"{_usual(scheme)}{separator}{rest}")

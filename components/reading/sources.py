@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
-import botocore.exceptions
-
 from components.errors import UnavailableError, UserError
-from components.reading import databases, formats, storage
+from components.reading import formats, storage
 from components.reading.options import Options
 from components.reading.passwords import is_database, shown
 
@@ -73,6 +71,8 @@ def local(source: str) -> Path:
 def name(source: str) -> str:
     """Return the name of a file, folder, object or database without its endings."""
     if is_database(source):
+        from components.reading import databases
+
         return databases.name(source)
     if not source.startswith(("http://", "https://")):
         return Path(source).name.split(".")[0] or source
@@ -93,7 +93,7 @@ def objects(options: Options) -> dict[str, str]:
     """Return the entity tags of the objects of a prefix that hold data, by address."""
     bucket, prefix = bucket_and_key(options.source)
     with s3_errors(options.source):
-        listed = boto3.client("s3").get_paginator("list_objects_v2")
+        listed = s3_client().get_paginator("list_objects_v2")
         pages = listed.paginate(Bucket=bucket, Prefix=prefix)
         tags = {each["Key"]: each["ETag"] for page in pages for each in page.get("Contents", [])}
     found = formats.data_under(prefix, tags, options)
@@ -103,13 +103,21 @@ def objects(options: Options) -> dict[str, str]:
 def _from_s3(source: str, target: Path) -> Path:
     bucket, key = bucket_and_key(source)
     with s3_errors(source):
-        client = boto3.client("s3")  # honours AWS_ENDPOINT_URL
-        client.download_file(bucket, key, str(target))
+        s3_client().download_file(bucket, key, str(target))
     return target
+
+
+def s3_client() -> Any:
+    """Return a client that honours AWS_ENDPOINT_URL; its import takes half a second."""
+    import boto3
+
+    return boto3.client("s3")
 
 
 @contextmanager
 def s3_errors(source: str) -> Iterator[None]:
+    import botocore.exceptions
+
     try:
         yield
     except botocore.exceptions.HTTPClientError as error:  # no connection, or a timeout

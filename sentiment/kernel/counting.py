@@ -82,14 +82,14 @@ class Counter:
             *(_address(array) for array in written),
         )
         pairs = int(rows[-1])
-        sorted_tokens = packed[: size.value].copy()
+        # copies, so that the rest of the memory is free
+        by_ngram = keys[:found].copy(), frequencies[:found].copy()
         return (
-            sorted_tokens,
-            keys[:found],
-            frequencies[:found],
+            packed[: size.value].copy(),
+            *by_ngram,
             rows,
-            columns[:pairs],
-            counts[:pairs],
+            columns[:pairs].copy(),
+            counts[:pairs].copy(),
         )
 
 

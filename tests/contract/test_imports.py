@@ -13,6 +13,20 @@ from tests.contract.test_commands import STAGES
 
 PACKAGES = ("sentiment", "components", "serving", "pipelines", "deploy", "monitoring", "tools")
 OF_FITTING = {"joblib", "scipy", "skops", "sklearn"}
+LARGE = {
+    "boto3",
+    "matplotlib",
+    "pandas",
+    "skops",
+    "sklearn",
+    "sqlalchemy",
+}  # up to two seconds each
+LARGE_NEEDED = {
+    **{stage: {"pandas"} for stage in ("ingest", "validate", "prepare", "count")},
+    **{stage: set() for stage in ("merge", "trial", "select")},
+    "train": {"pandas", "skops", "sklearn"},
+    "evaluate": {"matplotlib", "pandas", "sklearn"},
+}
 WITH_MLFLOW = {"register", "gate", "promote", "monitor", "queue", "join", "decide"}
 
 
@@ -92,6 +106,11 @@ def test_stages_load_neither_kfp_nor_kserve():
 def test_training_stages_load_no_mlflow():
     stages = [stage for stage in STAGES if stage not in WITH_MLFLOW]
     assert "mlflow" not in loaded_by(*(f"components.{stage}" for stage in stages))
+
+
+@pytest.mark.parametrize("stage", LARGE_NEEDED)
+def test_a_training_stage_loads_no_large_package_without_need(stage: str):
+    assert loaded_by(f"components.{stage}") & LARGE <= LARGE_NEEDED[stage]
 
 
 def test_serving_loads_no_mlflow():
