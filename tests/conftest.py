@@ -9,9 +9,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 import pytest
@@ -22,8 +23,9 @@ from components.io.files import write_json
 from components.io.models import load_trials
 from components.reading.options import Options
 from components.report import plots
-from tests import forked
+from tests import forked, forked_serving
 
+Process = subprocess.Popen[bytes] | forked_serving.Predictor
 REPO = Path(__file__).parent.parent
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
 LONGEST = (
@@ -64,7 +66,7 @@ def free_port() -> int:
                 continue
 
 
-def wait_for(url: str, server: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:
+def wait_for(url: str, server: Process, log: Path, seconds: float = 90) -> None:
     """Wait until ``url`` answers anything at all but that it is not ready."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and server.poll() is None:
@@ -80,15 +82,25 @@ def wait_for(url: str, server: subprocess.Popen[bytes], log: Path, seconds: floa
     raise AssertionError(f"{url} did not answer:\n{log.read_text()[-3000:]}")
 
 
-@contextmanager
-def running(command: list[str], url: str, directory: Path, **environment: str) -> Iterator[Path]:
+def running(
+    command: list[str], url: str, directory: Path, **environment: str
+) -> AbstractContextManager[Path]:
     """Run a server until the block ends and yield the file of its output."""
+
+    def start(output: IO[bytes]) -> subprocess.Popen[bytes]:
+        given = os.environ | environment
+        return subprocess.Popen(command, cwd=directory, env=given, stdout=output, stderr=output)
+
+    return started(start, url, directory)
+
+
+@contextmanager
+def started(start: Callable[[IO[bytes]], Process], url: str, directory: Path) -> Iterator[Path]:
+    """Do as running does, with a function that starts the server and takes its output."""
     directory.mkdir(parents=True, exist_ok=True)
     log = directory / "server.log"
     with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, cwd=directory, env=os.environ | environment, stdout=output, stderr=output
-        )
+        server = start(output)
         try:
             wait_for(url, server, log)
             yield log
