@@ -29,8 +29,8 @@ Process = subprocess.Popen[bytes] | forked_serving.Predictor
 REPO = Path(__file__).parent.parent
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
 LONGEST = (
-    *("test_delivery", "test_demo", "test_deploy_to_a_stand_in_cluster"),
-    *("test_faults", "test_rules"),
+    *("test_aws_emulator", "test_delivery", "test_demo", "test_deploy_to_a_stand_in_cluster"),
+    *("test_faults", "test_forget_cache", "test_registry", "test_rules", "test_sparse_traffic"),
 )
 CANDIDATES = ("idf_power=1", "default")
 
@@ -122,6 +122,7 @@ def tracking_server(
     (directory / "auth.ini").write_text(
         "[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///auth.db\n"
         "admin_username = admin\nadmin_password = correct-horse-1\n"
+        "auth_cache_ttl_seconds = 60\n"  # else each request hashes the password, for 0.2 s of CPU
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )
     port = free_port()
