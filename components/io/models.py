@@ -1,17 +1,19 @@
 """A model directory as train writes it: the model file and the records beside it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sklearn.pipeline import Pipeline
-
-import sentiment.store
 from components.errors import UserError
 from components.io import records
 from components.io.candidates import Score, Trial
 from components.io.files import read_json
 from components.io.records import record
 from components.io.reviews import CLASSES
-from sentiment.model_file import FACTS_FILE
+from sentiment import model_file
+from sentiment.model_file import FACTS_FILE, MODEL_FILE
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 TRIALS_FILE = "trials.json"  # trials of the search; the model was made from the first
 
@@ -29,12 +31,14 @@ class TrainingFacts:
     classes: tuple[str, ...] = CLASSES
 
 
-def load_model(directory: Path) -> Pipeline:
+def load_model(directory: Path) -> "Pipeline":
     """Load the model in ``directory``.
 
     Raises:
         UserError: the model file is missing or damaged.
     """
+    import sentiment.store  # scikit-learn and skops: 3 s of CPU, which deploy does not need
+
     try:
         return sentiment.store.load(directory)
     except OSError as error:
@@ -55,9 +59,11 @@ def verified_digest(directory: Path) -> str:
     It reads no other fact, so that versions of any earlier release pass.
     """
     try:
-        digest = sentiment.store.digest(directory)
+        digest = model_file.digest(directory / MODEL_FILE)
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
     facts = read_json(directory / FACTS_FILE)
     if not isinstance(facts, dict) or digest != facts.get("model_digest"):
         raise UserError(f"{directory}: the model file is not the one that {FACTS_FILE} describes")
