@@ -10,6 +10,7 @@ HTTP_PORT ?= 8080
 GRPC_PORT ?= 8081
 IMAGES := reports/images.json
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+unexport PYTHONDONTWRITEBYTECODE # else each process of the tests compiles the same files again
 
 # The workflows set these. Recipes read them from the environment, as "$$NAME": the shell would run
 # a branch name or a reason that stood in the text of a command.
@@ -49,7 +50,6 @@ demo: .venv/installed sentiment/kernel/kernel.so ## Train, register, promote and
 
 train: .venv/installed ## Run the stages that are out of date (dvc repro)
 	python -m tools.repro
-
 serve: export MODEL_URI ?= models:/sentiment@champion
 serve: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 serve: .venv/installed sentiment/kernel/kernel.so ## Serve the champion on HTTP_PORT (8080) and GRPC_PORT (8081); load each new champion
@@ -87,7 +87,7 @@ aws-down: .venv/installed ## Delete the AWS stacks and their data but for a snap
 	python -m deploy.aws down $(if $(YES),--yes)
 
 test: lint ## Check style and types, and run the tests that need only .venv, in 12 to 25 minutes on two cores
-	pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder -m 'not heavy'
+	pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m 'not heavy'
 test-all: checkov definitions lint-workflows ## Run what `make test` leaves out: containers, a browser, servers; see make packages
 	pytest --numprocesses 3 --dist loadgroup --no-loadscope-reorder -m '$(or $(HEAVY),heavy)'
 test-most: HEAVY = heavy and not slow

@@ -2,6 +2,7 @@
 
 from kfp import kubernetes
 from kfp.dsl import PipelineTask
+from kfp.dsl.structures import ResourceSpec
 
 from components.reading import passwords
 
@@ -26,8 +27,10 @@ def set_resources(task: PipelineTask, display_name: str) -> None:
     stage whose server did not respond.
     """
     task.set_display_name(display_name)
-    task.set_cpu_request("1").set_cpu_limit("2")
-    task.set_memory_request("1Gi").set_memory_limit("2Gi")
+    # not by the task's methods: each of the four reads the whole call stack (kfp 2.17.0), for 0.2 s
+    task.container_spec.resources = ResourceSpec(
+        cpu_request="1", cpu_limit="2", memory_request="1Gi", memory_limit="2Gi"
+    )
     task.set_retry(2, backoff_duration="10s", backoff_factor=2, backoff_max_duration="120s")
     kubernetes.set_timeout(task, 6 * 3600)
     kubernetes.set_security_context(task, run_as_non_root=True)

@@ -9,9 +9,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pandas as pd
 import pytest
@@ -23,13 +24,14 @@ from components.io.models import load_trials
 from components.reading.options import Options
 from components.report import plots
 from sentiment.kernel import build
-from tests import forked
+from tests import forked, forked_serving
 
+Process = subprocess.Popen[bytes] | forked_serving.Predictor
 REPO = Path(__file__).parent.parent
 needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
 LONGEST = (
-    *("test_delivery", "test_demo", "test_deploy_to_a_stand_in_cluster"),
-    *("test_faults", "test_rules"),
+    *("test_aws_emulator", "test_delivery", "test_demo", "test_deploy_to_a_stand_in_cluster"),
+    *("test_faults", "test_forget_cache", "test_registry", "test_rules", "test_sparse_traffic"),
 )
 CANDIDATES = ("idf_power=1", "default")
 
@@ -65,7 +67,7 @@ def free_port() -> int:
                 continue
 
 
-def wait_for(url: str, server: subprocess.Popen[bytes], log: Path, seconds: float = 90) -> None:
+def wait_for(url: str, server: Process, log: Path, seconds: float = 90) -> None:
     """Wait until ``url`` answers anything at all but that it is not ready."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and server.poll() is None:
@@ -81,15 +83,25 @@ def wait_for(url: str, server: subprocess.Popen[bytes], log: Path, seconds: floa
     raise AssertionError(f"{url} did not answer:\n{log.read_text()[-3000:]}")
 
 
-@contextmanager
-def running(command: list[str], url: str, directory: Path, **environment: str) -> Iterator[Path]:
+def running(
+    command: list[str], url: str, directory: Path, **environment: str
+) -> AbstractContextManager[Path]:
     """Run a server until the block ends and yield the file of its output."""
+
+    def start(output: IO[bytes]) -> subprocess.Popen[bytes]:
+        given = os.environ | environment
+        return subprocess.Popen(command, cwd=directory, env=given, stdout=output, stderr=output)
+
+    return started(start, url, directory)
+
+
+@contextmanager
+def started(start: Callable[[IO[bytes]], Process], url: str, directory: Path) -> Iterator[Path]:
+    """Do as running does, with a function that starts the server and takes its output."""
     directory.mkdir(parents=True, exist_ok=True)
     log = directory / "server.log"
     with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, cwd=directory, env=os.environ | environment, stdout=output, stderr=output
-        )
+        server = start(output)
         try:
             wait_for(url, server, log)
             yield log
@@ -111,6 +123,7 @@ def tracking_server(
     (directory / "auth.ini").write_text(
         "[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///auth.db\n"
         "admin_username = admin\nadmin_password = correct-horse-1\n"
+        "auth_cache_ttl_seconds = 60\n"  # else each request hashes the password, for 0.2 s of CPU
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )
     port = free_port()

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -19,7 +20,8 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.conftest import REPO, free_port, running
+from tests import forked_serving
+from tests.conftest import REPO, free_port, running, started
 
 MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
 PREDICT = "/v1/models/sentiment:predict"
@@ -103,7 +105,7 @@ class Server:
 
     def process(self) -> psutil.Process:
         """Return the process that listens on the server's port."""
-        for child in psutil.Process().children():
+        for child in psutil.Process().children(recursive=True):
             for each in child.connections("tcp"):
                 if each.laddr.port == self.host[1] and each.status == psutil.CONN_LISTEN:
                     return child
@@ -118,13 +120,23 @@ def serving(
     module: str = "serving",
     **environment: str,
 ) -> Iterator[Server]:
-    """Serve a model until the block ends, and assert that the server logged no traceback."""
+    """Serve a model until the block ends, and assert that the server logged no traceback.
+
+    With an ``environment``, which imports may read, it is a command line; else it is forked.
+    """
     http_port, grpc_port = free_port(), free_port()
-    command = [sys.executable, "-m", module, "--model_uri", str(model)]
-    command += ["--http_port", str(http_port), "--grpc_port", str(grpc_port), *flags]
+    arguments = ["--model_uri", str(model), "--http_port", str(http_port)]
+    arguments += ["--grpc_port", str(grpc_port), *flags]
     address = f"http://127.0.0.1:{http_port}"
-    environment["PYTHONPATH"] = str(REPO)
-    with running(command, f"{address}/v1/models/sentiment", directory, **environment) as log:
+    ready = f"{address}/v1/models/sentiment"
+    if environment:
+        environment["PYTHONPATH"] = str(REPO)
+        command = [sys.executable, "-m", module, *arguments]
+        server = running(command, ready, directory, **environment)
+    else:
+        start = partial(forked_serving.start, module, arguments, directory)
+        server = started(start, ready, directory)
+    with server as log:
         yield Server(address, f"127.0.0.1:{grpc_port}", log)
     assert "Traceback" not in log.read_text()
 

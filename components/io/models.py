@@ -1,10 +1,8 @@
 """A model directory as train writes it: the model file and the records beside it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sklearn.pipeline import Pipeline
-
-import sentiment.model
 from components.errors import UserError
 from components.io import records
 from components.io.candidates import Score, Trial
@@ -13,6 +11,9 @@ from components.io.records import record
 from components.io.reviews import CLASSES
 from sentiment import model_file
 from sentiment.model_file import FACTS_FILE, MODEL_FILE
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 TRIALS_FILE = "trials.json"  # trials of the search; the model was made from the first
 
@@ -30,7 +31,7 @@ class TrainingFacts:
     classes: tuple[str, ...] = CLASSES
 
 
-def load_model(directory: Path) -> Pipeline:
+def load_model(directory: Path) -> "Pipeline":
     """Load the model in ``directory``, as it was fitted.
 
     Raises:
@@ -46,7 +47,7 @@ def load_model(directory: Path) -> Pipeline:
         raise UserError(str(error)) from error
 
 
-def read_model(directory: Path) -> Pipeline:
+def read_model(directory: Path) -> "Pipeline":
     """Return a Pipeline with the parameters that the predictor reads of the model in ``directory``.
 
     It gives the same probabilities as the one that was fitted.
@@ -54,6 +55,8 @@ def read_model(directory: Path) -> Pipeline:
     Raises:
         UserError: the model file is missing or damaged.
     """
+    import sentiment.model  # scikit-learn: 2 s of CPU, which deploy does not need
+
     try:
         return sentiment.model.of(model_file.read(directory / MODEL_FILE)[0])
     except OSError as error:
@@ -73,12 +76,12 @@ def verified_digest(directory: Path) -> str:
 
     It reads no other fact, so that versions of any earlier release pass.
     """
-    import sentiment.store
-
     try:
-        digest = sentiment.store.digest(directory)
+        digest = model_file.digest(directory / MODEL_FILE)
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
     facts = read_json(directory / FACTS_FILE)
     if not isinstance(facts, dict) or digest != facts.get("model_digest"):
         raise UserError(f"{directory}: the model file is not the one that {FACTS_FILE} describes")

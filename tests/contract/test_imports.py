@@ -93,6 +93,13 @@ def loaded_by(*modules: str) -> set[str]:
     return set(output.stdout.split())
 
 
+def test_deploying_loads_no_scikit_learn():
+    """Half of the seconds until the commands start; they compare the digests of files."""
+    loaded = loaded_by("deploy.__main__", "tools.cluster.__main__")
+    assert "mlflow" in loaded
+    assert not {"skops", "sklearn"} & loaded
+
+
 def test_the_model_loads_no_server():
     loaded = loaded_by("sentiment.model", "sentiment.store")
     assert not loaded & {"mlflow", "kfp", "kserve", "boto3"}

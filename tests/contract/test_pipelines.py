@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
+from kfp import dsl
+from kfp.dsl import Artifact, Input
 
 from components import specs, trial
 from components import stage as declared
@@ -284,6 +286,19 @@ def test_labels_go_to_where_they_are_read():
     given = parameters_of("join", ir_command(MONITORING, "join")[5:])
     assert given["min_accuracy"] == PARAMS["gate"]["min_accuracy"] == PARAMS["join"]["min_accuracy"]
     assert PARAMS["join"]["labelled"] == PARAMS["ingest"]["labelled"]
+
+
+def test_tasks_are_made_without_reading_the_call_stack(monkeypatch: pytest.MonkeyPatch):
+    def fail() -> None:
+        raise AssertionError("it takes 0.2 s, and an import of the pipelines 20 s")
+
+    monkeypatch.setattr("inspect.stack", fail)
+
+    @dsl.pipeline
+    def one(verdict: Input[Artifact]) -> None:
+        tasks.set_resources(specs.promote(verdict=verdict), "promote")
+
+    assert one.pipeline_spec.root.dag.tasks["promote"].task_info.name == "promote"
 
 
 @BOTH

@@ -1,4 +1,4 @@
-"""A predictor that tests share, its expected answers, and a PostgreSQL server."""
+"""A predictor and registries that tests share, expected answers, and a PostgreSQL server."""
 
 import os
 import shutil
@@ -11,7 +11,11 @@ import pytest
 
 import sentiment.model
 import sentiment.store
-from tests.conftest import free_port
+from components import gate, promote, register
+from components.io import accounts, creation, reviews
+from components.io.files import read_json
+from components.verdict import GateLimits
+from tests.conftest import Trained, free_port
 from tests.serving import TEXTS, serving
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -29,6 +33,50 @@ def server(trained, tmp_path_factory):
 def offline(trained) -> list[float]:
     model = sentiment.store.load(trained.model)
     return sentiment.model.probabilities(model, TEXTS)[:, 1].tolist()
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory) -> Path:
+    """A registry's SQLite file, to copy: MLflow's migrations take 1.6 s of CPU."""
+    database = tmp_path_factory.mktemp("empty") / "registry.db"
+    creation.create(database)
+    return database
+
+
+@pytest.fixture
+def own_registry(empty_registry, tmp_path, monkeypatch) -> None:
+    """Set MLFLOW_TRACKING_URI to an empty registry in ``tmp_path``.
+
+    The path is absolute, as MLflow keeps a store open for each address that it has seen.
+    """
+    shutil.copy(empty_registry, tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
+
+
+@pytest.fixture(scope="session")
+def promoted(trained: Trained, empty_registry, tmp_path_factory) -> Path:
+    """A folder with a registry, and the champion in it, to copy."""
+    folder = tmp_path_factory.mktemp("promoted")
+    shutil.copy(empty_registry, folder)
+    test = [reviews.read(trained.test)]
+    metrics, findings = read_json(trained.metrics), read_json(trained.findings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/registry.db")
+        registered, _ = register.register(
+            *(trained.model, metrics, findings, trained.plots, reviews.digest(test)),
+            name="sentiment",
+            account=accounts.RowAccount([], {}, "learned"),
+        )
+        verdict = gate.gate(registered, test, GateLimits(min_accuracy=0.5))
+        assert promote.promote(verdict).outcome == "promoted"
+    return folder
+
+
+@pytest.fixture
+def champion(promoted, tmp_path, monkeypatch) -> None:
+    """Set MLFLOW_TRACKING_URI to a registry with a champion in ``tmp_path``."""
+    shutil.copytree(promoted, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
 
 
 @pytest.fixture(scope="module")

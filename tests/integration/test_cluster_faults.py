@@ -15,9 +15,8 @@ NAME = "sentiment"
 
 
 @pytest.fixture
-def client(stage, trained, tmp_path, monkeypatch) -> mlflow.MlflowClient:
+def client(stage, trained, own_registry, tmp_path, monkeypatch) -> mlflow.MlflowClient:
     """A registry with one version."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
     monkeypatch.chdir(tmp_path)
     result = stage("register", *trained.registration(), "--registered", "r.json")
     assert result.returncode == 0, result.stderr

@@ -190,9 +190,8 @@ def test_help_lists_the_exit_codes(deploy):
         ("/tmp/nowhere/model", "on this machine only"),
     ],
 )
-def test_unreachable_files_are_refused(tmp_path, monkeypatch, source: str, words: str):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
-    with registry.connected(create=True) as client:
+def test_unreachable_files_are_refused(own_registry, source: str, words: str):
+    with registry.connected() as client:
         client.create_registered_model("sentiment")
         tags = {"model_digest": "0" * 64}
         version = client.create_model_version("sentiment", source, tags=tags)

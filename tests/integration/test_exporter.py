@@ -23,11 +23,10 @@ from tests.monitoring import LIVE, kubeflow, record
 
 
 @pytest.fixture
-def recorded(tmp_path, monkeypatch):
+def recorded(own_registry, tmp_path, monkeypatch):
     """Set MLFLOW_TRACKING_URI to a registry with versions, decisions and deployments of a model."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
     monkeypatch.chdir(tmp_path)
-    with registry.connected(create=True) as client:
+    with registry.connected() as client:
         record(client)
 
 
@@ -192,10 +191,7 @@ def test_failed_source_hides_no_other(recorded, monkeypatch, caplog):
     assert collect() == {("pipeline_source_up", *OURS, "mlflow"): 0}
 
 
-def test_empty_registry_is_exported(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
-    with registry.connected(create=True):
-        pass
+def test_empty_registry_is_exported(own_registry):
     values = collect()
     assert values["pipeline_version_count", *OURS] == 0
     assert values["pipeline_source_up", *OURS, "mlflow"] == 1

@@ -4,7 +4,6 @@ import signal
 import threading
 
 import grpc
-import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -31,15 +30,6 @@ def health(channel, service: str = "") -> int:
 def watch(channel, service: str = ""):
     request = health_pb2.HealthCheckRequest(service=service)
     return health_pb2_grpc.HealthStub(channel).Watch(request, timeout=120)
-
-
-def process_of(server) -> psutil.Process:
-    (process,) = [
-        each
-        for each in psutil.Process().children()
-        if server.grpc.rpartition(":")[2] in each.cmdline()
-    ]
-    return process
 
 
 @pytest.mark.parametrize("service", ["", INFERENCE])
@@ -118,7 +108,7 @@ def test_ending_server_is_unhealthy_and_waits_for_no_stream(trained, tmp_path):
         assert next(open_stream).list_services_response.service
         stream = watch(channel)
         assert next(stream).status == SERVING
-        process = process_of(server)
+        process = server.process()
         process.send_signal(signal.SIGTERM)
         assert [each.status for each in stream] == [NOT_SERVING]
         process.wait(15)  # of the 30 seconds that calls have

@@ -27,19 +27,6 @@ JOIN += ["--joined", "joined.json", "--report", "labels.md"]
 
 
 @pytest.fixture
-def champion(trained, tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
-    test = [reviews.read(trained.test)]
-    metrics, findings = read_json(trained.metrics), read_json(trained.findings)
-    account = accounts.RowAccount([], {}, "learned")
-    registered, _ = register.register(
-        trained.model, metrics, findings, trained.plots, reviews.digest(test), "sentiment", account
-    )
-    verdict = gate.gate(registered, test, GateLimits(min_accuracy=0.5))
-    assert promote.promote(verdict).outcome == "promoted"
-
-
-@pytest.fixture
 def sentences(tmp_path) -> pd.DataFrame:
     ingest.ingest(Options("builtin:rotten_tomatoes"), tmp_path / "sentences.parquet")
     return reviews.read(tmp_path / "sentences.parquet").sample(600, random_state=0)
@@ -439,9 +426,8 @@ def test_label_does_not_remove_a_test_review_of_a_group(tmp_path, same):
 
 
 def test_gate_reports_the_accuracy_on_labelled_predictions(
-    trained, trained_worse, tmp_path, monkeypatch
+    trained, trained_worse, own_registry, tmp_path
 ):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
     test = [reviews.read(trained.test)]
     digest, fresh = reviews.digest(test), [test[0][:50]]
     for model in (trained_worse, trained):

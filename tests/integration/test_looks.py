@@ -15,9 +15,8 @@ DIGEST = "of the test reviews"
 
 
 @pytest.fixture
-def versions(tmp_path, monkeypatch, trained, trained_worse) -> list[Registered]:
+def versions(own_registry, trained, trained_worse) -> list[Registered]:
     """Register the same model, a worse one and the first again, under digests of their own."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
     found = []
     for number, each in enumerate((trained_worse, trained, trained_worse)):
         metrics, findings = read_json(each.metrics), read_json(each.findings)

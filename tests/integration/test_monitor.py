@@ -5,29 +5,15 @@ import json
 import pandas as pd
 import pytest
 
-from components import gate, ingest, promote, register
-from components.io import records, registry, reviews
-from components.io.files import read_json
+from components import ingest
+from components.io import records, reviews
 from components.io.models import load_model
 from components.monitor import Drift
 from components.reading.options import Options
-from components.verdict import GateLimits
 from sentiment.model import probabilities
 from tests.conftest import assert_one_line
 
 OUT = ["--drift", "drift.json", "--report", "report.md"]
-
-
-@pytest.fixture
-def champion(trained, tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
-    test = [reviews.read(trained.test)]
-    metrics, findings = read_json(trained.metrics), read_json(trained.findings)
-    registered, _ = register.register(
-        trained.model, metrics, findings, trained.plots, reviews.digest(test), "sentiment"
-    )
-    verdict = gate.gate(registered, test, GateLimits(min_accuracy=0.5))
-    assert promote.promote(verdict).outcome == "promoted"
 
 
 def capture(texts: pd.Series, tmp_path) -> None:
@@ -132,10 +118,7 @@ def test_errors_are_one_line(stage, champion, tmp_path):
     assert not (tmp_path / "drift.json").exists()
 
 
-def test_monitor_needs_a_champion(stage, tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
-    with registry.connected(create=True):
-        pass
+def test_monitor_needs_a_champion(stage, own_registry, tmp_path):
     (tmp_path / "in.jsonl").write_text('{"data": {"text": "a"}}\n')
     result = stage("monitor", "--captured", "in.jsonl", *OUT)
     assert_one_line(result, "no champion", "training pipeline")

@@ -14,9 +14,8 @@ ONE, TWO = Predictor("v1", "1", {}), Predictor("v2", "2", {})
 
 
 @pytest.fixture
-def client(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
-    with registry.connected(create=True) as client:
+def client(own_registry):
+    with registry.connected() as client:
         yield client
 
 

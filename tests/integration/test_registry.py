@@ -40,14 +40,10 @@ def promote(stage, trained: Trained, **environment: str):
 
 
 @pytest.fixture
-def client(tmp_path, monkeypatch) -> mlflow.MlflowClient:
-    """A client of the SQLite file that the stages use too.
-
-    The path is absolute, as MLflow keeps a store open for each address that it has seen.
-    """
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
+def client(own_registry, tmp_path, monkeypatch) -> mlflow.MlflowClient:
+    """A client of the SQLite file that the stages use too."""
     monkeypatch.chdir(tmp_path)
-    with registry.connected(create=True) as client:
+    with registry.connected() as client:
         yield client
 
 

@@ -37,6 +37,7 @@ cases:
 """
 # so that accuracy refuses nothing here
 ANY_ACCURACY = GateLimits(margin=1, alpha=0)
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 def german(directory: Path, without: tuple[str, ...] = ()) -> Trained:
@@ -61,11 +62,6 @@ def suite(tmp_path) -> str:
     path = tmp_path / "german.yaml"
     path.write_text(SUITE)
     return str(path)
-
-
-@pytest.fixture(autouse=True)
-def registry_here(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
 
 
 def registered(each: Trained, suite: str = "builtin") -> str:

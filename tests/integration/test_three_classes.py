@@ -155,8 +155,7 @@ def test_predictions_are_counted_by_class(server):
     assert ("model_prediction_count_total", "neutral") not in increases
 
 
-def test_gate_monitor_and_registry(three, trained, tmp_path, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/registry.db")
+def test_gate_monitor_and_registry(three, trained, own_registry, tmp_path):
     test, limits = [reviews.read(three.test)], GateLimits(min_accuracy=0.5)
 
     def registered(each: Trained) -> Registered:

@@ -1,33 +1,21 @@
 """Rollback and history after versions, the alias or the experiment were deleted in MLflow."""
 
-import shutil
-from pathlib import Path
-
 import mlflow
 import pytest
 
 from components import gate, promote
 from components.errors import UserError
-from components.io import creation, killed, owner, registry
+from components.io import killed, owner, registry
 from components.io.registry import Decision, Registered
 from components.verdict import GateLimits, GateVerdict
 from serving.model import registry as serving
 from tests.conftest import assert_one_line
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory) -> Path:
-    database = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    creation.create(database)
-    return database
-
-
 @pytest.fixture
-def client(empty, tmp_path, monkeypatch) -> mlflow.MlflowClient:
+def client(own_registry, tmp_path, monkeypatch) -> mlflow.MlflowClient:
     """A registry of three versions, each of which was promoted."""
-    shutil.copy(empty, tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     with registry.connected() as client:
         client.create_registered_model("sentiment")
         for before, after in (("none", "1"), ("1", "2"), ("2", "3")):
