@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
-from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_predict
@@ -16,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from components.io import reviews
-from components.verdict import CONFIDENCE
+from components.report.measures import accuracy_interval
 from sentiment.exact import sigmoid
 from sentiment.model import NgramClassifier
 from sentiment.vectorizer import NgramVectorizer
@@ -114,6 +113,6 @@ def by_text(labels: NDArray[np.int8]) -> Folds:
 
 
 def accuracy(right: int, rows: int) -> str:
-    """Return an accuracy with its Wilson interval, as the gate has it."""
-    low, high = binomtest(right, rows).proportion_ci(CONFIDENCE, method="wilson")
+    """Return an accuracy with its 95% interval."""
+    low, high = accuracy_interval(right, rows)
     return f"{right / rows:.4f} ({low:.4f} to {high:.4f})"
