@@ -1,97 +1,142 @@
-"""Measure time and peak memory of training as the number of reviews grows.
+"""Measure what each stage costs as the number of reviews grows.
 
-Additional reviews are resampled: a random review with one word in ten replaced by a random word of
-all reviews, so that new n-grams keep coming as in real reviews. Needs
-``data/`` from ``make train``.
+Reviews beyond the built-in 25,000 are made from them by the rule of ``benchmarks/growth.py``.
+First comes how well the rule grows: 25,000 reviews made of the first 5,000 beside the real ones.
+Needs ``data/`` from ``make train``.
 """
 
 import argparse
+import logging
+import math
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import stages
+from benchmarks.growth import Corpus, Reviews, different
 from benchmarks.processes import Cost, measure
 from benchmarks.training import DATA
+from components import cli
 from components.io import reviews
 
-NOISE = 0.1
-SHARD = 25_000  # reviews
-SPLITS = ("--train", "train", "--valid", "valid", "--test", "test")
+log = logging.getLogger("scale")
+SHARD = 25_000  # reviews in a file of the source
+LEARNED, CHECKED = 5_000, (5_000, 10_000, 25_000)  # reviews
+PREPARE: list[list[object]] = [
+    ["ingest", "--source", "source", "--output", "reviews.parquet"],
+    # made of pieces of several reviews, more of them hold the control characters that a few have
+    ["validate", "--reviews", "reviews.parquet", "--report", "report.json", "--max-damaged", "1"],
+    ["prepare", "--reviews", "reviews.parquet", *stages.SPLITS],
+]
+COLUMNS = ("CPU seconds", "ms a review", "peak MB", "MB read", "MB written")
 
 
-def resample(source: Path, rows: int, output: Path, seed: int = 0) -> None:
-    """Write ``rows`` reviews, resampled from ``source``, to ``output``, a folder of shards."""
-    random = np.random.default_rng(seed)
-    table = reviews.read(source)
-    split = [text.split() for text in table["text"]]
-    words = np.array([word for review in split for word in review], object)
-    output.mkdir()
-    for start in range(0, rows, SHARD):
-        drawn = random.integers(0, len(table), min(SHARD, rows - start))
-        texts = [_noisy(split[i], words, random) for i in drawn]
-        shard = table.iloc[drawn].assign(text=texts, source="resampled")
-        reviews.write(output / f"{start // SHARD:05}.parquet", shard)
+def read(path: Path) -> Reviews:
+    """Return the built-in reviews in a fixed random order, and what makes more of them."""
+    return Reviews(reviews.read(path).sample(frac=1, random_state=0).reset_index(drop=True))
 
 
-def _noisy(words: list[str], others: np.ndarray, random: np.random.Generator) -> str:
-    noisy = np.array(words, object)
-    replaced = np.flatnonzero(random.random(len(noisy)) < NOISE)
-    noisy[replaced] = others[random.integers(0, len(others), len(replaced))]
-    return " ".join(noisy)
+def check(made_of: Reviews, learned: int, sizes: Iterable[int]) -> None:
+    """Print the different n-grams of the reviews, and of as many made of the first ``learned``."""
+    sizes = [size for size in sizes if size <= len(made_of.table)]
+    real, base = made_of.base, Reviews(made_of.table[:learned])
+    made = joined(base, max(sizes))
+    print("| reviews | n-grams of | real | made | made/real |\n|---|---|---|---|---|")
+    for n in (1, 2, 3):
+        counts = (different(each.tokens, each.lengths, n, sizes) for each in (real, made))
+        for size, of_real, of_made in zip(sizes, *counts, strict=True):
+            ratio = of_made / of_real
+            print(f"| {size:,} | {n} | {of_real:,} | {of_made:,} | {ratio:.2f} |", flush=True)
+    fitted = ", ".join(f"{n}: V = {k:.1f} N^{b:.2f}" for n, (k, b) in enumerate(made_of.laws, 1))
+    print(f"\nHeaps' laws of all {len(made_of.table):,} reviews: {fitted}\n", flush=True)
 
 
-def stages(source: Path) -> list[list[object]]:
-    """Return the command lines from the shards to the metrics, for one candidate on all rows."""
+def joined(base: Reviews, rows: int) -> Corpus:
+    """Return the reviews of ``base`` and those made of them, ``rows`` in all."""
+    size = len(base.table)
+    parts = [base.make(start, min(size, rows - start))[1:] for start in range(size, rows, size)]
+    tokens = np.concatenate([base.base.tokens, *(tokens for _, tokens in parts)])
+    lengths = np.concatenate([base.base.lengths, *(lengths for lengths, _ in parts)])
+    return Corpus(tokens, lengths, base.base.labels, base.base.words)
+
+
+def measure_stages(source: Reviews, rows: int) -> dict[str, Cost]:
+    """Return the cost of each stage on ``rows`` reviews, in a folder that is removed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "source")
+        folder.mkdir()
+        for start in range(0, rows, SHARD):
+            table = source.shard(start, min(SHARD, rows - start))
+            reviews.write(folder / f"{start // SHARD:05}.parquet", table)
+            log.info("%d of %d reviews made", min(rows, start + SHARD), rows)
+        costs = {}
+        for name, *arguments in [*PREPARE, *stages.FIT, stages.evaluate("test")]:
+            costs[str(name)] = measure(Path(scratch), f"components.{name}", *arguments)
+            log.info("%s: %.1f s", name, costs[str(name)].seconds)
+    return costs
+
+
+def row(name: str, rows: int, cost: Cost) -> str:
+    figures = [f"{cost.cpu_seconds:.1f}", f"{1000 * cost.cpu_seconds / rows:.2f}"]
+    figures += [f"{value:.0f}" for value in cost[2:]]
+    return f"| {rows:,} | {name} | {' | '.join(figures)} |"
+
+
+def total(costs: Iterable[Cost]) -> Cost:
+    seconds, cpu_seconds, megabytes, read, written = zip(*costs, strict=True)
+    return Cost(sum(seconds), sum(cpu_seconds), max(megabytes), sum(read), sum(written))
+
+
+def exponents(costs: dict[int, Cost]) -> list[float]:
+    """Return b of cost ~ rows^b between the two largest numbers of rows, of all but wall time."""
+    (few, less), (many, more) = sorted(costs.items())[-2:]
+    ratio = math.log(many / few)
     return [
-        ["ingest", "--source", source, "--output", "reviews.parquet"],
-        ["validate", "--reviews", "reviews.parquet", "--report", "report.json"],
-        ["prepare", "--reviews", "reviews.parquet", *SPLITS],
-        ["count", *SPLITS[:4], "--counts", "counts"],
-        ["merge", "--counts", "counts", "--matrix", "matrix"],
-        ["trial", "--matrix", "matrix", "--candidates", "default", "--trials", "trials"],
-        ["select", "--trials", "trials", "--selection", "selection.json"],
-        ["train", "--matrix", "matrix", "--selections", "selection.json", "--model", "model"],
-        [
-            *(
-                "evaluate",
-                "--model",
-                "model",
-                *SPLITS[:2],
-                *SPLITS[4:],
-                "--metrics",
-                "metrics.json",
-            ),
-            *("--predictions", "p.parquet", "--plots", "plots", "--findings", "findings.json"),
-        ],
+        math.log(max(after, 1e-3) / max(before, 1e-3)) / ratio
+        for before, after in zip(less[1:], more[1:], strict=True)
     ]
 
 
+def numbers(text: str) -> list[int]:
+    found = sorted({int(part.replace("_", "")) for part in text.split(",")})
+    if found[0] < 1_000:
+        raise argparse.ArgumentTypeError(f"{text}: at least 1000 reviews")
+    return found
+
+
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="+", default=[25_000, 250_000, 1_000_000])
-    args = parser.parse_args(argv)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser.add_argument(
+        "--rows",
+        type=numbers,
+        default=[25_000, 100_000, 1_000_000, 10_000_000],
+        help="numbers of reviews, separated by commas; default: %(default)s",
+    )
+    sizes: list[int] = parser.parse_args(argv).rows
     if not DATA.exists():
         parser.error(f"{DATA} does not exist; run make train first")
-    print("| reviews | stage | seconds | CPU seconds | per 1,000 | peak MB |")
-    print("|---|---|---|---|---|---|")
-    for rows in args.rows:
-        with tempfile.TemporaryDirectory() as scratch:
-            source = Path(scratch, "shards")
-            resample(DATA, rows, source)
-            costs = []
-            for name, *arguments in stages(source):
-                costs.append(measure(Path(scratch), f"components.{name}", *arguments))
-                _print_row(rows, str(name), costs[-1])
-            seconds, cpu_seconds, megabytes = zip(*costs, strict=True)
-            _print_row(rows, "all", Cost(sum(seconds), sum(cpu_seconds), max(megabytes)))
-    return 0
 
+    def work() -> None:
+        source = read(DATA)
+        check(source, LEARNED, CHECKED)
+        print(f"| reviews | stage | {' | '.join(COLUMNS)} |\n{'|---' * (2 + len(COLUMNS))}|")
+        measured = {}
+        for rows in sizes:
+            costs = measure_stages(source, rows)
+            measured[rows] = costs | {"all": total(costs.values())}
+            for name, cost in measured[rows].items():
+                print(row(name, rows, cost), flush=True)
+        if len(sizes) > 1:
+            few, many = sizes[-2:]
+            print(f"\nExponents from {few:,} to {many:,} reviews:\n")
+            print("| stage | CPU seconds | peak MB | MB read | MB written |\n|---|---|---|---|---|")
+            for name in measured[many]:
+                grown = exponents({size: costs[name] for size, costs in measured.items()})
+                print(f"| {name} | {' | '.join(f'{b:.2f}' for b in grown)} |")
 
-def _print_row(rows: int, name: str, cost: Cost) -> None:
-    per_1000 = cost.cpu_seconds / rows * 1000
-    cells = f"{cost.seconds:.1f} | {cost.cpu_seconds:.1f} | {per_1000:.2f} | {cost.megabytes:.0f}"
-    print(f"| {rows:,} | {name} | {cells} |", flush=True)
+    return cli.run("scale", work)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 Paths are relative to the folder that a stage runs in.
 """
 
-SPLITS = {name: name for name in ("train", "valid", "test")}  # folders from prepare
+SPLITS = ("--train", "train", "--valid", "valid", "--test", "test")  # folders of prepare
 FIT: list[list[object]] = [
-    ["count", "--train", "train", "--valid", "valid", "--counts", "counts"],
+    ["count", *SPLITS[:4], "--counts", "counts"],
     ["merge", "--counts", "counts", "--matrix", "matrix"],
     ["trial", "--matrix", "matrix", "--candidates", "default", "--trials", "trials"],
     ["select", "--trials", "trials", "--selection", "selection.json"],
