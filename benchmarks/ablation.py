@@ -20,13 +20,13 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+import sentiment.kernel.passes
 import sentiment.regression
 from benchmarks import acl_imdb, folds
 from benchmarks.folds import Data, Rows, Scores
 from components import cli
 from components.errors import UserError
 from components.io import reviews
-from sentiment.model import NgramClassifier
 from sentiment.tokens import tokenize
 
 _TIMES = np.arange(256.0)
@@ -34,7 +34,11 @@ _SURE = 0.99  # probability above which self-training takes a prediction for a l
 
 
 def term_frequency(data: Data, weights: Scores) -> Scores:
-    with mock.patch.object(sentiment.regression, "TERM_FREQUENCY", weights):
+    """Return scores with other weights of counts, in the kernel and without it."""
+    with (
+        mock.patch.object(sentiment.regression, "TERM_FREQUENCY", weights),
+        mock.patch.object(sentiment.kernel.passes, "TERM_FREQUENCY", weights),
+    ):
         return data.model()
 
 
@@ -92,16 +96,12 @@ def self_training(data: Data) -> Scores:
     """Return scores after training on the held-out texts, too, where the model is sure of them."""
 
     def score(train: Rows, held_out: Rows) -> Scores:
-        first = NgramClassifier().fit(data.counts[train], data.labels[train])
+        first = data.fit(train, data.labels[train])
         p = first.predict_proba(data.counts[held_out])[:, 1]
         sure = np.maximum(p, 1 - p) > _SURE
         rows = np.concatenate([train, held_out[sure]])
-        labels = np.concatenate([data.labels[train], p[sure] > 0.5])
-        return (
-            NgramClassifier()
-            .fit(data.counts[rows], labels)
-            .decision_function(data.counts[held_out])
-        )
+        labels = np.concatenate([data.labels[train], p[sure] > 0.5]).astype(np.int8)
+        return data.fit(rows, labels).decision_function(data.counts[held_out])
 
     return data.out_of_fold(score)
 
@@ -112,6 +112,7 @@ def average(models: Iterable[Scores]) -> Scores:
 
 ROWS: dict[str, Callable[[Data], Scores]] = {
     "the model": Data.model,
+    "marked words with weights of their own": lambda data: data.model(data.counts),
     "without the log-count ratio": lambda data: data.model(ratio_power=0),
     "without inverse document frequency": lambda data: data.model(idf_power=0),
     "binary counts": lambda data: term_frequency(data, np.minimum(_TIMES, 1)),

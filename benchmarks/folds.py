@@ -18,6 +18,7 @@ from components.io import reviews
 from components.report.measures import accuracy_interval
 from sentiment.exact import sigmoid
 from sentiment.model import NgramClassifier
+from sentiment.negation import Opposites
 from sentiment.vectorizer import NgramVectorizer
 
 FOLDS = 5
@@ -39,11 +40,15 @@ Folds = list[tuple[Rows, Rows]]  # of each fold the rows to fit to, and those he
 
 @dataclass(frozen=True)
 class Data:
-    """Texts, their labels (0 or 1), the counts of the model's n-grams, and the folds."""
+    """Texts, their labels (0 or 1), the counts of the model's n-grams, and the folds.
+
+    ``opposites`` are the columns of marked words.
+    """
 
     texts: list[str]
     labels: NDArray[np.int8]
     counts: csr_array
+    opposites: Opposites
     folds: Folds
 
     def out_of_fold(self, score: Callable[[Rows, Rows], Scores]) -> Scores:
@@ -55,13 +60,23 @@ class Data:
 
     def model(self, counts: csr_array | None = None, **parameters: Any) -> Scores:
         """Return out-of-fold scores of the model on ``counts``, by default those of its n-grams."""
-        matrix = self.counts if counts is None else counts
+        if counts is None:
+            return self.out_of_fold(
+                lambda train, held_out: self.fit(
+                    train, self.labels[train], **parameters
+                ).decision_function(self.counts[held_out])
+            )
+        return self.out_of_fold(
+            lambda train, held_out: (
+                NgramClassifier(**parameters)
+                .fit(counts[train], self.labels[train])
+                .decision_function(counts[held_out])
+            )
+        )
 
-        def score(train: Rows, held_out: Rows) -> Scores:
-            fitted = NgramClassifier(**parameters).fit(matrix[train], self.labels[train])
-            return fitted.decision_function(matrix[held_out])
-
-        return self.out_of_fold(score)
+    def fit(self, rows: Rows, labels: NDArray[np.int8], **parameters: Any) -> NgramClassifier:
+        """Fit the model to ``rows`` with ``labels``."""
+        return NgramClassifier(**parameters).fit(self.counts[rows], labels, self.opposites)
 
     def regression(self, features: object) -> Scores:
         estimator = make_pipeline(
@@ -90,9 +105,10 @@ class Data:
 def read(table: pd.DataFrame) -> Data:
     """Count the n-grams of a table of the stages; the folds are by group where it has groups."""
     labels = table["label"].to_numpy()
-    counts = NgramVectorizer().fit_transform(table["text"])
+    vectorizer = NgramVectorizer()
+    counts = vectorizer.fit_transform(table["text"])
     folds = by_group(table) if is_grouped(table) else by_text(labels)
-    return Data(table["text"].tolist(), labels, counts, folds)
+    return Data(table["text"].tolist(), labels, counts, vectorizer.opposites(), folds)
 
 
 def is_grouped(table: pd.DataFrame) -> bool:

@@ -120,6 +120,7 @@ def test_variants_are_compared_by_group(folder, tmp_path, capsys, monkeypatch):
         assert [name for name, *_ in cells] == list(rows)
         assert cells[0][2:5] == ["+0.00", "0.00", "0.00"]
         assert float(cells[1][3]) > 0
+        assert cells[2][5] != cells[0][5]  # the log loss: other weights reach the fit
         tables.append([row[:7] for row in cells])
     assert tables[0] == tables[1]
 
