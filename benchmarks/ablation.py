@@ -1,14 +1,15 @@
 """Compare variants of the model by cross-validation on all but the test reviews.
 
 Each row changes one part of the model or adds one, over the same five folds of the training and
-validation reviews. Needs ``data/`` from ``make train``.
+validation reviews, by group where they have groups. Differences to the first row have standard
+errors: by review, as if reviews were independent, and by fold, which includes what reviews of a
+group have in common. Needs ``data/`` from ``make train``, ``--data`` or ``--official``.
 """
 
 import argparse
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -18,63 +19,26 @@ from scipy.sparse import csr_array
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
+import sentiment.kernel.passes
 import sentiment.regression
+from benchmarks import acl_imdb, folds
+from benchmarks.folds import Data, Rows, Scores
+from components import cli
+from components.errors import UserError
 from components.io import reviews
-from sentiment.exact import sigmoid
-from sentiment.model import NgramClassifier
 from sentiment.tokens import tokenize
-from sentiment.vectorizer import NgramVectorizer
 
-Scores = NDArray[np.float64]
-_FOLDS = StratifiedKFold(5, shuffle=True, random_state=0)
 _TIMES = np.arange(256.0)
 _SURE = 0.99  # probability above which self-training takes a prediction for a label
 
 
-class Data:
-    """Texts, labels, and the counts of the model's n-grams."""
-
-    def __init__(self, table: pd.DataFrame) -> None:
-        self.texts = table["text"].tolist()
-        self.labels = table["label"].to_numpy()
-        self.counts = NgramVectorizer().fit_transform(self.texts)
-        self.folds = list(_FOLDS.split(self.labels, self.labels))
-
-    def out_of_fold(self, score: Callable[[NDArray[np.intp], NDArray[np.intp]], Scores]) -> Scores:
-        """Return the score of each text by the model that was fitted to the other folds."""
-        scores = np.zeros(len(self.labels))
-        for train, held_out in self.folds:
-            scores[held_out] = score(train, held_out)
-        return scores
-
-    def model(self, counts: csr_array | None = None, **parameters: Any) -> Scores:
-        """Return out-of-fold scores of the model on ``counts``, by default those of its n-grams."""
-        matrix = self.counts if counts is None else counts
-
-        def score(train: NDArray[np.intp], held_out: NDArray[np.intp]) -> Scores:
-            fitted = NgramClassifier(**parameters).fit(matrix[train], self.labels[train])
-            return fitted.decision_function(matrix[held_out])
-
-        return self.out_of_fold(score)
-
-    def regression(self, features: object) -> Scores:
-        estimator = make_pipeline(
-            StandardScaler(with_mean=not hasattr(features, "tocsr")),
-            LogisticRegression(max_iter=1000),
-        )
-        return cross_val_predict(
-            estimator, features, self.labels, cv=self.folds, method="decision_function"
-        )
-
-
 def term_frequency(data: Data, weights: Scores) -> Scores:
-    with mock.patch.object(sentiment.regression, "TERM_FREQUENCY", weights):
+    """Return scores with other weights of counts, in the kernel and without it."""
+    with (
+        mock.patch.object(sentiment.regression, "TERM_FREQUENCY", weights),
+        mock.patch.object(sentiment.kernel.passes, "TERM_FREQUENCY", weights),
+    ):
         return data.model()
 
 
@@ -100,6 +64,8 @@ def surface_features(data: Data) -> Scores:
 
 def lexicon(data: Data) -> Scores:
     """Return scores of the model's score with VADER's four figures."""
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer  # of the extra bench
+
     vader = SentimentIntensityAnalyzer().polarity_scores
     rows = [list(vader(text).values()) for text in data.texts]
     return data.regression(np.column_stack([data.model(), rows]))
@@ -115,7 +81,7 @@ def vectors(data: Data) -> Scores:
 def logistic(data: Data) -> Scores:
     """Return scores of Wang and Manning's model: log-count ratios of binary n-grams."""
 
-    def score(train: NDArray[np.intp], held_out: NDArray[np.intp]) -> Scores:
+    def score(train: Rows, held_out: Rows) -> Scores:
         present = (data.counts > 0).astype(float)
         positive = data.labels[train] == 1
         p, q = (present[train][side].sum(axis=0) + 1 for side in (positive, ~positive))
@@ -129,17 +95,13 @@ def logistic(data: Data) -> Scores:
 def self_training(data: Data) -> Scores:
     """Return scores after training on the held-out texts, too, where the model is sure of them."""
 
-    def score(train: NDArray[np.intp], held_out: NDArray[np.intp]) -> Scores:
-        first = NgramClassifier().fit(data.counts[train], data.labels[train])
+    def score(train: Rows, held_out: Rows) -> Scores:
+        first = data.fit(train, data.labels[train])
         p = first.predict_proba(data.counts[held_out])[:, 1]
         sure = np.maximum(p, 1 - p) > _SURE
         rows = np.concatenate([train, held_out[sure]])
-        labels = np.concatenate([data.labels[train], p[sure] > 0.5])
-        return (
-            NgramClassifier()
-            .fit(data.counts[rows], labels)
-            .decision_function(data.counts[held_out])
-        )
+        labels = np.concatenate([data.labels[train], p[sure] > 0.5]).astype(np.int8)
+        return data.fit(rows, labels).decision_function(data.counts[held_out])
 
     return data.out_of_fold(score)
 
@@ -150,6 +112,7 @@ def average(models: Iterable[Scores]) -> Scores:
 
 ROWS: dict[str, Callable[[Data], Scores]] = {
     "the model": Data.model,
+    "marked words with weights of their own": lambda data: data.model(data.counts),
     "without the log-count ratio": lambda data: data.model(ratio_power=0),
     "without inverse document frequency": lambda data: data.model(idf_power=0),
     "binary counts": lambda data: term_frequency(data, np.minimum(_TIMES, 1)),
@@ -166,28 +129,64 @@ ROWS: dict[str, Callable[[Data], Scores]] = {
 }
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
-    parser.add_argument("--rows", type=int, help="number of reviews; default: all")
-    args = parser.parse_args(argv)
-    splits = [reviews.read(Path("data", name)) for name in ("train", "valid")]
-    data = Data(pd.concat(splits)[: args.rows])
+def read(paths: Sequence[Path], official: Path | None, rows: int | None) -> pd.DataFrame:
+    """Return the reviews to compare on, the first ``rows`` of a fixed random order.
+
+    Raises:
+        UserError: a file is missing or of another form, or has other classes than two.
+    """
+    if official is not None:
+        table = acl_imdb.read(official, "train")
+    else:
+        for path in paths:
+            if len(reviews.classes(path)) != 2:
+                raise UserError(f"--data {path}: has more than two classes")
+        table = pd.concat(map(reviews.read, paths), ignore_index=True)
+    return table.sample(frac=1, random_state=0)[:rows].reset_index(drop=True)
+
+
+def compare(data: Data) -> None:
+    """Print a row of the table for each variant."""
     base: NDArray[np.bool_] | None = None
-    print("| | accuracy | log loss | gained and lost | seconds |\n|---|---|---|---|---|")
+    print(
+        "| | accuracy | against the model, points | error by review | by fold | log loss"
+        f" | gained and lost | seconds |\n|{'---|' * 8}"
+    )
     for name, variant in ROWS.items():
         started = time.monotonic()
         scores = variant(data)
-        right = (scores > 0) == (data.labels == 1)
-        p = sigmoid(data.regression(scores[:, None]))
-        loss = log_loss(data.labels, p)
+        right = data.right(scores)
         base = right if base is None else base
-        changes = f"{(right & ~base).sum()}, {(base & ~right).sum()}"
-        seconds = time.monotonic() - started
-        print(
-            f"| {name} | {right.mean():.4f} | {loss:.4f} | {changes} | {seconds:.0f} |",
-            flush=True,
-        )
-    return 0
+        points, by_review, by_fold = (100 * value for value in data.difference(right, base))
+        cells = [name, f"{right.mean():.4f}", f"{points:+.2f}", f"{by_review:.2f}"]
+        cells += [f"{by_fold:.2f}", f"{data.log_loss(scores):.4f}"]
+        cells += [f"{(right & ~base).sum()}, {(base & ~right).sum()}"]
+        cells += [f"{time.monotonic() - started:.0f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        default=[Path("data", name) for name in ("train", "valid")],
+        help="Parquet files of the stages, or folders of them; default: %(default)s",
+    )
+    parser.add_argument(
+        "--official", type=Path, help="folder aclImdb, whose training half to take instead"
+    )
+    parser.add_argument("--rows", type=int, help="number of reviews; default: all")
+    args = parser.parse_args(argv)
+
+    def work() -> None:
+        table = read(args.data, args.official, args.rows)
+        kind = "group" if folds.is_grouped(table) else "text"
+        print(f"{len(table):,} reviews, {folds.FOLDS} folds by {kind}\n", flush=True)
+        compare(folds.read(table))
+
+    return cli.run("ablation", work)
 
 
 if __name__ == "__main__":

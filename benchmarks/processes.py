@@ -14,9 +14,17 @@ _INTERVAL = 0.05  # seconds between two samples of the memory
 
 
 class Cost(NamedTuple):
+    """What a command cost.
+
+    ``read`` and ``written`` are the megabytes that went through system calls, from the page cache
+    or to it as well; what is mapped into memory is in none of them.
+    """
+
     seconds: float
     cpu_seconds: float
     megabytes: float
+    read: float = 0.0
+    written: float = 0.0
 
 
 def measure(scratch: Path, *command: object) -> Cost:
@@ -36,14 +44,23 @@ def measure(scratch: Path, *command: object) -> Cost:
     )
     peak = 0.0
     while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
+        # not yet reaped: the kernel still has the process's account
+        if os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             break
         peak = max(peak, memory(process.pid))
         time.sleep(_INTERVAL)
+    seconds, moved = time.monotonic() - started, transferred(process.pid)
+    _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"failed: {' '.join(map(str, command))}")
-    return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, peak / 1e6)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, peak / 1e6, *moved)
+
+
+def transferred(pid: int) -> tuple[float, float]:
+    """Return the megabytes that a process and its reaped children have read and written."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    count = {name: int(value) / 1e6 for name, value in (line.split(": ") for line in lines)}
+    return count["rchar"], count["wchar"]
 
 
 def memory(pid: int) -> float:

@@ -55,7 +55,7 @@ def compare_vectorizers(scratch: Path) -> None:
     for name in ("nothing", "ours", "scikit-learn's"):
         costs[name] = measure(scratch, "benchmarks.training", "--vectorize", name)
         print("| {} | {:.1f} | {:.1f} | {:.0f} |".format(name, *costs[name]), flush=True)
-    nothing, ours, sklearn = (np.array(cost) for cost in costs.values())
+    nothing, ours, sklearn = (np.array(cost[:3]) for cost in costs.values())
     print("| ratio | {:.1f} | {:.1f} | {:.1f} |".format(*(sklearn / ours)))
     net = (sklearn - nothing) / (ours - nothing)
     print("| ratio beyond nothing | {:.1f} | {:.1f} | {:.1f} |\n".format(*net))

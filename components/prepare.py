@@ -56,7 +56,8 @@ def prepare(
     account of rows stands beside the test reviews (components/io/accounts.py).
 
     Raises:
-        UserError: the reviews cannot be read, or a split lacks reviews of a class.
+        UserError: the reviews cannot be read, or a split lacks reviews of a class; one with a
+            share of 0 may be empty.
     """
     shares = {"test": test_fraction, "valid": valid_fraction}
     shares["train"] = 1 - test_fraction - valid_fraction
@@ -95,7 +96,7 @@ def prepare(
                         groups[name].extend(map(_fingerprint, shard["group"].dropna().unique()))
                 raw.unlink()
         found = {name: len(np.unique(np.array(groups[name]))) for name in SPLITS}
-        for name in SPLITS:
+        for name in filter(shares.get, SPLITS):
             classes = max(2, len(names))
             missing = [each for each in range(classes) if not labels[name][each]]
             if missing:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from sklearn import metrics
 
 from sentiment import drift
 
 CALIBRATION_BINS = 15
+CONFIDENCE = 0.95
 COVERAGE = 0.9
 SOURCE = "source "  # begins the name of a slice
 LENGTHS = (0, 50, 150, 300, 600)  # lower bounds of the slices, in tokens
@@ -49,6 +51,12 @@ def measure(labels: NDArray[np.int8], p: NDArray[np.float64]) -> dict[str, float
         "accuracy_at_90_coverage": accuracy,
     }
     return {name: round(float(value), 12) for name, value in values.items()}
+
+
+def accuracy_interval(right: int, rows: int) -> tuple[float, float]:
+    """Return the ends of the 95% interval of an accuracy, by Wilson's method as in the gate."""
+    low, high = binomtest(right, rows).proportion_ci(CONFIDENCE, method="wilson")
+    return float(low), float(high)
 
 
 def expected_calibration_error(labels: NDArray[np.int8], p: NDArray[np.float64]) -> float:

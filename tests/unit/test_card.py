@@ -70,16 +70,27 @@ def test_long_card_is_cut_at_a_line(text):
 
 
 def test_card_says_what_the_split_keeps_apart(text, trained):
-    assert "flatters accuracy by about .009" in text
+    assert "flatters accuracy by about .012" in text
     findings = read_json(trained.findings)
     rows = read_json(trained.metrics)["rows"]
     own = [{**each, "slice": "source own"} for each in findings["slices"][:1]]
     without = card._split(findings | {"slices": own}, rows)
     assert "knows no groups" in without
-    assert ".009" not in without
+    assert ".012" not in without
     grouped = card._split(findings | {"groups": {"rows": 5, "groups": 3}}, rows)
     assert grouped.startswith("5 of them are in 3 groups")
     assert grouped.endswith("The others were split by their text.")
+
+
+def test_card_has_the_interval_of_the_accuracy(text, trained):
+    accuracy = read_json(trained.metrics)["accuracy"]
+    found = re.search(r"The 95% interval of the accuracy is (0\.\d{4}) to (0\.\d{4})\.", text)
+    low, high = map(float, found.groups())
+    rows = read_json(trained.metrics)["rows"]
+    for end in (low, high):  # where the accuracy is as many standard errors away as it should be
+        assert abs(accuracy - end) == pytest.approx(
+            1.96 * (end * (1 - end) / rows) ** 0.5, abs=1e-4
+        )
 
 
 def test_card_names_the_languages_and_the_suite(text, trained):

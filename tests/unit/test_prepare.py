@@ -52,6 +52,14 @@ def test_shard_size_does_not_change_splits(imdb, tmp_path):
     assert not list(tmp_path.rglob("*.arrow"))
 
 
+def test_split_with_a_share_of_zero_may_be_empty(imdb, tmp_path):
+    reviews.write(tmp_path / "reviews.parquet", imdb.iloc[::100])
+    outputs = {name: tmp_path / name for name in prepare.SPLITS}
+    rows = prepare.prepare(tmp_path / "reviews.parquet", outputs, 0.1, test_fraction=0)
+    assert rows["test"] == 0
+    assert rows["train"] + rows["valid"] == 250
+
+
 def test_copies_empties_and_conflicts_drop(imdb, tmp_path):
     odd = table(
         ("Good", 1), (" good ", 1), ("", 0), (None, 1), ("so so", 0), ("So  so", 1), ("x", 0)
