@@ -75,11 +75,12 @@ def _patterns(part_of_word: str, word: str) -> _Patterns:
     ]
     # the end comes first, and the whole word after it: re finds a literal fastest
     negation = rf"n(?:ot|ever|'?t)(?!{part_of_word})(?:{'|'.join(kinds)})"
-    return _Patterns(re.compile(negation), re.compile(rf"{word}(?:(?<=n)'t)?|[.,;:!?()\"]"))
+    word_or_end = rf"{word}(?:(?<=n)'t(?!{part_of_word}))?|[.,;:!?()\"]"
+    return _Patterns(re.compile(negation), re.compile(word_or_end))
 
 
-_ASCII = _patterns(r"\w", r"\w+")
-_UNICODE = _patterns(rf"[\w{MARKS}]", rf"(?:[^\W{UNSPACED}][{MARKS}]*)+")
+_SIMPLE = _patterns(r"\w", r"\w+")
+_WITH_MARKS = _patterns(rf"[\w{MARKS}]", rf"(?:[^\W{UNSPACED}][{MARKS}]*)+")
 _A_MARK = re.compile(f"[{MARKS}]")
 
 
@@ -93,16 +94,17 @@ class Opposites(NamedTuple):
 NO_OPPOSITES = Opposites(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
-def edits(text: str) -> Iterator[Edit]:
+def edits(text: str, simple: bool = True) -> Iterator[Edit]:
     """Yield what to change in a text in lower case, in its order and without overlaps.
 
-    A token begins in the changed text where an edit begins, and ends before it.
+    ``simple`` is the result of :func:`sentiment.characters.is_simple`. A token begins in the
+    changed text where an edit begins, and ends before it.
     """
-    patterns = _ASCII if text.isascii() else _UNICODE
+    patterns = _SIMPLE if simple else _WITH_MARKS
     for match in patterns.negation.finditer(text):
         start, end = match.span()
         verb = match.lastgroup
-        if patterns is _UNICODE and _follows_marks(text, start):
+        if not simple and _follows_marks(text, start):
             continue
         if verb == "cannot":
             yield start, start, " "
@@ -147,10 +149,13 @@ def is_turned(word: str) -> bool:
     return word not in _FUNCTION and word[0].isalpha() and word not in _ENDS
 
 
-def marked(text: str) -> str:
-    """Return a text in lower case with its negations written out and their words marked."""
+def marked(text: str, simple: bool = True) -> str:
+    """Return a text in lower case with its negations written out and their words marked.
+
+    ``simple`` is that of :func:`edits`; a simple text stays simple.
+    """
     compiled = _compiled() if text.isascii() else None
-    return compiled.marked(text) if compiled else changed(text, edits(text))
+    return compiled.marked(text) if compiled else changed(text, edits(text, simple))
 
 
 def changed(text: str, changes: Iterable[Edit]) -> str:

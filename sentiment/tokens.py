@@ -59,12 +59,14 @@ def split(prepared: Prepared) -> list[str]:
 
 
 def prepare(text: str) -> Prepared:
-    shown = _shown(_TAG.sub(" ", plain(text)).lower())
-    return _prepared(negation.marked(shown))
+    shown, simple = _shown(_TAG.sub(" ", plain(text)).lower())
+    marked = negation.marked(shown, simple)
+    return marked if simple else _composed(_TOKEN.findall(marked), marked)
 
 
 def prepare_v2(text: str) -> Prepared:
-    return _prepared(_shown(_TAG.sub(" ", plain(text)).lower()))
+    shown, simple = _shown(_TAG.sub(" ", plain(text)).lower())
+    return shown if simple else _composed(_TOKEN.findall(shown), shown)
 
 
 def tokenize(text: str) -> list[str]:
@@ -75,7 +77,8 @@ def locate(text: str) -> Iterator[tuple[str, Span]]:
     """Yield each token of :func:`tokenize` with its span in ``text``."""
     shown, positions = _shown_positions(text)
     written, begin, done = "", 0, 0  # what the last edit wrote, and what it replaced
-    for start, end, replacement in chain(negation.edits(shown), [(len(shown), len(shown), "")]):
+    edits = negation.edits(shown, is_simple(shown))
+    for start, end, replacement in chain(edits, [(len(shown), len(shown), "")]):
         of_written = [*[begin] * (len(written) - 1), max(begin, done - 1)] if written else []
         where = [positions[each] for each in (*of_written, *range(done, start))]
         yield from _located(written + shown[done:start], where)
@@ -86,9 +89,12 @@ def locate_v2(text: str) -> Iterator[tuple[str, Span]]:
     yield from _located(*_shown_positions(text))
 
 
-def _shown(lowered: str) -> str:
-    """Return a text without its invisible characters."""
-    return lowered if is_simple(lowered) else REMOVED.sub("", lowered)
+def _shown(lowered: str) -> tuple[str, bool]:
+    """Return a text without its invisible characters, and whether it is simple."""
+    if is_simple(lowered):
+        return lowered, True
+    shown = REMOVED.sub("", lowered)
+    return shown, is_simple(shown)
 
 
 def _shown_positions(text: str) -> tuple[str, Sequence[int]]:
@@ -102,10 +108,6 @@ def _shown_positions(text: str) -> tuple[str, Sequence[int]]:
         return shown, range(len(shown))
     removed_before = np.repeat(np.arange(len(kept)), [*map(len, kept)])
     return shown, (np.arange(len(shown)) + removed_before).tolist()
-
-
-def _prepared(shown: str) -> Prepared:
-    return shown if is_simple(shown) else _composed(_TOKEN.findall(shown), shown)
 
 
 def _located(shown: str, positions: Sequence[int]) -> Iterator[tuple[str, Span]]:

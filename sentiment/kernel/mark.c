@@ -21,13 +21,12 @@ typedef struct {
     int64_t count;
 } Source;
 
-static int in_word(uint8_t byte) {
-    return (byte >= 'a' && byte <= 'z') || (byte >= '0' && byte <= '9') || byte == '_' ||
-           (byte >= 'A' && byte <= 'Z');
+static int is_letter(uint8_t byte) {
+    return (byte | 32) >= 'a' && (byte | 32) <= 'z';
 }
 
-static int is_letter(uint8_t byte) {
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z');
+static int in_word(uint8_t byte) {
+    return is_letter(byte) || (byte >= '0' && byte <= '9') || byte == '_';
 }
 
 static int64_t word_end(const Source *source, int64_t at) {
@@ -57,9 +56,14 @@ static int has_kind(const Entry *entry, uint32_t kind) {
     return entry != NULL && entry->kinds & kind;
 }
 
-/* Tell whether "'t" is at `at`. */
+static int ends_word(const Source *source, int64_t at) {
+    return at >= source->size || !in_word(source->text[at]);
+}
+
+/* Tell whether "'t" is at `at`, and no word goes on after it. */
 static int is_t(const Source *source, int64_t at) {
-    return at + 1 < source->size && source->text[at] == '\'' && source->text[at + 1] == 't';
+    return at + 1 < source->size && source->text[at] == '\'' && source->text[at + 1] == 't' &&
+           ends_word(source, at + 2);
 }
 
 /* Return the verb of a word that ends in "n't" or, without `apostrophe`, in "nt"; else NULL. */
@@ -106,6 +110,44 @@ static uint8_t *append(uint8_t *to, const uint8_t *bytes, int64_t size) {
     return to + size;
 }
 
+typedef struct {
+    int64_t start, end; /* of what is replaced, or of the negation if nothing is */
+    const Entry *verb;  /* of a negation with "n't" or "nt" */
+    int is_cannot;
+} Negation;
+
+static int is_at(const Source *source, int64_t at, const char *word, int64_t size) {
+    return at >= 0 && at + size <= source->size &&
+           memcmp(source->text + at, word, (size_t)size) == 0;
+}
+
+static int begins_word(const Source *source, int64_t at) {
+    return at == 0 || !in_word(source->text[at - 1]);
+}
+
+/* Tell whether the n at `at` is the first letter of a negation's ending, and describe it. */
+static int negation(const Source *source, int64_t at, Negation *found) {
+    *found = (Negation){.start = at};
+    if (is_at(source, at, "not", 3)) {
+        found->end = at + 3;
+        found->is_cannot = is_at(source, at - 3, "can", 3) && begins_word(source, at - 3);
+        return ends_word(source, found->end) && (begins_word(source, at) || found->is_cannot);
+    }
+    if (is_at(source, at, "never", 5)) {
+        found->end = at + 5;
+        return ends_word(source, found->end) && begins_word(source, at);
+    }
+    int apostrophe = is_at(source, at, "n't", 3);
+    found->end = at + (apostrophe ? 3 : 2);
+    if (!(apostrophe || is_at(source, at, "nt", 2)) || !ends_word(source, found->end))
+        return 0;
+    while (found->start > 0 && in_word(source->text[found->start - 1]))
+        if (at - --found->start > LONGEST)
+            return 0;
+    found->verb = verb_of(source, found->start, apostrophe ? at + 1 : at + 2, apostrophe);
+    return found->verb != NULL;
+}
+
 /* Write the changed text to `out`, which has room for four times `size` and eight bytes more, and
  * return its size; or return 0 if nothing changes. */
 int64_t mark_words(const uint8_t *text, int64_t size, const Entry *entries, int64_t count,
@@ -113,40 +155,32 @@ int64_t mark_words(const uint8_t *text, int64_t size, const Entry *entries, int6
     Source source = {text, size, entries, count};
     uint8_t *to = out;
     int64_t done = 0; /* of the text, what is written */
-    for (int64_t at = 0; at < size;) {
-        if (!in_word(text[at])) {
-            at++;
+    for (int64_t at = 0; at < size; at++) {
+        const uint8_t *n = memchr(text + at, 'n', (size_t)(size - at));
+        if (n == NULL)
+            break;
+        at = n - text;
+        Negation found;
+        if (!negation(&source, at, &found))
             continue;
-        }
-        int64_t start = at, end = word_end(&source, at), length = end - start;
-        at = end;
-        if (text[end - 1] != 't' && text[end - 1] != 'n' && text[end - 1] != 'r')
-            continue; /* no negation */
-        if (length == 6 && memcmp(text + start, "cannot", 6) == 0) {
-            to = append(to, text + done, start + 3 - done);
-            to = append(to, (const uint8_t *)" ", 1);
-            done = start + 3;
-        } else if (!(length == 3 && memcmp(text + start, "not", 3) == 0) &&
-                   !(length == 5 && memcmp(text + start, "never", 5) == 0)) {
-            int apostrophe = text[end - 1] == 'n' && is_t(&source, end) &&
-                             (end + 2 >= size || !in_word(text[end + 2]));
-            const Entry *verb = verb_of(&source, start, end, apostrophe);
-            if (verb == NULL)
-                continue;
-            to = append(to, text + done, start - done);
-            to = append(to, verb->whole, verb->size);
+        if (found.verb != NULL) {
+            to = append(to, text + done, found.start - done);
+            to = append(to, found.verb->whole, found.verb->size);
             to = append(to, (const uint8_t *)" not", 4);
-            at = done = apostrophe ? end + 2 : end;
+            done = found.end;
+        } else if (found.is_cannot) {
+            to = append(to, text + done, found.start - done);
+            to = append(to, (const uint8_t *)" ", 1);
+            done = found.start;
         }
         int64_t starts[MARKED_WORDS];
-        int found = scope(&source, at, starts);
-        for (int i = 0; i < found; i++) {
+        int words = scope(&source, found.end, starts);
+        for (int i = 0; i < words; i++) {
             to = append(to, text + done, starts[i] - done);
             to = append(to, (const uint8_t *)"not_", 4);
             done = starts[i];
         }
+        at = found.end - 1;
     }
-    if (done == 0 && to == out)
-        return 0;
-    return append(to, text + done, size - done) - out;
+    return to == out ? 0 : append(to, text + done, size - done) - out;
 }
