@@ -9,7 +9,7 @@ import argparse
 import logging
 import math
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +62,8 @@ def joined(base: Reviews, rows: int) -> Corpus:
     return Corpus(tokens, lengths, base.base.labels, base.base.words)
 
 
-def measure_stages(source: Reviews, rows: int) -> dict[str, Cost]:
-    """Return the cost of each stage on ``rows`` reviews, in a folder that is removed."""
+def measure_stages(source: Reviews, rows: int) -> Iterator[tuple[str, Cost]]:
+    """Yield each stage with its cost on ``rows`` reviews, in a folder that is removed."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "source")
         folder.mkdir()
@@ -71,11 +71,10 @@ def measure_stages(source: Reviews, rows: int) -> dict[str, Cost]:
             table = source.shard(start, min(SHARD, rows - start))
             reviews.write(folder / f"{start // SHARD:05}.parquet", table)
             log.info("%d of %d reviews made", min(rows, start + SHARD), rows)
-        costs = {}
         for name, *arguments in [*PREPARE, *stages.FIT, stages.evaluate("test")]:
-            costs[str(name)] = measure(Path(scratch), f"components.{name}", *arguments)
-            log.info("%s: %.1f s", name, costs[str(name)].seconds)
-    return costs
+            cost = measure(Path(scratch), f"components.{name}", *arguments)
+            log.info("%s: %.1f s", name, cost.seconds)
+            yield str(name), cost
 
 
 def row(name: str, rows: int, cost: Cost) -> str:
@@ -122,12 +121,14 @@ def main(argv: list[str] | None = None) -> int:
         source = read(DATA)
         check(source, LEARNED, CHECKED)
         print(f"| reviews | stage | {' | '.join(COLUMNS)} |\n{'|---' * (2 + len(COLUMNS))}|")
-        measured = {}
+        measured: dict[int, dict[str, Cost]] = {}
         for rows in sizes:
-            costs = measure_stages(source, rows)
-            measured[rows] = costs | {"all": total(costs.values())}
-            for name, cost in measured[rows].items():
+            costs = measured[rows] = {}
+            for name, cost in measure_stages(source, rows):
+                costs[name] = cost
                 print(row(name, rows, cost), flush=True)
+            costs["all"] = total(costs.values())
+            print(row("all", rows, costs["all"]), flush=True)
         if len(sizes) > 1:
             few, many = sizes[-2:]
             print(f"\nExponents from {few:,} to {many:,} reviews:\n")

@@ -249,7 +249,7 @@ def test_documented_commands_are_run_or_marked(page: Path):
                 assert is_run(command), f"no test runs it, and it is not marked: {command}"
 
 
-@pytest.mark.parametrize("command", ["python -m benchmarks.ablation", "helm install x", "dvc gc"])
+@pytest.mark.parametrize("command", ["python -m benchmarks.overload", "helm install x", "dvc gc"])
 def test_commands_without_a_test_are_recognised(command: str):
     assert not is_run(command)
     assert is_marked("", f"# needs a cluster\n{command}\n")
