@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sentiment import unseen
+from sentiment.compiled_scores import CompiledScores
 from sentiment.exact import Floats, class_probabilities
 from sentiment.kernel import library
-from sentiment.kernel.scores import CompiledScores
 from sentiment.ngram_keys import Ints
 from sentiment.parameters import Parameters
 from sentiment.scores import NumpyScores

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sentiment.kernel import library
 from sentiment.kernel.characters import character_classes
 from sentiment.ngram_keys import MASK, Ints
-from sentiment.tokens import Prepared
 
 _MOST_BYTES = 2**32 - 1  # of the texts of a shard, and of its columns, which are 32-bit integers
 _MOST_TOKENS = (2**31 - 1) // 3
@@ -38,7 +37,7 @@ class Counter:
         for function in (self._number, self._count):
             function.restype = ctypes.c_int64
 
-    def count(self, texts: Iterable[Prepared], max_n: int) -> Arrays:
+    def count(self, texts: Iterable[str | list[str]], max_n: int) -> Arrays:
         """Return the fields of :class:`sentiment.ngrams.Counts`.
 
         Raises:
@@ -93,7 +92,7 @@ class Counter:
         )
 
 
-def _joined(texts: Iterable[Prepared]) -> tuple[bytes, Ints, NDArray[np.bool_]]:
+def _joined(texts: Iterable[str | list[str]]) -> tuple[bytes, Ints, NDArray[np.bool_]]:
     """Return all texts in UTF-8, the end of each, and whether its tokens are a line each."""
     encoded, by_line = [], []
     for text in texts:

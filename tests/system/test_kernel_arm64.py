@@ -12,9 +12,9 @@ import pytest
 import sentiment.model
 import sentiment.store
 from components.io import reviews
+from sentiment.compiled_scores import ARRAYS, tables
 from sentiment.kernel import build
 from sentiment.kernel.characters import character_classes
-from sentiment.kernel.scores import ARRAYS, tables
 from sentiment.model import parameters
 from sentiment.parameters import Parameters
 from sentiment.scores import NumpyScores

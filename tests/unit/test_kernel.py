@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import sentiment.model
 import sentiment.store
 from components.io import reviews
+from sentiment.compiled_scores import CompiledScores
 from sentiment.kernel import build, library
-from sentiment.kernel.scores import CompiledScores
 from sentiment.model import parameters
 from sentiment.ngram_keys import lengths
 from sentiment.scorer import Scorer
