@@ -5,6 +5,7 @@ Each figure is of a process of its own, all in one run. Needs ``data/`` from ``m
 
 import argparse
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -39,9 +40,14 @@ def vectorize(name: str) -> None:
 def stages() -> Iterator[tuple[str, list[str]]]:
     """Yield our stages with their arguments, as DVC runs them, in the order of dependencies."""
     lock = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
-    producer = {out["path"]: name for name, stage in lock.items() for out in stage["outs"]}
+    outs = [(Path(out["path"]), name) for name, stage in lock.items() for out in stage["outs"]]
     needed = {
-        name: {producer[dep["path"]] for dep in stage["deps"] if dep["path"] in producer}
+        name: {
+            producer
+            for dep in stage.get("deps", [])  # a file, or the folder of several stages
+            for out, producer in outs
+            if Path(dep["path"]) in (out, *out.parents)
+        }
         for name, stage in lock.items()
     }
     for name in TopologicalSorter(needed).static_order():
@@ -63,6 +69,7 @@ def compare_vectorizers(scratch: Path) -> None:
 
 def compare_stages(scratch: Path) -> None:
     heading = "stage | seconds | CPU seconds | peak MB"
+    shutil.copy(ROOT / "params.yaml", scratch)
     print(f"| {heading} | {heading.replace('stage', 'reference')} |\n|{'---|' * 8}")
     of_reference = [
         (name, ["benchmarks.reference", name, DATA, scratch]) for name in reference.STAGES

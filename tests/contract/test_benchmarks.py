@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import expected_accuracy
+from benchmarks import expected_accuracy, training
 from benchmarks.serving.contenders import CONTENDERS
 from components.reading import generated
 from tests.conftest import REPO
@@ -152,3 +152,10 @@ def test_shifts_are_of_their_size(remarks):
     both = expected_accuracy.mixed(remarks, other, 0.2)
     assert len(both) == len(remarks)
     assert (both["text"] == "other").mean() == pytest.approx(0.2, abs=0.01)
+
+
+def test_stages_of_the_training_benchmark_are_in_the_order_of_their_files():
+    names = [name for name, _ in training.stages()]
+    order = ("source", "ingest", "merge", "trial@1", "select@1", "trial@3", "select@3", "train")
+    places = [names.index(name) for name in order]
+    assert places == sorted(places)
