@@ -108,7 +108,7 @@ def test_lost_capability_is_refused(stage, tmp_path, client, trained):
     verdict = json.loads((tmp_path / "v.json").read_text())
     assert (verdict["passed"], verdict["outcome"]) == (False, "refused")
     assert "loses names" in verdict["why"]
-    assert verdict["figures"]["casing_passed"] == 1
+    assert verdict["figures"]["casing_passed"] >= 0.95
     assert stage("promote", "--verdict", "v.json", "--promotion", "p.json").returncode == 0
     assert json.loads((tmp_path / "p.json").read_text())["to"] == "1"
     allowed = [*careless, "--capability-margin", "1", "--verdict", "v.json"]
