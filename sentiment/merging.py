@@ -1,6 +1,6 @@
 """Merge the n-grams of shards into one vocabulary; memory does not grow with their number."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from sentiment import negation
 from sentiment.kernel import merges
 from sentiment.kernel.merges import Frequencies
-from sentiment.ngram_keys import BITS, MASK, Ints, numbers, run_starts, translate, unpack
+from sentiment.ngram_keys import BITS, MASK, Ints, numbers, parts, run_starts, translate, unpack
 from sentiment.ngrams import Counts, token_numbers
 
 Loader = Callable[[], Counts]  # opens a shard, which may be mapped into memory
@@ -36,9 +36,10 @@ def merge(shards: Sequence[Loader], min_df: int, max_features: int) -> tuple[lis
     tokens = sorted(known)
     index = numbers(tokens)
     translations = [token_numbers(shard(), index) for shard in shards]
-    entries = sum(len(shard().keys) for shard in shards)
+    cuts = _cuts(shards, translations, np.array([known[token] for token in tokens]))
+    places = [_places(*each, cuts) for each in zip(shards, translations, strict=True)]
     keys, frequencies = np.empty(0, np.int64), np.empty(0, np.int64)
-    for low, high in _ranges([known[token] for token in tokens], entries):
+    for low, high in pairwise(np.transpose(places).tolist()):
         found = _merge_range(shards, translations, low, high, min_df)
         keys, frequencies = map(np.concatenate, zip((keys, frequencies), found, strict=True))
         if len(keys) > 2 * max_features:  # not after each range: sorting is slow
@@ -72,18 +73,46 @@ def _frequent_tokens(shards: Sequence[Loader], min_df: int) -> dict[str, int]:
     return frequent
 
 
-def _ranges(frequencies: Sequence[int], entries: int) -> Iterator[tuple[int, int]]:
-    """Yield ranges [low, high) of token numbers, each the start of about as many n-grams."""
-    pieces = 1 + entries // _RANGE_KEYS
-    total = np.cumsum(frequencies)
-    cuts = 1 + np.searchsorted(total, total[-1] * np.arange(1, pieces) / pieces, side="right")
-    yield from pairwise(np.unique([1, *cuts, len(total) + 1]).tolist())
+def _cuts(shards: Sequence[Loader], translations: Sequence[Ints], frequencies: Ints) -> Ints:
+    """Return ascending keys, between which lie at most some ``_RANGE_KEYS`` counted n-grams each.
+
+    The n-grams of a frequent first token are divided by the second token: as tokens are, which is
+    about as second tokens are.
+    """
+    of_first = np.zeros(len(frequencies) + 1, np.int64)
+    for open_shard, translation in zip(shards, translations, strict=True):
+        starts = np.searchsorted(open_shard().keys, np.arange(len(translation) + 1) << 2 * BITS)
+        known = translation > 0
+        of_first[translation[known]] += np.diff(starts)[known]
+    total, numbered = np.cumsum(of_first), np.cumsum(frequencies)
+    firsts = np.searchsorted(total, np.arange(0, total[-1], _RANGE_KEYS), side="right")
+    ends = np.array([1, len(of_first)]) << 2 * BITS
+    cuts = [firsts << 2 * BITS, ends]
+    for first in np.flatnonzero(of_first > _RANGE_KEYS):
+        pieces = 1 + of_first[first] // _RANGE_KEYS
+        shares = numbered[-1] * np.arange(1, pieces) / pieces
+        seconds = 1 + np.searchsorted(numbered, shares, side="right")
+        cuts += [first << 2 * BITS | seconds << BITS, np.array([first + 1]) << 2 * BITS]
+    return np.unique(np.concatenate(cuts))
+
+
+def _places(open_shard: Loader, translation: Ints, cuts: Ints) -> Ints:
+    """Return where the cuts are among the keys of a shard, which has numbers of its own."""
+    filled = np.maximum.accumulate(translation)  # ascending, also over unknown tokens
+    first, second = (np.searchsorted(filled, part) for part in parts(cuts)[:2])
+    has_first = translation.take(first, mode="clip") == cuts >> 2 * BITS
+    own = first << 2 * BITS | np.where(has_first, second << BITS, 0)
+    return np.searchsorted(open_shard().keys, own)
 
 
 def _merge_range(
-    shards: Sequence[Loader], translations: Sequence[Ints], low: int, high: int, min_df: int
+    shards: Sequence[Loader],
+    translations: Sequence[Ints],
+    low: Sequence[int],
+    high: Sequence[int],
+    min_df: int,
 ) -> tuple[Ints, Ints]:
-    """Return the n-grams with a first token in [low, high), and in how many texts each occurs.
+    """Return the n-grams at [low, high) of each shard, and in how many texts each occurs.
 
     They occur in at least ``min_df`` texts. The kernel in C does the work where it is compiled.
     """
@@ -92,18 +121,14 @@ def _merge_range(
         (compiled.translate, compiled.merge) if compiled else (_translate, _merge_runs)
     )
     keys, frequencies = [np.empty(0, np.int64)], [np.empty(0, np.int32)]
-    for open_shard, translation in zip(shards, translations, strict=True):
-        inside = np.flatnonzero((translation >= low) & (translation < high))
-        if not len(inside):
+    for number, (open_shard, translation) in enumerate(zip(shards, translations, strict=True)):
+        inside = slice(low[number], high[number])
+        if inside.start == inside.stop:
             continue
-        bounds = [int(inside[0]) << 2 * BITS, int(inside[-1]) + 1 << 2 * BITS]
         shard = open_shard()
-        first, last = np.searchsorted(shard.keys, bounds)
-        each = renumber(shard.keys[first:last], shard.frequencies[first:last], translation)
+        each = renumber(shard.keys[inside], shard.frequencies[inside], translation)
         keys.append(each[0])
         frequencies.append(each[1])
-    if not keys:  # a range of marked words alone that no text has
-        return np.empty(0, np.int64), np.empty(0, np.int64)
     return merge_runs(keys, frequencies, min_df)
 
 

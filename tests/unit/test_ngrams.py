@@ -108,6 +108,30 @@ def test_merged_shards_equal_one_count(texts, max_n, min_df, block):
     np.testing.assert_array_equal(np.vstack(rows), expected)
 
 
+def test_a_range_holds_few_ngrams_even_of_a_frequent_token():
+    """So that memory does not grow with the n-grams that begin with "the"."""
+    texts = [f"the w{number} the v{number}" for number in range(200)]
+    shards = [ngrams.count(texts[start::2], 2, tokenize) for start in range(2)]
+    loaders = [lambda shard=shard: shard for shard in shards]
+    counted = []
+
+    def merge_range(loaders, translations, low, high, min_df):
+        counted.append(sum(np.subtract(high, low)))
+        return merging_range(loaders, translations, low, high, min_df)
+
+    merging_range = merging._merge_range
+    with (
+        mock.patch.object(merging, "_RANGE_KEYS", 50),
+        mock.patch.object(merging, "_merge_range", merge_range),
+    ):
+        tokens, keys = merging.merge(loaders, 1, max_features=10**6)
+    assert sum(counted) == sum(len(shard.keys) for shard in shards)
+    assert max(counted) <= 150
+    whole = NgramVectorizer(2, 1).fit(texts)
+    assert tokens == ngram_keys.unpack(whole.tokens_)
+    np.testing.assert_array_equal(keys, whole.keys_)
+
+
 PAIRS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)))
 
 
