@@ -13,8 +13,12 @@ from components.report.languages import NAMES, Share
 from components.report.measures import SOURCE, accuracy_interval
 
 BUILTIN = "imdb"  # the set of the built-in reviews
-_CALIBRATION = {"expected_calibration_error": "calibration error"}
-_COUNTED = ("rows", "labelled")  # counts, and what has a sentence of its own
+_OF_SLICE = {
+    "accuracy": "accuracy",
+    "expected_calibration_error": "calibration error",
+    "abstention_threshold": "confidence of 90%",
+    "accuracy_at_90_coverage": "accuracy of these",
+}
 _OF_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1"}
 _COUNTED = ("rows", "labelled")  # counts, and what has a sentence of its own
 _OF_CLASS["calibration_error"] = "calibration error"
@@ -73,7 +77,10 @@ The directory `plots/` has these figures, the ROC curve and the trials of the se
 
 ## By kind of review
 
-{_table(findings["slices"], slice="", rows="reviews", accuracy="accuracy", **_CALIBRATION)}
+*Confidence of 90%* is the confidence that nine tenths of the reviews of a kind reach: the threshold
+below which a person may answer.
+
+{_table(findings["slices"], slice="", rows="reviews", **_OF_SLICE)}
 
 {_behaviour(findings["behaviour"])}
 ## Made from

@@ -124,17 +124,22 @@ def parts(sources: Sequence[str], lengths: NDArray[np.float64]) -> dict[str, NDA
 def slices(
     test: pd.DataFrame, p: NDArray[np.float64], lengths: NDArray[np.float64]
 ) -> list[dict[str, Any]]:
-    """Return rows, accuracy and calibration error by source and by length in tokens."""
+    """Return rows, accuracy, calibration error and abstention by source and length in tokens."""
     labels, predicted = test["label"].to_numpy(), p.argmax(axis=1)
-    return [
-        {
-            "slice": kind,
-            "rows": int(inside.sum()),
-            "accuracy": float((predicted == labels)[inside].mean()),
-            "expected_calibration_error": expected_calibration_error(labels[inside], p[inside]),
-        }
-        for kind, inside in parts(test["source"].tolist(), lengths).items()
-    ]
+    found = []
+    for kind, inside in parts(test["source"].tolist(), lengths).items():
+        threshold, accuracy = abstention(labels[inside], p[inside])
+        found.append(
+            {
+                "slice": kind,
+                "rows": int(inside.sum()),
+                "accuracy": float((predicted == labels)[inside].mean()),
+                "expected_calibration_error": expected_calibration_error(labels[inside], p[inside]),
+                "abstention_threshold": threshold,
+                "accuracy_at_90_coverage": accuracy,
+            }
+        )
+    return found
 
 
 def by_source(slices: list[dict[str, Any]]) -> dict[str, float]:

@@ -128,6 +128,16 @@ def test_slices_cover_each_review_twice():
     ]
 
 
+def test_slices_have_thresholds_of_their_own():
+    """The model is less sure of the short reviews, and wrong about the least sure of them."""
+    p = np.concatenate([np.linspace(0.505, 0.6, 20), np.linspace(0.8, 0.99, 20)])
+    test = pd.DataFrame({"label": np.int8(p > 0.51), "source": "a"})
+    _, short, long = measures.slices(test, two(p), np.repeat([10.0, 200.0], 20))
+    assert short["abstention_threshold"] == p[2]
+    assert (short["accuracy"], short["accuracy_at_90_coverage"]) == (0.9, 1.0)
+    assert long["abstention_threshold"] == p[22]
+
+
 def test_calibration_in_tenths():
     found = measures.calibration(np.array([0, 1, 1], np.int8), two([0.05, 0.95, 1.0]))
     assert found == [
