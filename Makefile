@@ -48,7 +48,7 @@ install-bench: .venv/installed ## Install the packages that only benchmarks/ imp
 demo: .venv/installed sentiment/kernel/kernel.so ## Train, register, promote and serve a model once, and ask it about two reviews
 	python -m tools.demo
 
-train: .venv/installed ## Run the stages that are out of date (dvc repro)
+train: .venv/installed sentiment/kernel/kernel.so ## Run the stages that are out of date (dvc repro)
 	python -m tools.repro
 serve: export MODEL_URI ?= models:/sentiment@champion
 serve: export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
