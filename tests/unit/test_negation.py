@@ -8,11 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import sentiment.model
-from sentiment import negation, ngram_keys
+from sentiment import merging, negation, ngram_keys, ngrams
 from sentiment.kernel import library
 from sentiment.kernel.marking import Kinds, Marker
 from sentiment.model import NgramClassifier
-from sentiment.tokens import TOKENIZERS, tokenize
+from sentiment.tokens import TOKENIZERS, prepare, tokenize
 from sentiment.vectorizer import NgramVectorizer
 
 MARKED = [
@@ -121,6 +121,14 @@ def test_each_word_has_an_opposite(fitted):
         negation.MARK + names[column] for column in plain
     ]
     assert {*names[plain]} == {*["lovely", "film", "acting", "dull", "dreadful", "fine"]}
+
+
+def test_the_most_frequent_words_have_opposites_if_keys_cannot_number_all(monkeypatch):
+    monkeypatch.setattr(merging, "MASK", 7)
+    counted = ngrams.count(["good film not dull", "good film", "good fun", "fun"], 1, prepare)
+    tokens, keys = merging.merge([lambda: counted], 1, 100)
+    assert tokens == ["film", "fun", "good", "not", "not_dull", "not_film", "not_good"]
+    assert (keys >> 2 * ngram_keys.BITS).tolist() == [*range(1, 8)]
 
 
 def test_the_weight_of_a_marked_word_is_minus_that_of_the_word(fitted):
