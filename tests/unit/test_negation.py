@@ -138,6 +138,16 @@ def test_the_weight_of_a_marked_word_is_minus_that_of_the_word(fitted):
     np.testing.assert_array_equal(classifier.squares_[marked], classifier.squares_[plain])
 
 
+def test_words_that_a_writer_has_marked_have_weights():
+    """Some data sets have "not not_good" for "not good"; negation then marks it once more."""
+    vectorizer = NgramVectorizer(max_n=1, min_df=1)
+    texts = [*["good film", "not not_dull"] * 4, *["dull film", "not not_good"] * 4]
+    counts = vectorizer.fit_transform(texts)
+    classifier = NgramClassifier().fit(counts, [1] * 8 + [0] * 8, vectorizer.opposites())
+    found = classifier.predict(vectorizer.transform(["not not_good", "not not_dull"]))
+    assert found.tolist() == [0, 1]
+
+
 def test_what_no_text_says_is_turned(fitted):
     vectorizer, classifier = fitted
     texts = ["dreadful", "not dreadful", "fine", "not fine"]
