@@ -23,7 +23,8 @@ def merge(shards: Sequence[Loader], min_df: int, max_features: int) -> tuple[lis
     are kept and not with those that were counted.
 
     If some words are marked as negated (:mod:`sentiment.negation`), each other word gets a marked
-    one, too, which counts as frequent as the word.
+    one, too, which counts as frequent as the word: the most frequent words, if keys cannot number
+    all.
 
     Raises:
         ValueError: no token occurs in ``min_df`` texts.
@@ -31,7 +32,7 @@ def merge(shards: Sequence[Loader], min_df: int, max_features: int) -> tuple[lis
     known = _frequent_tokens(shards, min_df)
     if not known:
         raise ValueError(f"no token occurs in {min_df} texts or more: nothing to learn")
-    opposites = negation.missing(known)
+    opposites = _most_common(negation.missing(known), MASK - len(known))
     known |= opposites
     tokens = sorted(known)
     index = numbers(tokens)
@@ -67,10 +68,14 @@ def _frequent_tokens(shards: Sequence[Loader], min_df: int) -> dict[str, int]:
         for token, frequency in zip(unpack(shard.tokens), alone, strict=True):
             totals[token] = totals.get(token, 0) + frequency
     frequent = {token: frequency for token, frequency in totals.items() if frequency >= min_df}
-    if len(frequent) > MASK:
-        ordered = sorted(frequent, key=lambda token: (-frequent[token], token))
-        frequent = {token: frequent[token] for token in ordered[:MASK]}
-    return frequent
+    return _most_common(frequent, MASK)
+
+
+def _most_common(frequencies: dict[str, int], limit: int) -> dict[str, int]:
+    if len(frequencies) <= limit:
+        return frequencies
+    ordered = sorted(frequencies, key=lambda token: (-frequencies[token], token))
+    return {token: frequencies[token] for token in ordered[:limit]}
 
 
 def _cuts(shards: Sequence[Loader], translations: Sequence[Ints], frequencies: Ints) -> Ints:

@@ -205,12 +205,17 @@ def missing(frequencies: Mapping[str, int]) -> dict[str, int]:
 
 
 def opposites(tokens: Iterable[str], keys: Ints) -> Opposites:
-    """Return the columns of marked words whose plain word has one; ``keys`` are sorted."""
+    """Return the columns of marked words whose plain word has one; ``keys`` are sorted.
+
+    A word that a writer has marked, and then a negation once more, has a weight of its own.
+    """
     index = ngram_keys.numbers(tokens)
     pairs = [
-        (number, index[token.removeprefix(MARK)])
+        (number, index[plain])
         for token, number in index.items()
-        if token.startswith(MARK) and token.removeprefix(MARK) in index
+        if token.startswith(MARK)
+        and not (plain := token.removeprefix(MARK)).startswith(MARK)
+        and plain in index
     ]
     numbers = np.array(pairs, np.int64).reshape(-1, 2)
     columns = ngram_keys.positions(numbers.ravel() << 2 * BITS, keys).reshape(-1, 2)

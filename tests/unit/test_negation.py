@@ -8,11 +8,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import sentiment.model
-from sentiment import negation, ngram_keys
+from sentiment import merging, negation, ngram_keys, ngrams
 from sentiment.kernel import library
 from sentiment.kernel.marking import Kinds, Marker
 from sentiment.model import NgramClassifier
-from sentiment.tokens import TOKENIZERS, tokenize
+from sentiment.tokens import TOKENIZERS, prepare, tokenize
 from sentiment.vectorizer import NgramVectorizer
 
 MARKED = [
@@ -123,11 +123,29 @@ def test_each_word_has_an_opposite(fitted):
     assert {*names[plain]} == {*["lovely", "film", "acting", "dull", "dreadful", "fine"]}
 
 
+def test_the_most_frequent_words_have_opposites_if_keys_cannot_number_all(monkeypatch):
+    monkeypatch.setattr(merging, "MASK", 7)
+    counted = ngrams.count(["good film not dull", "good film", "good fun", "fun"], 1, prepare)
+    tokens, keys = merging.merge([lambda: counted], 1, 100)
+    assert tokens == ["film", "fun", "good", "not", "not_dull", "not_film", "not_good"]
+    assert (keys >> 2 * ngram_keys.BITS).tolist() == [*range(1, 8)]
+
+
 def test_the_weight_of_a_marked_word_is_minus_that_of_the_word(fitted):
     vectorizer, classifier = fitted
     marked, plain = vectorizer.opposites()
     np.testing.assert_array_equal(classifier.weights_[marked], -classifier.weights_[plain])
     np.testing.assert_array_equal(classifier.squares_[marked], classifier.squares_[plain])
+
+
+def test_words_that_a_writer_has_marked_have_weights():
+    """Some data sets have "not not_good" for "not good"; negation then marks it once more."""
+    vectorizer = NgramVectorizer(max_n=1, min_df=1)
+    texts = [*["good film", "not not_dull"] * 4, *["dull film", "not not_good"] * 4]
+    counts = vectorizer.fit_transform(texts)
+    classifier = NgramClassifier().fit(counts, [1] * 8 + [0] * 8, vectorizer.opposites())
+    found = classifier.predict(vectorizer.transform(["not not_good", "not not_dull"]))
+    assert found.tolist() == [0, 1]
 
 
 def test_what_no_text_says_is_turned(fitted):
