@@ -34,7 +34,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# what is before "n't", and before the "nt" of a writer who leaves the apostrophe out
+# what is before "n't"; without the apostrophe, "dont" is a word of French
 _VERBS = _words("ai are could did do does had has have is might must need should was were would")
 _IRREGULAR = {"can": "ca", "shall": "sha", "will": "wo"}
 # words without a meaning that can be turned: they are neither marked nor counted
@@ -44,9 +44,7 @@ _FUNCTION = _words(
     " these they this those to too very was we were will with would you your"
 )
 _CONJUNCTIONS = _words("but because although though not never cannot")
-_ENDS = _CONJUNCTIONS | {
-    verb + ending for verb in (*_VERBS, *_IRREGULAR.values()) for ending in ("n't", "nt")
-}
+_ENDS = _CONJUNCTIONS | {f"{verb}n't" for verb in (*_VERBS, *_IRREGULAR.values())}
 _ADDITION = _words("just merely only simply")  # "not only good" is praise
 
 Edit = tuple[int, int, str]  # start, end (exclusive) and replacement
@@ -66,15 +64,14 @@ def _patterns(part_of_word: str, word: str) -> _Patterns:
     def whole(*words: str) -> str:
         return "|".join(rf"(?<=(?<!\w){word})" for word in words)
 
-    def contracted(*verbs: str) -> str:
-        return whole(*(verb + ending for verb in verbs for ending in ("n't", "nt")))
-
+    named = {"cannot": whole("cannot")}
+    named |= {verb: whole(short + "n't") for verb, short in _IRREGULAR.items()}
     kinds = [
-        *(whole("not", "never"), contracted(*sorted(_VERBS)), f"(?P<cannot>{whole('cannot')})"),
-        *(f"(?P<{verb}>{contracted(short)})" for verb, short in _IRREGULAR.items()),
+        whole("not", "never", *(f"{verb}n't" for verb in sorted(_VERBS))),
+        *(f"(?P<{name}>{pattern})" for name, pattern in named.items()),
     ]
     # the end comes first, and the whole word after it: re finds a literal fastest
-    negation = rf"n(?:ot|ever|'?t)(?!{part_of_word})(?:{'|'.join(kinds)})"
+    negation = rf"n(?:ot|ever|'t)(?!{part_of_word})(?:{'|'.join(kinds)})"
     word_or_end = rf"{word}(?:(?<=n)'t(?!{part_of_word}))?|[.,;:!?()\"]"
     return _Patterns(re.compile(negation), re.compile(word_or_end))
 

@@ -66,13 +66,9 @@ static int is_t(const Source *source, int64_t at) {
            ends_word(source, at + 2);
 }
 
-/* Return the verb of a word that ends in "n't" or, without `apostrophe`, in "nt"; else NULL. */
-static const Entry *verb_of(const Source *source, int64_t start, int64_t end, int apostrophe) {
-    const uint8_t *text = source->text;
-    int64_t stop = end - (apostrophe ? 1 : 2);
-    if (stop <= start || text[stop] != 'n' || (!apostrophe && text[end - 1] != 't'))
-        return NULL;
-    const Entry *verb = entry_of(source, start, stop);
+/* Return the verb of "n't", whose n is the last letter of the word, or NULL. */
+static const Entry *verb_of(const Source *source, int64_t start, int64_t end) {
+    const Entry *verb = entry_of(source, start, end - 1);
     return has_kind(verb, VERB) ? verb : NULL;
 }
 
@@ -94,7 +90,7 @@ static int scope(const Source *source, int64_t at, int64_t *starts) {
         int apostrophe = source->text[end - 1] == 'n' && is_t(source, end);
         const Entry *entry = apostrophe ? NULL : entry_of(source, start, end);
         if (has_kind(entry, ENDS) || (first && has_kind(entry, ADDS)) ||
-            verb_of(source, start, end, apostrophe) || source->text[start] == '_')
+            (apostrophe && verb_of(source, start, end)) || source->text[start] == '_')
             return found;
         if (is_letter(source->text[start]) && !has_kind(entry, TURNS_NOT))
             starts[found++] = start;
@@ -112,7 +108,7 @@ static uint8_t *append(uint8_t *to, const uint8_t *bytes, int64_t size) {
 
 typedef struct {
     int64_t start, end; /* of what is replaced, or of the negation if nothing is */
-    const Entry *verb;  /* of a negation with "n't" or "nt" */
+    const Entry *verb;  /* of a negation with "n't" */
     int is_cannot;
 } Negation;
 
@@ -137,14 +133,13 @@ static int negation(const Source *source, int64_t at, Negation *found) {
         found->end = at + 5;
         return ends_word(source, found->end) && begins_word(source, at);
     }
-    int apostrophe = is_at(source, at, "n't", 3);
-    found->end = at + (apostrophe ? 3 : 2);
-    if (!(apostrophe || is_at(source, at, "nt", 2)) || !ends_word(source, found->end))
+    found->end = at + 3;
+    if (!is_at(source, at, "n't", 3) || !ends_word(source, found->end))
         return 0;
     while (found->start > 0 && in_word(source->text[found->start - 1]))
         if (at - --found->start > LONGEST)
             return 0;
-    found->verb = verb_of(source, found->start, apostrophe ? at + 1 : at + 2, apostrophe);
+    found->verb = verb_of(source, found->start, at + 1);
     return found->verb != NULL;
 }
 

@@ -70,7 +70,9 @@ def test_the_trained_model_fits_all_rows(trained):
     assert facts["rows"] == len(texts)
     assert facts["valid"] == trials[0]["valid"]
     parameters = facts["parameters"] | {"max_n": 2}
-    whole = sentiment.model.build(**parameters).fit(texts, labels)
+    whole = sentiment.model.build(**parameters)
+    counts = whole["ngrams"].fit_transform(texts)
+    whole["classifier"].fit(counts, labels, whole["ngrams"].opposites())
     test = reviews.read(trained.test)["text"]
     scores, others = model.decision_function(test), whole.decision_function(test)
     slope, offset = np.polyfit(others, scores, 1)

@@ -56,7 +56,7 @@ def test_spans_have_their_tokens_without_marks(text):
 
 
 @given(text=TEXTS)
-@example("Can’t won\u00ad't shan't isnt <b>not</b> good")
+@example("Can’t won\u00ad't shan't isn't <b>not</b> good")
 def test_spans_have_their_tokens(text):
     located = list(locate(text))
     assert [token for token, _ in located] == tokenize(text)
@@ -64,7 +64,7 @@ def test_spans_have_their_tokens(text):
     for token, (start, end) in located:
         assert before <= start < end <= len(text)
         written = lower("".join(TOKENIZERS[2].tokenize(text[start:end])))
-        rewritten = {"not": ("n't", "nt", "'t", "t"), "will": ("won",), "shall": ("shan",)}
+        rewritten = {"not": ("n't", "'t"), "will": ("won",), "shall": ("shan",)}
         assert written in (lower(token), lower(token[4:]), *rewritten.get(token, ()))
         before = end
 
