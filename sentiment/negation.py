@@ -43,8 +43,8 @@ _FUNCTION = _words(
     " i in is it its just me much my of on one our quite really she should so that the their them"
     " these they this those to too very was we were will with would you your"
 )
-_CONJUNCTIONS = _words("but because although though not never cannot")
-_ENDS = _CONJUNCTIONS | {f"{verb}n't" for verb in (*_VERBS, *_IRREGULAR.values())}
+_LIMITS = _words("but because although though not never cannot")
+_ENDS = _LIMITS | {f"{verb}n't" for verb in (*_VERBS, *_IRREGULAR.values())}
 _ADDITION = _words("just merely only simply")  # "not only good" is praise
 
 Edit = tuple[int, int, str]  # start, end (exclusive) and replacement
@@ -175,8 +175,8 @@ def kinds() -> dict[str, Kinds]:
     """Return what each word is that the kernel must know."""
     verbs = {verb: verb for verb in _VERBS} | {short: verb for verb, short in _IRREGULAR.items()}
     return {
-        word: Kinds(word in _FUNCTION, word in _CONJUNCTIONS, word in _ADDITION, verbs.get(word))
-        for word in (*_FUNCTION, *_CONJUNCTIONS, *_ADDITION, *verbs)
+        word: Kinds(word in _FUNCTION, word in _LIMITS, word in _ADDITION, verbs.get(word))
+        for word in (*_FUNCTION, *_LIMITS, *_ADDITION, *verbs)
     }
 
 

@@ -21,7 +21,7 @@ from sentiment.regression import (
 from sentiment.shards import Shard, parallel_map
 from sentiment.weighting import Frequencies
 
-_EPSILON = np.finfo(float).eps  # the least probability whose logarithm is taken
+_EPSILON = np.finfo(float).eps  # probabilities are kept this far from 0 and 1: a finite log loss
 _DIGITS = 12  # of a log loss: the 16th digit of NumPy's logarithm depends on the processor
 
 
